@@ -1,0 +1,1 @@
+"""Inconsistency mitigation between the two branches (HF-MNAS, section III-F)."""

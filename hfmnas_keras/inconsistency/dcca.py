@@ -1,0 +1,131 @@
+"""Deep canonical correlation between the two branches as a loss (HF-MNAS, Eq. 26-27)."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+NORMS = ("nuclear", "frobenius")
+
+# Newton-Schulz steps of the polar factor: singular values below about 1.875 ** -12 stay short of 1, and what they
+# would add to the correlation is as small as they are.
+_POLAR_STEPS = 12
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class CorrelationLoss(keras.layers.Layer):
+    """One minus the mean canonical correlation of two views (HF-MNAS, Eq. 26-27; docs/method.md, section 5).
+
+    Every position of every sample is one observation. The covariances are running averages whose past part passes no
+    gradient, so a small batch still estimates them well. Everything is computed in float32, whatever the policy.
+
+    Every covariance is regularised by its own trace, so neither dead columns, equal views nor large scales make the
+    Cholesky factors or their gradients infinite. The nuclear norm is taken as `sum(P * T)`, where `P` is the polar
+    factor of `T` without gradient: that is its value and its (sub)gradient, with no singular vectors to divide by.
+
+    Args:
+        regularisation: float. Share of the mean variance added to the diagonals. Defaults to `1e-2`.
+        running_rate: float in (0, 1]. Weight of this batch in the running covariances. Defaults to `0.1`.
+        norm: str. `"nuclear"` (default: the sum of the canonical correlations) or `"frobenius"` (of their squares).
+
+    Call arguments:
+        inputs: pair of tensors `(..., dim)` with equal shapes; all axes but the last are observations.
+        training: bool. Update the running covariances. Defaults to `False`.
+
+    Returns:
+        float32 scalar in [0, 1]; `0` for fewer than two observations.
+
+    Raises:
+        ValueError: for inputs that are not a pair of equal width.
+
+    Reference:
+     - [Long et al., 2025, Eq. 26-27]; [Andrew et al., 2013](https://proceedings.mlr.press/v28/andrew13.html)
+    """
+
+    def __init__(self, regularisation=1e-2, running_rate=0.1, norm="nuclear", **kwargs):
+        super().__init__(**kwargs)
+        if norm not in NORMS:
+            raise ValueError(f"`norm` must be one of {NORMS}. Received: {norm!r}.")
+        if not 0 < running_rate <= 1:
+            raise ValueError(f"`running_rate` must be in (0, 1]. Received: {running_rate}.")
+        if regularisation < 0:
+            raise ValueError(f"`regularisation` must not be negative. Received: {regularisation}.")
+        self.regularisation = regularisation
+        self.running_rate = running_rate
+        self.norm = norm
+
+    def build(self, input_shape):
+        if len(input_shape) != 2 or input_shape[0][-1] != input_shape[1][-1]:
+            raise ValueError(
+                f"`CorrelationLoss` needs two views of equal width. Received shapes: {input_shape}. "
+                "Project both first, for example with `keras.layers.Dense(16)`."
+            )
+        self.dim = int(input_shape[0][-1])
+        # One joint covariance: its diagonal blocks are S11 and S22, the block above them S12.
+        self.running_covariance = self.add_weight(
+            shape=(2 * self.dim, 2 * self.dim),
+            initializer="zeros",
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+            name="running_covariance",
+        )
+
+    def call(self, inputs, training=False):
+        view_1, view_2 = (ops.reshape(ops.cast(view, "float32"), (-1, self.dim)) for view in inputs)
+        # (observations, 2 * dim)
+        views = ops.concatenate([view_1, view_2], axis=-1)
+        num_observations = ops.cast(ops.shape(views)[0], "float32")
+        enough = num_observations >= 2.0
+        centred = views - ops.sum(views, axis=0, keepdims=True) / ops.maximum(num_observations, 1.0)
+        batch_covariance = ops.matmul(ops.transpose(centred), centred) / ops.maximum(num_observations - 1.0, 1.0)
+
+        # The running average starts at zero: that only scales all three blocks alike, which correlations ignore.
+        running_covariance = ops.convert_to_tensor(self.running_covariance)
+        covariance = (1.0 - self.running_rate) * ops.stop_gradient(
+            running_covariance
+        ) + self.running_rate * batch_covariance
+        if training:
+            self.running_covariance.assign(ops.stop_gradient(ops.where(enough, covariance, running_covariance)))
+
+        correlation = self._correlation(covariance)
+        # Rounding may carry the sum of `dim` correlations a hair past `dim`.
+        loss = ops.maximum(1.0 - correlation / self.dim, 0.0)
+        return ops.where(enough, loss, ops.zeros_like(loss))
+
+    def _correlation(self, covariance):
+        dim = self.dim
+        # (2, dim, dim)
+        own = ops.stack([covariance[:dim, :dim], covariance[dim:, dim:]])
+        ridge = self.regularisation * ops.trace(own, axis1=-2, axis2=-1) / dim + 1e-6
+        factors = ops.cholesky(own + ridge[:, None, None] * ops.eye(dim, dtype="float32"))
+        whitened = ops.solve_triangular(factors[0], covariance[:dim, dim:], lower=True)
+        # T = L1^-1 S12 L2^-T, here transposed: its singular values are the same.
+        whitened = ops.solve_triangular(factors[1], ops.transpose(whitened), lower=True)
+        if self.norm == "frobenius":
+            return ops.sum(ops.square(whitened))
+        return ops.sum(_polar_factor(ops.stop_gradient(whitened)) * whitened)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"regularisation": self.regularisation, "running_rate": self.running_rate, "norm": self.norm})
+        return config
+
+    def compute_output_shape(self, input_shape):
+        return ()
+
+    def compute_output_spec(self, inputs, training=False):
+        return keras.KerasTensor((), dtype="float32")
+
+
+def _polar_factor(matrix):
+    """`U V^T` of `U S V^T` for singular values in [0, 1], by the quintic Newton-Schulz iteration.
+
+    Matrix products alone: an SVD of a 16 x 16 matrix costs an accelerator milliseconds, and XLA more. The joint
+    covariance is positive definite, so no canonical correlation exceeds 1 and the iteration converges.
+    """
+    polar = matrix
+    for _ in range(_POLAR_STEPS):
+        gram = ops.matmul(ops.transpose(polar), polar)
+        polar = 1.875 * polar + ops.matmul(polar, -1.25 * gram + 0.375 * ops.matmul(gram, gram))
+    return polar

@@ -1,0 +1,121 @@
+"""The inconsistency mitigation module over the two branch outputs (HF-MNAS, Eq. 26-28)."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from hfmnas_keras.attention.multi_head_fusion_attention import MultiHeadFusionAttention
+from hfmnas_keras.inconsistency.dcca import CorrelationLoss
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class InconsistencyMitigation(keras.layers.Layer):
+    """Aligns two branches by canonical correlation, then fuses them by attention.
+
+    Each branch passes a `Dense(channels)` with ReLU, its hidden output. A further `Dense(correlation_dim)` makes the
+    view whose correlation with the other branch's view is a loss while training; it takes no part in inference.
+    One layer that any fusion network with two grids can embed (the paper puts it into BM-NAS, Fig. 5).
+
+    Args:
+        channels: int. Width C of the hidden outputs.
+        correlation_dim: int. Width d of the correlated views. Defaults to `16`.
+        correlation_weight: float. Lambda of the correlation loss, added by `add_loss`. Defaults to `0.1`.
+        attention: bool. Fuse by multi-head attention (Eq. 28); otherwise the hidden outputs are concatenated.
+            Defaults to `True`.
+        correlation: bool. Use the correlation loss (Eq. 26-27). Defaults to `True`.
+        num_heads: int. Heads of the attention. Defaults to `4`.
+        dropout: float. Rate on the output. Defaults to `0.1`.
+
+    Call arguments:
+        inputs: pair `[lfbc_output, hfbc_output]` of grids `(batch, height, width, any width)`, equal but for the last.
+        training: bool. The correlation loss is computed and added only when `True`.
+
+    Returns:
+        Grid `(batch, height, width, channels)` with attention, `(batch, height, width, 2 * channels)` without.
+
+    Reference:
+     - [Long et al., 2025, Eq. 26-28]; docs/method.md, section 5
+    """
+
+    def __init__(
+        self,
+        channels,
+        correlation_dim=16,
+        correlation_weight=0.1,
+        attention=True,
+        correlation=True,
+        num_heads=4,
+        dropout=0.1,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if channels < 1 or correlation_dim < 1:
+            raise ValueError(
+                "`channels` and `correlation_dim` must be at least 1. "
+                f"Received: channels={channels}, correlation_dim={correlation_dim}."
+            )
+        self.channels = channels
+        self.correlation_dim = correlation_dim
+        self.correlation_weight = correlation_weight
+        self.attention = attention
+        self.correlation = correlation
+        self.num_heads = num_heads
+        self.dropout = dropout
+
+    def build(self, input_shape):
+        if len(input_shape) != 2 or tuple(input_shape[0][:-1]) != tuple(input_shape[1][:-1]):
+            raise ValueError(
+                "`InconsistencyMitigation` needs two grids that are equal but for their channels. "
+                f"Received shapes: {input_shape}."
+            )
+        hidden_shape = (*input_shape[0][:-1], self.channels)
+        self.hidden_layers = []
+        self.view_layers = []
+        for branch, shape in zip(("lfbc", "hfbc"), input_shape, strict=True):
+            hidden = keras.layers.Dense(
+                self.channels, activation="relu", dtype=self.dtype_policy, name=f"{branch}_hidden"
+            )
+            hidden.build(shape)
+            self.hidden_layers.append(hidden)
+            if self.correlation:
+                view = keras.layers.Dense(self.correlation_dim, dtype=self.dtype_policy, name=f"{branch}_view")
+                view.build(hidden_shape)
+                self.view_layers.append(view)
+        if self.correlation:
+            # Its covariances and Cholesky factors need float32 whatever the policy of the network.
+            self.correlation_loss = CorrelationLoss(dtype="float32", name="correlation_loss")
+            self.correlation_loss.build([(*hidden_shape[:-1], self.correlation_dim)] * 2)
+        if self.attention:
+            self.fusion_attention = MultiHeadFusionAttention(
+                self.channels, num_heads=self.num_heads, dtype=self.dtype_policy, name="fusion_attention"
+            )
+            self.fusion_attention.build([hidden_shape, hidden_shape])
+        self.output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="output_dropout")
+        self.output_dropout.build(self.compute_output_shape(input_shape))
+
+    def call(self, inputs, training=False):
+        hidden_outputs = [layer(branch) for layer, branch in zip(self.hidden_layers, inputs, strict=True)]
+        if self.correlation and training:
+            views = [layer(hidden) for layer, hidden in zip(self.view_layers, hidden_outputs, strict=True)]
+            self.add_loss(self.correlation_weight * self.correlation_loss(views, training=True))
+        fused = self.fusion_attention(hidden_outputs) if self.attention else ops.concatenate(hidden_outputs, axis=-1)
+        return self.output_dropout(fused, training=training)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "channels": self.channels,
+                "correlation_dim": self.correlation_dim,
+                "correlation_weight": self.correlation_weight,
+                "attention": self.attention,
+                "correlation": self.correlation,
+                "num_heads": self.num_heads,
+                "dropout": self.dropout,
+            }
+        )
+        return config
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[0][:-1], self.channels if self.attention else 2 * self.channels)
