@@ -1,0 +1,294 @@
+"""What describes a run: one frozen object, read from one YAML file."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+from typing import Annotated, Literal
+
+import pydantic
+import yaml
+
+from hfmnas_keras.settings import (
+    FusionSettings,
+    ImageBackboneSettings,
+    PretrainingSettings,
+    SearchSettings,
+    TextBackboneSettings,
+    TrainingSettings,
+)
+
+CONFIG_VARIABLE = "HFMNAS_CONFIG"
+PRESETS_FOLDER = pathlib.Path(__file__).resolve().parent / "configs"
+
+_STRICT = pydantic.ConfigDict(frozen=True, extra="forbid")
+_Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+
+class DataConfig(pydantic.BaseModel):
+    """Where the examples come from.
+
+    Args:
+        source: str. `"demo"` (embedded pictures and words) or `"manifest"` (the user's JSONL or CSV).
+        path: str or None. The manifest; relative to the configuration file.
+        strict: bool. Whether a bad row stops the run instead of being skipped and counted. Defaults to `False`.
+    """
+
+    model_config = _STRICT
+
+    source: Literal["demo", "manifest"] = "demo"
+    path: str | None = None
+    strict: bool = False
+
+    @pydantic.model_validator(mode="after")
+    def _has_a_path_where_one_is_needed(self) -> DataConfig:
+        if (self.source == "manifest") != (self.path is not None):
+            raise ValueError(
+                f"`path` names the manifest and belongs to source 'manifest' alone. Received: source={self.source!r}, "
+                f"path={self.path!r}."
+            )
+        return self
+
+
+class PreparationConfig(pydantic.BaseModel):
+    """What Transform makes of the raw examples.
+
+    Args:
+        classes: tuple of str. Names of the classes, in the order of the model's outputs.
+        multi_label: bool. Whether an example may carry any number of classes instead of exactly one.
+        image_size: pair of ints. Height and width.
+        max_tokens: int. Tokens kept of a text.
+        min_frequency: int. How often a token must occur in the train split to enter the vocabulary.
+    """
+
+    model_config = _STRICT
+
+    classes: Annotated[tuple[str, ...], pydantic.Field(min_length=2)]
+    multi_label: bool = False
+    image_size: tuple[pydantic.PositiveInt, pydantic.PositiveInt] = (128, 128)
+    max_tokens: pydantic.PositiveInt = 64
+    min_frequency: pydantic.PositiveInt = 1
+
+    @pydantic.field_validator("classes")
+    @classmethod
+    def _are_distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) != len(classes):
+            raise ValueError("class names must be distinct")
+        return classes
+
+
+class BackbonesConfig(pydantic.BaseModel):
+    """The two unimodal backbones."""
+
+    model_config = _STRICT
+
+    text: TextBackboneSettings = TextBackboneSettings()
+    image: ImageBackboneSettings = ImageBackboneSettings()
+
+
+class GateConfig(pydantic.BaseModel):
+    """When a model may be served.
+
+    Args:
+        min_f1_m: float. Least macro F1 on the test split.
+        change_tolerance: float. How much macro F1 may fall below that of the last blessed model.
+        threshold: float. Probability above which a label counts as predicted; multi-label data only.
+    """
+
+    model_config = _STRICT
+
+    min_f1_m: _Share
+    change_tolerance: _Share = 0.0
+    threshold: _Share = 0.5
+
+
+class ServingConfig(pydantic.BaseModel):
+    """Where blessed models go.
+
+    Args:
+        push_destination: str or None. Folder that receives one numbered SavedModel a push, as TF Serving reads it.
+            `None` (default) is `serving/<name>` below the root of the run.
+        infra_validation: bool. Whether TFX's InfraValidator tries the model in TF Serving's own container, which needs
+            a Docker daemon. Defaults to `False`; the check in a fresh process is always made.
+    """
+
+    model_config = _STRICT
+
+    push_destination: str | None = None
+    infra_validation: bool = False
+
+
+class PathsConfig(pydantic.BaseModel):
+    """Where a run writes.
+
+    Args:
+        root: str or None. Folder of artifacts, metadata, checkpoints and pushed models; relative to the current
+            folder. `None` (default) is `runs/<name>`.
+    """
+
+    model_config = _STRICT
+
+    root: str | None = None
+
+
+class ResourcesConfig(pydantic.BaseModel):
+    """What a container of the stages that train asks for on Kubeflow."""
+
+    model_config = _STRICT
+
+    cpu: pydantic.PositiveFloat = 8.0
+    memory_gb: pydantic.PositiveFloat = 32.0
+    gpu_type: str = "nvidia.com/gpu"
+    gpu_count: pydantic.NonNegativeInt = 1
+
+
+class KubeflowConfig(pydantic.BaseModel):
+    """What the compiled Kubeflow pipeline needs to know.
+
+    Args:
+        image: str. Container image with this project and its pipeline extra installed.
+        pipeline_root: str. Folder of the artifacts, a default that a run may replace.
+        resources: `ResourcesConfig`. For BackboneTrainer, FeatureExtractor, ArchitectureSearch and Trainer.
+    """
+
+    model_config = _STRICT
+
+    image: str = "hfmnas-keras:latest"
+    pipeline_root: str = "gs://your-bucket/hfmnas"
+    resources: ResourcesConfig = ResourcesConfig()
+
+
+class RunConfig(pydantic.BaseModel):
+    """Everything that describes a run of the pipeline.
+
+    Unknown keys are errors. The settings of the method are the dataclasses of `hfmnas_keras.settings`, so the
+    configuration and the library cannot drift apart.
+
+    Args:
+        name: str. Name of the pipeline; small letters, digits, `-` and `_`.
+        data, preparation, fusion, backbones, pretraining, search, training, gate, serving, paths, kubeflow: see the
+            class of each field.
+        beam_args: tuple of str. Options of Beam, for the stages that use it.
+    """
+
+    model_config = _STRICT
+
+    name: Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
+    data: DataConfig = DataConfig()
+    preparation: PreparationConfig
+    fusion: FusionSettings = FusionSettings()
+    backbones: BackbonesConfig = BackbonesConfig()
+    pretraining: PretrainingSettings = PretrainingSettings()
+    search: SearchSettings = SearchSettings()
+    training: TrainingSettings = TrainingSettings()
+    gate: GateConfig
+    serving: ServingConfig = ServingConfig()
+    paths: PathsConfig = PathsConfig()
+    kubeflow: KubeflowConfig = KubeflowConfig()
+    # In one process: each further worker would import TensorFlow anew, which takes longer than small data do.
+    beam_args: tuple[str, ...] = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+
+    @property
+    def root(self) -> pathlib.Path:
+        """Absolute folder that everything of this run goes below."""
+        return pathlib.Path(self.paths.root or f"runs/{self.name}").absolute()
+
+    @property
+    def pipeline_root(self) -> pathlib.Path:
+        """Folder of the artifacts."""
+        return self.root / "artifacts"
+
+    @property
+    def metadata_path(self) -> pathlib.Path:
+        """SQLite file of ML Metadata."""
+        return self.root / "metadata.sqlite"
+
+    @property
+    def checkpoint_root(self) -> pathlib.Path:
+        """Folder of the checkpoints from which a killed run continues."""
+        return self.root / "checkpoints"
+
+    @property
+    def push_destination(self) -> pathlib.Path:
+        """Folder that receives the pushed models."""
+        if self.serving.push_destination is not None:
+            return pathlib.Path(self.serving.push_destination).absolute()
+        return self.root / "serving" / self.name
+
+
+def load_config(path: str | os.PathLike[str] | None = None) -> RunConfig:
+    """Reads a run's configuration.
+
+    Paths of data and of weights in the file are relative to the file itself.
+
+    Args:
+        path: path of a YAML file, or the name of a preset such as `"demo"`. `None` (default) takes the environment
+            variable `HFMNAS_CONFIG`, and the demo where it is not set.
+
+    Returns:
+        `RunConfig`, with paths made absolute.
+
+    Raises:
+        ValueError: when there is no such file, or it does not describe a run; the message names file, key and cure.
+    """
+    source = path if path is not None else os.environ.get(CONFIG_VARIABLE) or "demo"
+    file = pathlib.Path(source)
+    if not file.is_file() and re.fullmatch(r"[a-z0-9_]+", str(source)):
+        file = PRESETS_FOLDER / f"{source}.yaml"
+    if not file.is_file():
+        presets = ", ".join(sorted(preset.stem for preset in PRESETS_FOLDER.glob("*.yaml")))
+        raise ValueError(
+            f"There is no configuration file {str(source)!r}. Give the path of a YAML file or a preset: {presets}."
+        )
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not YAML that can be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} must hold a mapping of keys. Received: {type(content).__name__}.")
+    try:
+        config = RunConfig.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise ValueError(_explanation(file, error)) from error
+    return _with_absolute_paths(config, file.resolve().parent)
+
+
+def _explanation(file: pathlib.Path, error: pydantic.ValidationError) -> str:
+    lines = [f"{file} does not describe a run:"]
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"]) or "(the whole file)"
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            lines.append(f"  `{key}`: unknown key. Known here: {', '.join(_known_keys(problem['loc'][:-1]))}.")
+        elif problem["type"] == "missing":
+            lines.append(f"  `{key}`: is missing. Add it.")
+        else:
+            message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+            received = "" if "Received:" in message else f" Received: {problem['input']!r}."
+            lines.append(f"  `{key}`: {message}.{received}")
+    return "\n".join(lines)
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    known: object = RunConfig
+    for part in location:
+        fields = getattr(known, "model_fields", {})
+        if part not in fields:
+            return ["(see hfmnas_keras/settings.py)"]
+        known = fields[part].annotation
+    names = getattr(known, "model_fields", None) or getattr(known, "__dataclass_fields__", {})
+    return sorted(names)
+
+
+def _with_absolute_paths(config: RunConfig, folder: pathlib.Path) -> RunConfig:
+    """Copies `config` with the paths that the user's own files have, relative to the configuration, made absolute."""
+    content = config.model_dump()
+    for owner, key in (
+        (content["data"], "path"),
+        (content["backbones"]["text"], "word_vectors"),
+        (content["backbones"]["text"], "weights"),
+        (content["backbones"]["image"], "weights"),
+    ):
+        if owner[key] is not None:
+            owner[key] = str((folder / owner[key]).resolve())
+    return RunConfig.model_validate(content)
