@@ -1,0 +1,1 @@
+"""Evidence, opinions and their combination (HF-MNAS, section III-A)."""

@@ -1,0 +1,138 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from hfmnas_keras.evidence.opinion import (
+    Opinion,
+    binary_opinions,
+    combine,
+    conflict,
+    evidence_of_logits,
+    opinion,
+)
+
+# Two rows are the two opinions; up to seven classes.
+evidence_pairs = st.integers(2, 7).flatmap(
+    lambda classes: hnp.arrays("float32", (2, classes), elements=st.floats(0, 1000, width=32, allow_subnormal=False))
+)
+
+
+def opinions_of(pair):
+    return [opinion(row) for row in pair]
+
+
+def dempster_by_enumeration(first, second):
+    """Mass of every pair of focal sets in float64; a class is {i}, uncertainty the mass of the whole frame."""
+    classes = len(first.belief)
+    frame = frozenset(range(classes))
+
+    def masses(one):
+        belief = np.asarray(one.belief, "float64")
+        return {**{frozenset([i]): b for i, b in enumerate(belief)}, frame: float(one.uncertainty)}
+
+    joint, lost = {}, 0.0
+    for (set_1, mass_1), (set_2, mass_2) in itertools.product(masses(first).items(), masses(second).items()):
+        common = set_1 & set_2
+        if common:
+            joint[common] = joint.get(common, 0.0) + mass_1 * mass_2
+        else:
+            lost += mass_1 * mass_2
+    belief = np.array([joint.get(frozenset([i]), 0.0) for i in range(classes)])
+    return belief / (1 - lost), joint[frame] / (1 - lost), lost
+
+
+def test_hand_numbers():
+    """Three classes, evidence (5, 1, 0): S = 9, so b = (5, 1, 0) / 9 and u = 3 / 9."""
+    first = opinion(np.array([5.0, 1.0, 0.0]))
+    np.testing.assert_allclose(first.belief, [5 / 9, 1 / 9, 0], atol=1e-7)
+    np.testing.assert_allclose(first.uncertainty, 3 / 9, atol=1e-7)
+    second = Opinion(np.array([0.2, 0.3, 0.1], "float32"), np.float32(0.4))
+    np.testing.assert_allclose(conflict(first, second), 5 / 9 * 0.4 + 1 / 9 * 0.3, atol=1e-7)
+
+
+@settings(deadline=None, max_examples=100)
+@given(evidence_pairs)
+def test_an_opinion_sums_to_one(pair):
+    for one in opinions_of(pair):
+        np.testing.assert_allclose(np.sum(one.belief) + one.uncertainty, 1.0, atol=1e-5)
+        assert np.min(one.belief) >= 0 and 0 < float(one.uncertainty) <= 1
+
+
+@settings(deadline=None, max_examples=100)
+@given(evidence_pairs)
+def test_dempster_equals_enumeration_over_the_frame(pair):
+    first, second = opinions_of(pair)
+    belief, uncertainty, lost = dempster_by_enumeration(first, second)
+    fused = combine(first, second)
+    np.testing.assert_allclose(fused.belief, belief, atol=1e-4)
+    np.testing.assert_allclose(fused.uncertainty, uncertainty, atol=1e-4)
+    np.testing.assert_allclose(conflict(first, second), lost, atol=1e-5)
+    np.testing.assert_allclose(np.sum(fused.belief) + fused.uncertainty, 1.0, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=100)
+@given(evidence_pairs, st.integers(0, 6))
+def test_proposition_1_a_surer_second_opinion_never_lowers_the_true_belief(pair, true_class):
+    """If the image's belief in the true class is at least the largest of the text's, fusing cannot lower it."""
+    text, image = pair
+    true_class = true_class % len(text)
+    text_opinion = opinion(text)
+    # Raise the image's true-class evidence until the premise holds: e / (rest + e + c) >= largest.
+    largest, rest = float(np.max(text_opinion.belief)), float(np.sum(image) - image[true_class])
+    needed = largest * (rest + len(text)) / (1 - largest)
+    image[true_class] = max(image[true_class], needed * (1 + 1e-5) + 1e-5)
+    image_opinion = opinion(image)
+    assert float(image_opinion.belief[true_class]) >= largest
+    fused = combine(text_opinion, image_opinion)
+    assert float(fused.belief[true_class]) >= float(text_opinion.belief[true_class]) - 1e-5
+
+
+@settings(deadline=None, max_examples=100)
+@given(evidence_pairs, st.floats(0.0, 1.0), st.booleans())
+def test_proposition_2_fused_uncertainty_grows_with_each_uncertainty(pair, growth, of_text):
+    """The shape of the belief is held fixed: evidence divided by a number above one."""
+    text, image = opinions_of(pair)
+    if np.sum(pair[0 if of_text else 1]) == 0:
+        return
+    surer = text if of_text else image
+    uncertainty = float(surer.uncertainty) + growth * (1 - float(surer.uncertainty))
+    scale = (1 - uncertainty) / max(float(np.sum(surer.belief)), 1e-12)
+    vaguer = Opinion(surer.belief * np.float32(scale), np.float32(uncertainty))
+    fused = combine(text, image)
+    fused_vaguer = combine(vaguer, image) if of_text else combine(text, vaguer)
+    assert float(fused_vaguer.uncertainty) >= float(fused.uncertainty) - 1e-5
+
+
+def test_total_conflict_is_full_uncertainty():
+    first = Opinion(np.array([[1.0, 0.0]], "float32"), np.array([0.0], "float32"))
+    second = Opinion(np.array([[0.0, 1.0]], "float32"), np.array([0.0], "float32"))
+    fused = combine(first, second)
+    np.testing.assert_array_equal(conflict(first, second), [1.0])
+    np.testing.assert_array_equal(fused.belief, [[0.0, 0.0]])
+    np.testing.assert_array_equal(fused.uncertainty, [1.0])
+
+
+@pytest.mark.parametrize("extreme", [0.0, 100.0, -100.0, 1e30, -1e30, np.inf, -np.inf])
+def test_extreme_logits_stay_finite(extreme):
+    logits = np.array([[extreme, 1.0, -1.0], [0.0, extreme, extreme]], "float32")
+    for make in (lambda x: opinion(evidence_of_logits(x)), binary_opinions):
+        first, second = make(logits), make(logits[::-1].copy())
+        for part in (*combine(first, second), conflict(first, second)):
+            assert np.isfinite(part).all()
+
+
+def test_multi_label_gives_one_binary_opinion_a_label():
+    logits = np.array([[0.0, 3.0, -3.0]], "float32")
+    answer = binary_opinions(logits)
+    yes, no = np.log1p(np.exp([0.0, 3.0, -3.0])), np.log1p(np.exp([0.0, -3.0, 3.0]))
+    np.testing.assert_allclose(answer.belief[0, :, 0], yes / (yes + no + 2), rtol=1e-5)
+    np.testing.assert_allclose(answer.belief[0, :, 1], no / (yes + no + 2), rtol=1e-5)
+    np.testing.assert_allclose(answer.uncertainty[0], 2 / (yes + no + 2), rtol=1e-5)
+
+
+def test_half_precision_logits_are_widened():
+    assert np.asarray(evidence_of_logits(np.float16([1.0]))).dtype == np.float32
