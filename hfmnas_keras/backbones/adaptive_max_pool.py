@@ -1,0 +1,55 @@
+"""Max pooling to a grid of a given size, from a map of any size."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class AdaptiveMaxPool(keras.layers.Layer):
+    """Max pooling whose output size is given (docs/method.md, section 3).
+
+    Bin i of n over a side of length s covers `floor(i * s / n)` up to `ceil((i + 1) * s / n)`; bins overlap where n
+    does not divide s, and repeat cells where the map is smaller than the grid.
+
+    Args:
+        grid: pair of ints. Height and width of the output.
+
+    Call arguments:
+        inputs: tensor `(batch, height, width, channels)` with known height and width.
+
+    Returns:
+        Tensor `(batch, *grid, channels)`.
+    """
+
+    def __init__(self, grid, **kwargs):
+        super().__init__(**kwargs)
+        self.grid = tuple(int(side) for side in grid)
+        if len(self.grid) != 2 or min(self.grid) < 1:
+            raise ValueError(f"`grid` must be two positive ints. Received: {grid}.")
+
+    def build(self, input_shape):
+        self.compute_output_shape(input_shape)
+
+    def call(self, inputs):
+        height, width = inputs.shape[1:3]
+        # A maximum over a rectangle is a maximum over its rows, then over its columns.
+        rows = [ops.max(inputs[:, start:stop], axis=1) for start, stop in _bins(height, self.grid[0])]
+        pooled = ops.stack(rows, axis=1)
+        columns = [ops.max(pooled[:, :, start:stop], axis=2) for start, stop in _bins(width, self.grid[1])]
+        return ops.stack(columns, axis=2)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"grid": self.grid})
+        return config
+
+    def compute_output_shape(self, input_shape):
+        if len(input_shape) != 4 or None in input_shape[1:3]:
+            raise ValueError(f"`AdaptiveMaxPool` needs a map of known size. Received shape: {input_shape}.")
+        return (input_shape[0], *self.grid, input_shape[-1])
+
+
+def _bins(side, count):
+    return [(index * side // count, -(-(index + 1) * side // count)) for index in range(count)]

@@ -1,0 +1,104 @@
+"""The image backbone: VGG with two taps and a head (HF-MNAS, Eq. 8-9)."""
+
+from __future__ import annotations
+
+import keras
+
+from hfmnas_keras.backbones.adaptive_max_pool import AdaptiveMaxPool
+from hfmnas_keras.backbones.caffe_preprocessing import CaffePreprocessing
+from hfmnas_keras.backbones.vgg_weights import load_hed_trunk
+from hfmnas_keras.settings import ImageBackboneSettings
+
+_CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+_FILTERS = (64, 128, 256, 512, 512)
+
+
+def image_backbone(
+    image_shape: tuple[int, int, int],
+    num_outputs: int,
+    settings: ImageBackboneSettings | None = None,
+    grid: tuple[int, int] = (4, 4),
+) -> keras.Model:
+    """Builds VGG-16 or VGG-19 with two pooled taps and a head on the high one (docs/method.md, section 3).
+
+    Preprocessing (BGR, centred) is part of the model. What follows the high tap is one sub-model named `head`, so a
+    frozen trunk's taps can be computed once and the head be trained on them.
+
+    Args:
+        image_shape: height, width and channels; the channels are RGB.
+        num_outputs: int. Classes or labels.
+        settings: `ImageBackboneSettings`. Defaults to the paper's.
+        grid: pair of ints. Size of the pooled taps. Defaults to `(4, 4)`.
+
+    Returns:
+        `keras.Model` from `image`, float32 `(batch, height, width, 3)` in 0 to 255, to a dict of `low` and `high`
+        `(batch, *grid, channels)` and `logits` `(batch, num_outputs)`.
+
+    Raises:
+        ValueError: for an unknown depth, tap or trunk, or a trunk that does not fit depth and width.
+        RuntimeError: when the trunk's weights are asked for and missing.
+    """
+    settings = settings or ImageBackboneSettings()
+    _check(image_shape, settings)
+    image = keras.Input(tuple(image_shape), dtype="float32", name="image")
+    hidden = CaffePreprocessing(name="preprocessing")(image)
+    outputs = {}
+    for block, (count, filters) in enumerate(zip(_CONVOLUTIONS[settings.depth], _FILTERS, strict=True), start=1):
+        for index in range(1, count + 1):
+            name = f"block{block}_conv{index}"
+            hidden = keras.layers.Conv2D(
+                max(1, round(filters * settings.width)),
+                3,
+                padding="same",
+                activation="relu",
+                # Nothing normalises between these layers: Glorot's scale would fade over 16 of them.
+                kernel_initializer="he_normal",
+                trainable=settings.train_trunk,
+                name=name,
+            )(hidden)
+            outputs[name] = hidden
+        # Pictures smaller than 32 pixels still leave one cell.
+        hidden = keras.layers.MaxPooling2D(2, padding="same", name=f"block{block}_pool")(hidden)
+        outputs[f"block{block}_pool"] = hidden
+    for tap in (settings.low_tap, settings.high_tap):
+        if tap not in outputs:
+            raise ValueError(f"VGG-{settings.depth} has no layer {tap!r} to tap. Choose from: {', '.join(outputs)}.")
+    low = AdaptiveMaxPool(grid, name="low_pool")(outputs[settings.low_tap])
+    high = AdaptiveMaxPool(grid, name="high_pool")(outputs[settings.high_tap])
+    head = _head(tuple(high.shape[1:]), num_outputs, settings)
+    backbone = keras.Model(image, {"low": low, "high": high, "logits": head(high)}, name="image_backbone")
+    if settings.trunk == "hed":
+        # Of every layer: a tap further down leaves the last blocks out of the backbone, but not out of the file.
+        load_hed_trunk(keras.Model(image, outputs))
+    return backbone
+
+
+def _head(input_shape, num_outputs, settings):
+    layers = [keras.Input(input_shape)]
+    if settings.head_pooling == "average":
+        layers.append(keras.layers.GlobalAveragePooling2D(name="average"))
+    else:
+        layers.append(keras.layers.Flatten(name="flatten"))
+    layers.append(keras.layers.BatchNormalization(name="normalization"))
+    layers.append(keras.layers.Dropout(settings.head_dropout, name="dropout"))
+    if settings.head_units:
+        layers.append(keras.layers.Dense(settings.head_units, activation="relu", name="hidden"))
+        layers.append(keras.layers.Dropout(settings.head_dropout, name="hidden_dropout"))
+    layers.append(keras.layers.Dense(num_outputs, dtype="float32", name="logits"))
+    return keras.Sequential(layers, name="head")
+
+
+def _check(image_shape, settings):
+    if len(image_shape) != 3 or image_shape[-1] != 3:
+        raise ValueError(f"`image_shape` must be (height, width, 3). Received: {tuple(image_shape)}.")
+    if settings.depth not in _CONVOLUTIONS:
+        raise ValueError(f"`depth` must be one of {tuple(_CONVOLUTIONS)}. Received: {settings.depth}.")
+    if settings.trunk not in (None, "hed"):
+        raise ValueError(f'`trunk` must be "hed" or None. Received: {settings.trunk!r}.')
+    if settings.head_pooling not in ("flatten", "average"):
+        raise ValueError(f'`head_pooling` must be "flatten" or "average". Received: {settings.head_pooling!r}.')
+    if settings.trunk == "hed" and (settings.depth, settings.width) != (16, 1.0):
+        raise ValueError(
+            'The trunk "hed" is a VGG-16 of full width. '
+            f"Received: depth={settings.depth}, width={settings.width}. Set depth=16 and width=1.0."
+        )

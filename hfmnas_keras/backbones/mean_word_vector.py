@@ -1,0 +1,59 @@
+"""The mean of a text's word vectors."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class MeanWordVector(keras.layers.Layer):
+    """Embeds token ids and averages over the real tokens (HF-MNAS, section III-D; docs/method.md, section 3).
+
+    Id 0 is padding and takes no part; a text without tokens gives zeros.
+
+    Args:
+        vocabulary_size: int. Number of ids, padding and the out-of-vocabulary bucket counted.
+        embedding_dim: int. Width of a word vector.
+
+    Call arguments:
+        inputs: int tensor `(batch, max_tokens)`.
+
+    Returns:
+        Tensor `(batch, embedding_dim)`.
+    """
+
+    def __init__(self, vocabulary_size, embedding_dim, **kwargs):
+        super().__init__(**kwargs)
+        if vocabulary_size < 1 or embedding_dim < 1:
+            raise ValueError(
+                "`vocabulary_size` and `embedding_dim` must be at least 1. "
+                f"Received: vocabulary_size={vocabulary_size}, embedding_dim={embedding_dim}."
+            )
+        self.vocabulary_size = vocabulary_size
+        self.embedding_dim = embedding_dim
+
+    def build(self, input_shape):
+        self.embedding = keras.layers.Embedding(
+            self.vocabulary_size, self.embedding_dim, dtype=self.dtype_policy, name="embedding"
+        )
+        self.embedding.build(input_shape)
+
+    def call(self, inputs):
+        # (batch, max_tokens, embedding_dim)
+        vectors = self.embedding(inputs)
+        # Half precision could neither count nor add up a long text.
+        real = ops.cast(ops.not_equal(inputs, 0), "float32")
+        total = ops.sum(ops.cast(vectors, "float32") * real[..., None], axis=1)
+        return ops.cast(total / ops.maximum(ops.sum(real, axis=1, keepdims=True), 1.0), self.compute_dtype)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"vocabulary_size": self.vocabulary_size, "embedding_dim": self.embedding_dim})
+        return config
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.embedding_dim)
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)

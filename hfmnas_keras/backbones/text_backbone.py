@@ -1,0 +1,79 @@
+"""The text backbone: a maxout network over the mean of word vectors (HF-MNAS, Eq. 6-7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from absl import logging
+
+from hfmnas_keras.backbones.maxout import Maxout
+from hfmnas_keras.backbones.mean_word_vector import MeanWordVector
+from hfmnas_keras.backbones.word_vectors import read_word_vectors
+from hfmnas_keras.settings import TextBackboneSettings
+
+
+def text_backbone(
+    vocabulary_size: int,
+    max_tokens: int,
+    num_outputs: int,
+    settings: TextBackboneSettings | None = None,
+    vocabulary: Sequence[str] | None = None,
+) -> keras.Model:
+    """Builds the Maxout MLP with its two taps and its head (docs/method.md, section 3).
+
+    Mean of word vectors -> Maxout(64) -> BN -> dropout -> Maxout(128) -> BN -> dropout -> Dense. The taps are the two
+    Maxout outputs, before normalisation. What follows the high tap is one sub-model named `head`.
+
+    Args:
+        vocabulary_size: int. Number of token ids: padding 0, the words from 1, and the out-of-vocabulary bucket.
+        max_tokens: int. Length of the token sequences.
+        num_outputs: int. Classes or labels.
+        settings: `TextBackboneSettings`. Defaults to the paper's.
+        vocabulary: words in the order of their ids from 1. Needed with `settings.word_vectors`.
+
+    Returns:
+        `keras.Model` from `tokens`, int64 `(batch, max_tokens)`, to a dict of `low` `(batch, 64)`, `high`
+        `(batch, 128)` and `logits` `(batch, num_outputs)`.
+
+    Raises:
+        ValueError: when word vectors are asked for without a vocabulary, or the vocabulary has more words than ids.
+    """
+    settings = settings or TextBackboneSettings()
+    low_units, high_units = settings.hidden_units
+    tokens = keras.Input((max_tokens,), dtype="int64", name="tokens")
+    mean_vector = MeanWordVector(vocabulary_size, settings.embedding_dim, name="mean_word_vector")
+    low = Maxout(low_units, settings.pieces, name="low_maxout")(mean_vector(tokens))
+    hidden = keras.layers.BatchNormalization(name="low_normalization")(low)
+    hidden = keras.layers.Dropout(settings.dropout, name="low_dropout")(hidden)
+    high = Maxout(high_units, settings.pieces, name="high_maxout")(hidden)
+    head = keras.Sequential(
+        [
+            keras.Input((high_units,)),
+            keras.layers.BatchNormalization(name="high_normalization"),
+            keras.layers.Dropout(settings.dropout, name="high_dropout"),
+            keras.layers.Dense(num_outputs, dtype="float32", name="logits"),
+        ],
+        name="head",
+    )
+    backbone = keras.Model(tokens, {"low": low, "high": high, "logits": head(high)}, name="text_backbone")
+    if settings.word_vectors is not None:
+        _load_word_vectors(mean_vector, settings.word_vectors, vocabulary)
+    return backbone
+
+
+def _load_word_vectors(mean_vector: MeanWordVector, path: str, vocabulary: Sequence[str] | None) -> None:
+    if vocabulary is None:
+        raise ValueError(f"`word_vectors={path!r}` needs the vocabulary. Pass `vocabulary`, the words from id 1 on.")
+    if len(vocabulary) + 1 > mean_vector.vocabulary_size:
+        raise ValueError(
+            f"A vocabulary of {len(vocabulary)} words and the padding do not fit "
+            f"`vocabulary_size={mean_vector.vocabulary_size}`."
+        )
+    vectors, found = read_word_vectors(path, vocabulary, mean_vector.embedding_dim)
+    table = np.array(mean_vector.embedding.embeddings)
+    # Words that the file lacks keep their random vectors.
+    table[1 : len(vocabulary) + 1][found] = vectors[found]
+    mean_vector.embedding.embeddings.assign(table)
+    logging.info("Word vectors: %d of %d words found in %s.", found.sum(), len(vocabulary), path)

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+from hfmnas_keras.backbones.mean_word_vector import MeanWordVector
+
+
+def test_is_the_mean_over_real_tokens_and_zero_for_an_empty_text():
+    layer = MeanWordVector(7, 4)
+    tokens = np.array([[3, 5, 0, 0], [6, 6, 1, 2], [0, 0, 0, 0]])
+    output = np.asarray(layer(tokens))
+    table = np.asarray(layer.embedding.embeddings)
+    np.testing.assert_allclose(output[0], (table[3] + table[5]) / 2, atol=1e-6)
+    np.testing.assert_allclose(output[1], (2 * table[6] + table[1] + table[2]) / 4, atol=1e-6)
+    np.testing.assert_array_equal(output[2], np.zeros(4))
+
+
+def test_half_precision_counts_long_texts_right():
+    """Counting 3000 tokens must not stop at float16's 2048."""
+    layer = MeanWordVector(2, 4, dtype="mixed_float16")
+    tokens = np.ones((1, 3000), "int64")
+    output = np.asarray(layer(tokens))
+    np.testing.assert_allclose(output[0], np.asarray(layer.embedding.embeddings)[1], rtol=1e-2, atol=1e-3)
+
+
+def test_config_round_trip_and_checks():
+    layer = MeanWordVector.from_config(MeanWordVector(7, 4).get_config())
+    assert layer(np.ones((2, 3), "int64")).shape == layer.compute_output_shape((2, 3)) == (2, 4)
+    with pytest.raises(ValueError, match="vocabulary_size"):
+        MeanWordVector(0, 4)
