@@ -1,0 +1,1 @@
+"""The bilevel architecture search (HF-MNAS, Eq. 29-30, Algorithm 1; docs/method.md, section 7)."""

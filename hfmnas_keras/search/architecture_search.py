@@ -1,0 +1,336 @@
+"""Searches a fusion architecture on cached features."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from hfmnas_keras.data.feature_set import FeatureSet
+from hfmnas_keras.edge_operations import EDGE_OPERATIONS
+from hfmnas_keras.networks.supernet import Supernet
+from hfmnas_keras.search.bilevel_step import BilevelStep
+from hfmnas_keras.search.schedules import steps_of_epoch
+from hfmnas_keras.search.search_report import SearchReport
+from hfmnas_keras.search.search_result import SearchResult
+from hfmnas_keras.settings import FusionSettings, SearchSettings
+from hfmnas_keras.training.batch_order import BatchOrder
+from hfmnas_keras.training.device_rows import DeviceRows
+from hfmnas_keras.training.f1_score import macro_f1
+from hfmnas_keras.training.losses import task_loss
+from hfmnas_keras.training.peak_memory import peak_memory_bytes
+from hfmnas_keras.training.saved_state import SavedState
+
+_PROGRESS_SECONDS = 1.0
+
+
+def search_architecture(
+    train: FeatureSet,
+    dev: FeatureSet,
+    num_outputs: int,
+    fusion: FusionSettings,
+    settings: SearchSettings,
+    checkpoint_dir: str | os.PathLike,
+    report_dir: str | os.PathLike | None = None,
+) -> SearchResult:
+    """Searches the architecture of the fusion network (HF-MNAS, Eq. 29-30, Algorithm 1; docs/method.md, section 7).
+
+    The state of the search is written to `checkpoint_dir/search.npz` after each epoch and every
+    `settings.checkpoint_seconds`. Called again with the same arguments, the search goes on from there and ends in the
+    same genotype as an uninterrupted one; a finished search returns its result at once.
+
+    Args:
+        train: `FeatureSet` whose rows train the weights.
+        dev: `FeatureSet` whose rows train gamma and beta, and give the macro F1 of the history.
+        num_outputs: int. Classes.
+        fusion: `FusionSettings`; its `channels` is replaced by `settings.channels`, its `num_cells` by 1.
+        settings: `SearchSettings`.
+        checkpoint_dir: folder of the checkpoint, made when missing.
+        report_dir: optional folder for `search.json`, `genotype.json`, drawings and TensorBoard logs.
+
+    Returns:
+        `SearchResult`. Each epoch of its history has: `epoch` (from 1), `train_loss` and `architecture_loss` (means of
+        the task loss over the weight and the architecture steps), `added_loss` (lambda times DCCA), `dev_loss` and
+        `dev_macro_f1` (supernet, inference mode), `learning_rate` (of the last weight step), `gamma_entropy` and
+        `beta_entropy` (mean over choices, 1 is uniform), `gamma_gap` and `beta_gap` (mean gap between the best and the
+        second probability), `skip_share` and `none_share` (mean probability), `largest_movement` of a logit so far,
+        `genotype` and `seconds`.
+
+    Raises:
+        ValueError: when features, labels and settings do not fit, or the checkpoint is of another run.
+        RuntimeError: when the loss becomes NaN or infinite.
+    """
+    names = tuple(dict.fromkeys((*fusion.lfbc_taps, *fusion.hfbc_taps)))
+    _check_rows(train, dev, num_outputs, names)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(settings.seed)
+    fusion = dataclasses.replace(fusion, channels=settings.channels, num_cells=1)
+    supernet = Supernet({name: train.feature_shapes[name] for name in names}, num_outputs, fusion)
+    device_train, device_dev = DeviceRows(train, names), DeviceRows(dev, names)
+    # The first call builds what is not built yet.
+    supernet(device_train.batch(tf.range(min(2, train.num_rows)))[0], training=False)
+    fingerprint = {
+        "settings": dataclasses.asdict(settings),
+        "fusion": dataclasses.asdict(fusion),
+        "num_outputs": num_outputs,
+        "train": _data_fingerprint(train, names),
+        "dev": _data_fingerprint(dev, names),
+    }
+    # how often to save and how to compile is no part of what is searched
+    fingerprint["settings"].pop("checkpoint_seconds")
+    search = _Search(
+        supernet,
+        device_train,
+        device_dev,
+        settings,
+        fusion.kept_nodes,
+        SavedState(pathlib.Path(checkpoint_dir) / "search.npz", fingerprint),
+        SearchReport(report_dir) if report_dir is not None else None,
+    )
+    return search.run()
+
+
+class _Search:
+    """The loop over epochs and steps, with its checkpoints."""
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        train: DeviceRows,
+        dev: DeviceRows,
+        settings: SearchSettings,
+        kept_nodes: int,
+        saved_state: SavedState,
+        report: SearchReport | None,
+    ):
+        self.supernet = supernet
+        self.settings = settings
+        self.kept_nodes = kept_nodes
+        self.saved_state = saved_state
+        self.report = report
+        self.steps = steps_of_epoch(settings.alternation, train.num_rows, dev.num_rows, settings.batch_size)
+        self.weight_steps = self.steps.count("weights")
+        self.architecture_steps = self.steps.count("architecture")
+        total = self.architecture_steps * settings.epochs
+        rate = settings.architecture_learning_rate
+        self.architecture_learning_rate = settings.travel / total if rate is None else rate
+        self.possible_travel = self.architecture_learning_rate * total
+        self.step = BilevelStep(supernet, train, dev, settings, self.weight_steps, self.architecture_learning_rate)
+        self.train_order = BatchOrder(train.num_rows, settings.batch_size, settings.seed, stream=0)
+        self.dev_order = BatchOrder(dev.num_rows, settings.batch_size, settings.seed, stream=1)
+        self.first_logits = self._architecture_logits()
+        self.epoch = 0
+        self.position = 0
+        self.history: list[dict[str, Any]] = []
+        self.seconds = 0.0
+
+    def run(self) -> SearchResult:
+        logging.info(
+            "Search: %d epochs of %d weight and %d architecture steps (%s), batch %d. Adam can move a logit by %.3g "
+            "in all (rate %.3g).",
+            self.settings.epochs,
+            self.weight_steps,
+            self.architecture_steps,
+            self.settings.alternation,
+            self.settings.batch_size,
+            self.possible_travel,
+            self.architecture_learning_rate,
+        )
+        if self.possible_travel < 1.0:
+            logging.warning(
+                "The architecture logits can travel only %.3g (rate %.3g times %d steps): with less than about 1 the "
+                "search cannot decide and the genotype is mostly noise. Raise `architecture_learning_rate` (or leave "
+                "it None), or search for more epochs.",
+                self.possible_travel,
+                self.architecture_learning_rate,
+                self.architecture_steps * self.settings.epochs,
+            )
+        if self.saved_state.exists():
+            self._restore()
+        self._resumed_at = self._saved_at = time.monotonic()
+        self._seconds_before = self.seconds
+        while self.epoch < self.settings.epochs:
+            self._run_epoch()
+        self._save()
+        result = self._result()
+        if self.report is not None:
+            self.report.write(result, self.settings)
+        return result
+
+    def _run_epoch(self) -> None:
+        print(f"Search, epoch {self.epoch + 1}/{self.settings.epochs}")
+        progress = keras.utils.Progbar(
+            len(self.steps), stateful_metrics=["train_loss", "dev_f1", "learning_rate"], interval=_PROGRESS_SECONDS
+        )
+        # numbers of the next batch in the endless streams of each split
+        weight_batch = self.epoch * self.weight_steps + self.steps[: self.position].count("weights")
+        architecture_batch = self.epoch * self.architecture_steps + self.steps[: self.position].count("architecture")
+        shown_at = 0.0
+        while self.position < len(self.steps):
+            if self.steps[self.position] == "architecture":
+                self.step.architecture_step(self.dev_order.batch(architecture_batch))
+                architecture_batch += 1
+            else:
+                self.step.weight_step(self.train_order.batch(weight_batch))
+                weight_batch += 1
+            self.position += 1
+            now = time.monotonic()
+            if now - shown_at > _PROGRESS_SECONDS and self.position < len(self.steps):
+                means = self.step.mean_losses()
+                rate = self._learning_rate()
+                progress.update(self.position, [("train_loss", means["train_loss"]), ("learning_rate", rate)])
+                shown_at = now
+            if now - self._saved_at > self.settings.checkpoint_seconds:
+                self._save()
+        record = self._epoch_record()
+        progress.update(
+            len(self.steps),
+            [
+                ("train_loss", record["train_loss"]),
+                ("dev_f1", record["dev_macro_f1"]),
+                ("learning_rate", record["learning_rate"]),
+            ],
+            finalize=True,
+        )
+        self.history.append(record)
+        self.epoch += 1
+        self.position = 0
+        self.step.start_epoch()
+        self._save()
+        if self.report is not None:
+            self.report.write_epoch(record, self.supernet.probabilities())
+
+    def _epoch_record(self) -> dict[str, Any]:
+        logits = self.step.dev_logits()
+        labels = self.step.dev.labels_array
+        self._count_time()
+        return {
+            "epoch": self.epoch + 1,
+            **self.step.mean_losses(),
+            "dev_loss": float(task_loss(self.step.dev.labels, tf.constant(logits))),
+            "dev_macro_f1": macro_f1(labels, logits),
+            "learning_rate": self._learning_rate(),
+            **_decisiveness(self.step.architecture_variables),
+            "largest_movement": self._largest_movement(),
+            "genotype": self._genotype_record(),
+            "seconds": round(self.seconds, 3),
+        }
+
+    def _genotype_record(self) -> dict[str, Any]:
+        return json.loads(self.supernet.genotype(self.kept_nodes).to_json())
+
+    def _learning_rate(self) -> float:
+        iterations = self.step.weight_optimizer.iterations
+        return float(keras.ops.convert_to_numpy(self.step.schedule(keras.ops.maximum(iterations - 1, 0))))
+
+    def _architecture_logits(self) -> list[np.ndarray]:
+        return [np.array(keras.ops.convert_to_numpy(v)) for v in self.step.architecture_variables]
+
+    def _largest_movement(self) -> float:
+        pairs = zip(self._architecture_logits(), self.first_logits, strict=True)
+        return max(float(np.abs(now - first).max()) for now, first in pairs)
+
+    def _count_time(self) -> None:
+        self.seconds = self._seconds_before + time.monotonic() - self._resumed_at
+
+    def _save(self) -> None:
+        self._count_time()
+        record = {"epoch": self.epoch, "position": self.position, "history": self.history, "seconds": self.seconds}
+        self.saved_state.save(self.step.variables, record)
+        self._saved_at = time.monotonic()
+
+    def _restore(self) -> None:
+        # The initial logits need no saving: they follow from the seed, which is in the fingerprint.
+        record = self.saved_state.restore(self.step.variables)
+        self.epoch, self.position = record["epoch"], record["position"]
+        self.history, self.seconds = record["history"], record["seconds"]
+        logging.info(
+            "Search goes on from %s: epoch %d, step %d of %d.",
+            self.saved_state.path,
+            self.epoch + 1,
+            self.position,
+            len(self.steps),
+        )
+
+    def _result(self) -> SearchResult:
+        return SearchResult(
+            genotype=self.supernet.genotype(self.kept_nodes),
+            probabilities=self.supernet.probabilities(),
+            history=self.history,
+            cost={
+                "seconds": round(self.seconds, 3),
+                "weight_steps": self.weight_steps * self.settings.epochs,
+                "architecture_steps": self.architecture_steps * self.settings.epochs,
+                "peak_memory_bytes": peak_memory_bytes(),
+            },
+            travel={
+                "possible": self.possible_travel,
+                "largest": self._largest_movement(),
+                "architecture_learning_rate": self.architecture_learning_rate,
+            },
+        )
+
+
+def _check_rows(train: FeatureSet, dev: FeatureSet, num_outputs: int, names: tuple[str, ...]) -> None:
+    for split, rows in (("train", train), ("dev", dev)):
+        if rows.num_rows == 0:
+            raise ValueError(f"The {split} split has no rows.")
+        missing = [name for name in names if name not in rows.features]
+        if missing:
+            raise ValueError(
+                f"The cells read the features {list(names)}, but {split} has {sorted(rows.features)}. "
+                "Extract the missing ones or change `lfbc_taps` and `hfbc_taps`."
+            )
+        classes = rows.labels.shape[1] if rows.multi_label else int(rows.labels.max()) + 1
+        if classes > num_outputs or (rows.multi_label and classes != num_outputs):
+            raise ValueError(f"Labels of {split} need {classes} outputs. Received: num_outputs={num_outputs}.")
+    shapes = [{name: rows.feature_shapes[name] for name in names} for rows in (train, dev)]
+    if shapes[0] != shapes[1] or train.multi_label != dev.multi_label:
+        raise ValueError(
+            "Features and labels of train and dev must have the same shapes. "
+            f"Received: {shapes[0]}, multi_label={train.multi_label}; {shapes[1]}, multi_label={dev.multi_label}."
+        )
+
+
+def _data_fingerprint(rows: FeatureSet, names: tuple[str, ...]) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for array in (rows.labels, *(rows.features[name] for name in names)):
+        digest.update(np.ascontiguousarray(array).data)
+    return {
+        "rows": rows.num_rows,
+        "shapes": {name: list(rows.feature_shapes[name]) for name in names},
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _decisiveness(architecture_variables: list[keras.Variable]) -> dict[str, float]:
+    """How far the choices have parted, as means over the choices of both cells."""
+    record = {}
+    for kind in ("gamma", "beta"):
+        logits = np.concatenate(
+            [
+                np.asarray(keras.ops.convert_to_numpy(variable), "float64")
+                for variable in architecture_variables
+                if variable.path.split("/")[-1].endswith(kind)
+            ]
+        )
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+        entropy = -(probabilities * np.log(np.maximum(probabilities, 1e-300))).sum(axis=1)
+        ordered = np.sort(probabilities, axis=1)
+        record[f"{kind}_entropy"] = float(entropy.mean() / np.log(probabilities.shape[1]))
+        record[f"{kind}_gap"] = float((ordered[:, -1] - ordered[:, -2]).mean())
+        if kind == "gamma":
+            for operation in ("skip", "none"):
+                record[f"{operation}_share"] = float(probabilities[:, EDGE_OPERATIONS.index(operation)].mean())
+    return record

@@ -1,0 +1,190 @@
+"""The two compiled steps of the bilevel search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from hfmnas_keras.search.schedules import CosineWithRestarts
+from hfmnas_keras.settings import SearchSettings
+from hfmnas_keras.training.device_rows import DeviceRows
+from hfmnas_keras.training.losses import task_loss
+from hfmnas_keras.training.weight_decay import add_weight_decay
+
+
+class BilevelStep:
+    """Weight step and architecture step of the first-order search, each one compiled call (Eq. 29-30).
+
+    `weight_step(row_numbers)` lowers the task loss plus the model's own losses (lambda times DCCA) on train rows and
+    changes all but gamma and beta. `architecture_step(row_numbers)` lowers the task loss alone on dev rows and changes
+    gamma and beta only: batch normalisation and the covariances of the DCCA loss compute with the batch's statistics,
+    and what they would store is dropped, random state included (docs/method.md, section 7). Each differentiates only
+    what it updates.
+
+    Args:
+        model: built `keras.Model` with `architecture_variables` and `weight_variables`, from dict of features to
+            logits `(batch, classes)`.
+        train, dev: `DeviceRows`.
+        settings: `SearchSettings`.
+        steps_per_epoch: int. Weight steps of an epoch.
+        architecture_learning_rate: float.
+
+    Attributes:
+        traces: dict from step name to how often it was traced; stays at 1 as all batches have one shape.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        train: DeviceRows,
+        dev: DeviceRows,
+        settings: SearchSettings,
+        steps_per_epoch: int,
+        architecture_learning_rate: float,
+    ):
+        self.model = model
+        self.train = train
+        self.dev = dev
+        self.settings = settings
+        self.weight_variables = list(model.weight_variables)
+        self.architecture_variables = list(model.architecture_variables)
+        _check_variables(model, self.weight_variables, self.architecture_variables)
+        self.schedule = CosineWithRestarts(
+            settings.learning_rate,
+            settings.min_learning_rate,
+            first_cycle=settings.first_cycle_epochs * steps_per_epoch,
+            total_steps=settings.epochs * steps_per_epoch,
+        )
+        self.weight_optimizer = keras.optimizers.Adam(self.schedule, name="weight_adam")
+        self.weight_optimizer.build(self.weight_variables)
+        self.architecture_optimizer = keras.optimizers.Adam(
+            architecture_learning_rate, beta_1=0.5, beta_2=0.999, name="architecture_adam"
+        )
+        self.architecture_optimizer.build(self.architecture_variables)
+        self._seed_states = [v for v in model.variables if v.path.split("/")[-1] == "seed_generator_state"]
+        # Sums of the losses of this epoch, on the device: reading each step's loss would stall an accelerator.
+        self._sums = {
+            name: keras.Variable(0.0, trainable=False, dtype="float32", name=f"{name}_sum")
+            for name in ("train_loss", "added_loss", "architecture_loss")
+        }
+        self._counts = {
+            # float, as TensorFlow keeps int32 variables off the accelerator and XLA then cannot reach them
+            name: keras.Variable(0.0, trainable=False, dtype="float32", name=f"{name}_steps")
+            for name in ("weights", "architecture")
+        }
+        self.traces = {"weights": 0, "architecture": 0, "predict": 0}
+        rows = tf.TensorSpec([settings.batch_size], tf.int32)
+        compiled = {"jit_compile": settings.jit_compile or None}
+        self.weight_step = tf.function(self._weight_step, input_signature=[rows], **compiled)
+        self.architecture_step = tf.function(self._architecture_step, input_signature=[rows], **compiled)
+        self._predict = tf.function(self._predict_dev, input_signature=[tf.TensorSpec([None], tf.int32)])
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All state of the search, in a fixed order: what a checkpoint holds."""
+        return [
+            *self.model.variables,
+            *self.weight_optimizer.variables,
+            *self.architecture_optimizer.variables,
+            *self._sums.values(),
+            *self._counts.values(),
+        ]
+
+    def mean_losses(self) -> dict[str, float]:
+        """Means since the epoch began: `train_loss` (task), `added_loss` (lambda * DCCA), `architecture_loss` (dev).
+
+        Raises:
+            RuntimeError: when a loss has become NaN or infinite.
+        """
+        counts = {name: int(keras.ops.convert_to_numpy(variable)) for name, variable in self._counts.items()}
+        means = {}
+        for name, variable in self._sums.items():
+            count = counts["architecture" if name == "architecture_loss" else "weights"]
+            means[name] = float(keras.ops.convert_to_numpy(variable)) / count if count else 0.0
+        if not np.isfinite(list(means.values())).all():
+            raise RuntimeError(
+                f"The search has diverged: mean losses of this epoch {means} after "
+                f"{int(keras.ops.convert_to_numpy(self.weight_optimizer.iterations))} weight steps. "
+                f"Lower `learning_rate` ({self.settings.learning_rate}) or check the features for outliers."
+            )
+        return means
+
+    def start_epoch(self) -> None:
+        """Sets the sums of the losses to zero."""
+        for variable in (*self._sums.values(), *self._counts.values()):
+            variable.assign(keras.ops.zeros((), dtype=variable.dtype))
+
+    def dev_logits(self) -> np.ndarray:
+        """Logits of all dev rows in inference mode, `(rows, classes)`.
+
+        Inference mode uses the moving averages that the weight steps keep: what the discretised model will do, the
+        same for any batch, and without dropout.
+        """
+        rows = np.arange(self.dev.num_rows, dtype="int32")
+        size = min(256, len(rows))
+        padded = np.resize(rows, -(-len(rows) // size) * size)
+        logits = [self._predict(padded[start : start + size]).numpy() for start in range(0, len(padded), size)]
+        return np.concatenate(logits)[: len(rows)]
+
+    def _weight_step(self, row_numbers: tf.Tensor) -> None:
+        self.traces["weights"] += 1
+        inputs, labels = self.train.batch(row_numbers)
+        values = [variable.value for variable in self.weight_variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            logits = self.model(inputs, training=True)
+            loss = task_loss(labels, logits)
+            added = sum((tf.cast(added, loss.dtype) for added in self.model.losses), tf.zeros((), loss.dtype))
+            total = loss + added
+        gradients = add_weight_decay(tape.gradient(total, values), self.weight_variables, self.settings.weight_decay)
+        self.weight_optimizer.apply(gradients, self.weight_variables)
+        self._sums["train_loss"].assign_add(loss)
+        self._sums["added_loss"].assign_add(added)
+        self._counts["weights"].assign_add(1.0)
+
+    def _architecture_step(self, row_numbers: tf.Tensor) -> None:
+        self.traces["architecture"] += 1
+        inputs, labels = self.dev.batch(row_numbers)
+        values = [variable.value for variable in self.architecture_variables]
+        # What is assigned inside the scope goes nowhere. Seeds must not advance either, but a stretch of
+        # architecture steps (`phased`) must not repeat one dropout mask: each reads the seeds through its own number.
+        with (
+            keras.StatelessScope(state_mapping=self._seeds_of_this_step()),
+            tf.GradientTape(watch_accessed_variables=False) as tape,
+        ):
+            tape.watch(values)
+            loss = task_loss(labels, self.model(inputs, training=True))
+        gradients = tape.gradient(loss, values)
+        decay = self.settings.architecture_weight_decay
+        gradients = [gradient + decay * value for gradient, value in zip(gradients, values, strict=True)]
+        self.architecture_optimizer.apply(gradients, self.architecture_variables)
+        self._sums["architecture_loss"].assign_add(loss)
+        self._counts["architecture"].assign_add(1.0)
+
+    def _seeds_of_this_step(self) -> list[tuple[keras.Variable, Any]]:
+        iterations = self.architecture_optimizer.iterations.value
+        offset = tf.stack([tf.constant(0x3C6EF372, tf.int64), tf.cast(iterations, tf.int64)])
+        return [(state, state.value + tf.cast(offset, state.value.dtype)) for state in self._seed_states]
+
+    def _predict_dev(self, row_numbers: tf.Tensor) -> tf.Tensor:
+        self.traces["predict"] += 1
+        inputs, _ = self.dev.batch(row_numbers)
+        return tf.cast(self.model(inputs, training=False), tf.float32)
+
+
+def _check_variables(model: keras.Model, weights: list[keras.Variable], architecture: list[keras.Variable]) -> None:
+    if not architecture or not weights:
+        raise ValueError(
+            "The model must be built and have `architecture_variables` and `weight_variables`. "
+            f"Received: {len(architecture)} and {len(weights)}."
+        )
+    listed = [id(variable) for variable in (*weights, *architecture)]
+    trainable = {id(variable) for variable in model.trainable_variables}
+    if len(set(listed)) != len(listed) or set(listed) != trainable:
+        raise ValueError(
+            "`weight_variables` and `architecture_variables` must share nothing and be all trainable variables. "
+            f"Received: {len(weights)} + {len(architecture)}, of {len(trainable)} trainable."
+        )

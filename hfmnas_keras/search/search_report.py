@@ -1,0 +1,67 @@
+"""The files that tell how a search went."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from hfmnas_keras.genotype.drawing import draw, to_dot, to_mermaid
+from hfmnas_keras.search.search_result import SearchResult
+from hfmnas_keras.settings import SearchSettings
+
+
+class SearchReport:
+    """Writes a search into a folder.
+
+    `genotype.json`; `search.json` (settings, history, probabilities, cost, travel); the genotype as `genotype.mmd`
+    (Mermaid) and `genotype.dot`, and where matplotlib is installed (extra `plots`) as `genotype.svg` and
+    `genotype.png`; TensorBoard logs under `tensorboard/`.
+
+    Args:
+        folder: made when missing.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._writer: Any = None
+
+    def write_epoch(self, record: dict[str, Any], probabilities: dict[str, np.ndarray]) -> None:
+        """Adds one epoch to the TensorBoard logs."""
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
+        with self._writer.as_default(step=record["epoch"]):
+            for name, value in record.items():
+                if isinstance(value, float):
+                    tf.summary.scalar(f"search/{name}", value)
+            for name, values in probabilities.items():
+                tf.summary.histogram(f"probabilities/{name}", values)
+        self._writer.flush()
+
+    def write(self, result: SearchResult, settings: SearchSettings) -> None:
+        """Writes all but the TensorBoard logs."""
+        if self._writer is not None:
+            self._writer.close()
+        report = {
+            "settings": dataclasses.asdict(settings),
+            "travel": result.travel,
+            "cost": result.cost,
+            "probabilities": {name: np.asarray(values).tolist() for name, values in result.probabilities.items()},
+            "history": result.history,
+        }
+        (self.folder / "search.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        result.genotype.save(self.folder / "genotype.json")
+        (self.folder / "genotype.mmd").write_text(to_mermaid(result.genotype), encoding="utf-8")
+        (self.folder / "genotype.dot").write_text(to_dot(result.genotype), encoding="utf-8")
+        try:
+            for suffix in ("svg", "png"):
+                draw(result.genotype, self.folder / f"genotype.{suffix}")
+        except ImportError as error:
+            logging.info("The genotype is drawn as text only: %s", error)

@@ -1,0 +1,31 @@
+"""What a search found."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from hfmnas_keras.genotype.genotype import Genotype
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchResult:
+    """The genotype of the last epoch and how the search came to it.
+
+    Args:
+        genotype: `Genotype`, discretised from the logits after the last step. The last epoch's and not the best dev
+            epoch's: the dev F1 of the supernet moves by noise from epoch to epoch, while the logits settle slowly.
+        probabilities: dict of arrays, as `Supernet.probabilities` gives them.
+        history: list of dicts, one an epoch (keys: docs of `search_architecture`).
+        cost: dict: `seconds`, `weight_steps`, `architecture_steps`, `peak_memory_bytes`.
+        travel: dict: `possible` (rate times steps: the farthest that Adam moves a logit), `largest` (the largest
+            movement of a logit in this search), `architecture_learning_rate`.
+    """
+
+    genotype: Genotype
+    probabilities: dict[str, np.ndarray]
+    history: list[dict[str, Any]]
+    cost: dict[str, float]
+    travel: dict[str, float]

@@ -1,0 +1,1 @@
+"""Training loops: unimodal backbones, searched models, and what they share."""

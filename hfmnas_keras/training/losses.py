@@ -1,0 +1,38 @@
+"""The task loss that search and final training share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def task_loss(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
+    """Mean cross-entropy of a batch (docs/method.md, section 6).
+
+    Single-label: softmax cross-entropy, mean over rows. Multi-label: sigmoid cross-entropy, mean over rows and
+    classes. Which of the two follows from the rank of the labels, as in `FeatureSet`.
+
+    Args:
+        labels: integer tensor `(batch,)` of class ids, or float tensor `(batch, classes)`, multi-hot.
+        logits: tensor `(batch, classes)`.
+        label_smoothing: float in [0, 1). Share of each target that is spread evenly. Defaults to `0`.
+
+    Returns:
+        Scalar float32 tensor.
+    """
+    # float32 or wider: a half-precision log-sum-exp loses the small probabilities that the gradient is made of.
+    dtype = "float64" if keras.backend.standardize_dtype(logits.dtype) == "float64" else "float32"
+    logits = ops.cast(logits, dtype)
+    num_classes = logits.shape[-1]
+    if len(labels.shape) == 2:
+        targets = ops.cast(labels, dtype)
+        if label_smoothing:
+            targets = targets * (1.0 - label_smoothing) + 0.5 * label_smoothing
+        return ops.mean(ops.binary_crossentropy(targets, logits, from_logits=True))
+    if label_smoothing:
+        targets = ops.one_hot(labels, num_classes, dtype=dtype)
+        targets = targets * (1.0 - label_smoothing) + label_smoothing / num_classes
+        return ops.mean(ops.categorical_crossentropy(targets, logits, from_logits=True))
+    return ops.mean(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))

@@ -1,0 +1,197 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from hfmnas_keras.data.feature_set import FeatureSet
+from hfmnas_keras.search.bilevel_step import BilevelStep
+from hfmnas_keras.settings import SearchSettings
+from hfmnas_keras.training.batch_order import BatchOrder
+from hfmnas_keras.training.device_rows import DeviceRows
+
+
+class ToySupernet(keras.Model):
+    """Everything a supernet may change while it runs: moving averages, random state, added losses."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(6, name="dense")
+        self.norm = keras.layers.BatchNormalization(name="norm")
+        self.dropout = keras.layers.Dropout(0.3, name="dropout")
+        self.head = keras.layers.Dense(3, name="head")
+
+    def build(self, input_shape):
+        self.dense.build((None, 4))
+        self.norm.build((None, 6))
+        self.dropout.build((None, 6))
+        self.head.build((None, 6))
+        self.gamma_variable = self.add_weight(shape=(2, 2), initializer="normal", name="gamma")
+        self.covariance = self.add_weight(shape=(6,), initializer="zeros", trainable=False, name="covariance")
+        self.built = True
+
+    def call(self, inputs, training=False):
+        probabilities = ops.softmax(self.gamma_variable)
+        x = self.dropout(self.norm(self.dense(inputs["x"]), training=training), training=training)
+        mixed = probabilities[0, 0] * x + probabilities[0, 1] * ops.relu(x) + probabilities[1, 0] * ops.tanh(x)
+        if training:
+            self.covariance.assign(0.9 * self.covariance + 0.1 * ops.mean(ops.square(ops.stop_gradient(mixed)), axis=0))
+            self.add_loss(0.1 * ops.mean(ops.square(mixed)))
+        return self.head(mixed)
+
+    @property
+    def architecture_variables(self):
+        return [self.gamma_variable]
+
+    @property
+    def weight_variables(self):
+        return [v for v in self.trainable_variables if v is not self.gamma_variable]
+
+
+def make_rows(rows, seed):
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(rows, 4)).astype("float32")
+    return FeatureSet(np.array([f"{i}" for i in range(rows)]), {"x": x}, (x[:, 0] > 0).astype("int64") + (x[:, 1] > 0))
+
+
+def make_step(jit_compile=False, **settings):
+    keras.utils.set_random_seed(3)
+    model = ToySupernet()
+    model({"x": np.zeros((2, 4), "float32")})
+    train, dev = DeviceRows(make_rows(22, 0), ("x",)), DeviceRows(make_rows(9, 1), ("x",))
+    settings = SearchSettings(batch_size=4, epochs=3, jit_compile=jit_compile, **settings)
+    return BilevelStep(model, train, dev, settings, steps_per_epoch=6, architecture_learning_rate=0.01)
+
+
+def snapshot(variables):
+    return {v.path: np.array(ops.convert_to_numpy(v)) for v in variables}
+
+
+def changed(before, after):
+    return {path for path in before if not np.array_equal(before[path], after[path])}
+
+
+def test_architecture_step_changes_nothing_but_gamma_and_beta():
+    step = make_step()
+    # some weight steps first, so that averages, slots and seeds are not at their start
+    for number in range(3):
+        step.weight_step(np.array([0, 1, 2, number], "int32"))
+    before = snapshot(step.variables)
+    for _ in range(2):
+        step.architecture_step(np.array([0, 1, 2, 3], "int32"))
+    after = snapshot(step.variables)
+    own = {v.path for v in step.architecture_optimizer.variables} | {"architecture_loss_sum", "architecture_steps"}
+    names = {path for path in changed(before, after) if path not in own}
+    assert names == {v.path for v in step.architecture_variables}
+
+
+def test_weight_step_changes_all_but_gamma_and_beta():
+    step = make_step()
+    before = snapshot(step.model.variables)
+    for _ in range(2):
+        step.weight_step(np.array([0, 1, 2, 3], "int32"))
+    names = changed(before, snapshot(step.model.variables))
+    assert names == set(before) - {v.path for v in step.architecture_variables}
+
+
+def test_weight_step_follows_adam_with_l2_decay_on_kernels_only():
+    # Independent of the step: gradients by finite differences in float64, Adam's first step by hand. Dropout off.
+    step = make_step(learning_rate=0.01, weight_decay=0.5)
+    step.model.dropout.rate = 0.0
+    rows = np.array([5, 6, 7, 8], "int32")
+    x = step.train.inputs["x"].numpy()[rows].astype("float64")
+    labels = step.train.labels_array[rows]
+    w = {v.path: np.array(ops.convert_to_numpy(v), "float64") for v in step.model.variables}
+    gamma = next(value for path, value in w.items() if path.endswith("gamma") and value.shape == (2, 2))
+    p = np.exp(gamma) / np.exp(gamma).sum(axis=1, keepdims=True)
+    head_path = next(path for path in w if path.endswith("head/kernel"))
+    bias_path = next(path for path in w if path.endswith("head/bias"))
+
+    def loss(kernel, bias):
+        kernels = {path.split("/")[-2] + "/" + path.split("/")[-1]: value for path, value in w.items() if "/" in path}
+        h = x @ kernels["dense/kernel"] + kernels["dense/bias"]
+        h = (h - h.mean(axis=0)) / np.sqrt(h.var(axis=0) + 1e-3)
+        mixed = p[0, 0] * h + p[0, 1] * np.maximum(h, 0) + p[1, 0] * np.tanh(h)
+        logits = mixed @ kernel + bias
+        log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return -log_probabilities[np.arange(4), labels].mean()
+
+    def gradient(which):
+        base = [w[head_path], w[bias_path]]
+        result = np.zeros_like(base[which])
+        for index in np.ndindex(result.shape):
+            up, down = [b.copy() for b in base], [b.copy() for b in base]
+            up[which][index] += 1e-5
+            down[which][index] -= 1e-5
+            result[index] = (loss(*up) - loss(*down)) / 2e-5
+        return result
+
+    expected_kernel_gradient = gradient(0) + 0.5 * w[head_path]
+    expected_bias_gradient = gradient(1)
+    step.weight_step(rows)
+    # Adam's first moment after one step is (1 - beta_1) times the gradient.
+    momenta = {v.path: ops.convert_to_numpy(v) for v in step.weight_optimizer.variables if "momentum" in v.path}
+    kernel_momentum = next(m for path, m in momenta.items() if "head_kernel" in path)
+    bias_momentum = next(m for path, m in momenta.items() if "head_bias" in path)
+    np.testing.assert_allclose(kernel_momentum / 0.1, expected_kernel_gradient, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(bias_momentum / 0.1, expected_bias_gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_no_retracing_over_epochs():
+    step = make_step()
+    train, dev = BatchOrder(22, 4, seed=0), BatchOrder(9, 4, seed=0, stream=1)
+    for number in range(12):
+        step.architecture_step(dev.batch(number))
+        step.weight_step(train.batch(number))
+    step.dev_logits()
+    step.dev_logits()
+    assert step.traces == {"weights": 1, "architecture": 1, "predict": 1}
+    assert step.weight_step.experimental_get_tracing_count() == 1
+
+
+def test_architecture_steps_draw_different_dropout_masks():
+    step = make_step()
+    seeds = []
+    for _ in range(3):
+        seeds.append(np.stack([np.array(value) for _, value in step._seeds_of_this_step()]))
+        step.architecture_step(np.array([0, 1, 2, 3], "int32"))
+    assert len({seed.tobytes() for seed in seeds}) == 3
+
+
+def test_dev_logits_come_in_order_and_ignore_the_batch():
+    step = make_step()
+    logits = step.dev_logits()
+    assert logits.shape == (9, 3)
+    one = step.model({"x": step.dev.inputs["x"][4:5]}, training=False)
+    np.testing.assert_allclose(logits[4:5], one, rtol=1e-5, atol=1e-6)
+
+
+def test_xla_step_equals_the_plain_one():
+    plain, compiled = make_step(), make_step(jit_compile=True)
+    for step in (plain, compiled):
+        step.model.dropout.rate = 0.0
+        for number in range(3):
+            step.weight_step(np.array([0, 1, 2, number], "int32"))
+            step.architecture_step(np.array([0, 1, 2, number], "int32"))
+    for a, b in zip(plain.model.trainable_variables, compiled.model.trainable_variables, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_divergence_is_an_error():
+    step = make_step()
+    step.model.head.kernel.assign(np.full((6, 3), np.nan, "float32"))
+    step.weight_step(np.array([0, 1, 2, 3], "int32"))
+    with pytest.raises(RuntimeError, match="diverged"):
+        step.mean_losses()
+
+
+def test_variables_must_be_divided_without_rest():
+    class Careless(ToySupernet):
+        @property
+        def weight_variables(self):
+            return self.trainable_variables[:-2]
+
+    model = Careless()
+    model({"x": np.zeros((2, 4), "float32")})
+    rows = DeviceRows(make_rows(8, 0), ("x",))
+    with pytest.raises(ValueError, match="all trainable variables"):
+        BilevelStep(model, rows, rows, SearchSettings(batch_size=4), 2, 0.01)
