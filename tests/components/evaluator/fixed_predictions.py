@@ -1,0 +1,59 @@
+"""A SavedModel that answers with the scores written in the examples, so that every prediction is known beforehand."""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+OUTPUTS = ("probabilities", "image_belief", "text_belief")
+
+
+def save_model(path, num_classes, multi_label, shift=0, scale=1.0):
+    """Writes the model; `shift` moves its answers to the next class, which makes it worse than the examples say."""
+    spec = {name: tf.io.FixedLenFeature([num_classes], tf.float32) for name in OUTPUTS}
+    for name in ("image_uncertainty", "text_uncertainty"):
+        spec[name] = tf.io.FixedLenFeature([num_classes if multi_label else 1], tf.float32)
+    labels = tf.io.FixedLenFeature([num_classes], tf.float32) if multi_label else tf.io.FixedLenFeature([1], tf.int64)
+    signature = [tf.TensorSpec([None], tf.string, name="examples")]
+
+    @tf.function(input_signature=signature)
+    def serving_default(examples):
+        outputs = tf.io.parse_example(examples, spec)
+        outputs["probabilities"] = scale * tf.roll(outputs["probabilities"], shift, axis=1)
+        outputs["class_names"] = tf.fill(tf.shape(outputs["probabilities"]), "class")
+        return outputs
+
+    @tf.function(input_signature=signature)
+    def transform_features(examples):
+        return {"label": tf.io.parse_example(examples, {"truth": labels})["truth"]}
+
+    module = tf.Module()
+    tf.saved_model.save(
+        module, path, signatures={"serving_default": serving_default, "transform_features": transform_features}
+    )
+    return path
+
+
+def serialize(truth, class_names, scores, uncertainties, multi_label):
+    """Returns one serialized example: the scores by output, and the raw feature `labels` as ingested data has it."""
+    if multi_label:
+        names = [name for name, is_true in zip(class_names, truth, strict=True) if is_true]
+        truth_feature = tf.train.Feature(float_list=tf.train.FloatList(value=truth))
+    else:
+        names = [class_names[truth]]
+        truth_feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[truth]))
+    features = {
+        "labels": tf.train.Feature(bytes_list=tf.train.BytesList(value=[name.encode() for name in names])),
+        "truth": truth_feature,
+    }
+    for name, values in {**scores, **uncertainties}.items():
+        features[name] = tf.train.Feature(float_list=tf.train.FloatList(value=np.atleast_1d(values)))
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def write_split(examples_uri, split, records):
+    folder = os.path.join(examples_uri, f"Split-{split}")
+    tf.io.gfile.makedirs(folder)
+    with tf.io.TFRecordWriter(os.path.join(folder, "data.gz"), options="GZIP") as writer:
+        for record in records:
+            writer.write(record)
