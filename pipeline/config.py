@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
@@ -26,29 +26,44 @@ _STRICT = pydantic.ConfigDict(frozen=True, extra="forbid")
 _Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
-class DataConfig(pydantic.BaseModel):
-    """Where the examples come from.
+class DemoData(pydantic.BaseModel):
+    """The embedded pictures and words.
 
     Args:
-        source: str. `"demo"` (embedded pictures and words) or `"manifest"` (the user's JSONL or CSV).
-        path: str or None. The manifest; relative to the configuration file.
-        strict: bool. Whether a bad row stops the run instead of being skipped and counted. Defaults to `False`.
+        source: `"demo"`.
+        seed: int. Which of the splits by group. Defaults to `0`.
     """
 
     model_config = _STRICT
 
-    source: Literal["demo", "manifest"] = "demo"
-    path: str | None = None
-    strict: bool = False
+    source: Literal["demo"] = "demo"
+    seed: int = 0
 
-    @pydantic.model_validator(mode="after")
-    def _has_a_path_where_one_is_needed(self) -> DataConfig:
-        if (self.source == "manifest") != (self.path is not None):
-            raise ValueError(
-                f"`path` names the manifest and belongs to source 'manifest' alone. Received: source={self.source!r}, "
-                f"path={self.path!r}."
-            )
-        return self
+
+class ManifestData(pydantic.BaseModel):
+    """The user's own JSONL or CSV; see `components.multimodal_example_gen.manifest_source.ManifestSource`.
+
+    Args:
+        source: `"manifest"`.
+        manifest: str. Path, relative to the configuration file.
+        data_root: str or None. Folder of the pictures, relative to the configuration file. `None` (default) is the
+            manifest's folder.
+        strict: bool. Whether a bad row stops the run instead of being skipped and counted. Defaults to `True`.
+        split_ratios: three floats. Train, dev and test, where the manifest has no `split`.
+        seed: int. Of that split. Defaults to `0`.
+        max_image_pixels, max_image_bytes: ints or None. Bounds of a picture; `None` takes the source's own.
+    """
+
+    model_config = _STRICT
+
+    source: Literal["manifest"]
+    manifest: str
+    data_root: str | None = None
+    strict: bool = True
+    split_ratios: tuple[_Share, _Share, _Share] = (0.7, 0.1, 0.2)
+    seed: int = 0
+    max_image_pixels: pydantic.PositiveInt | None = None
+    max_image_bytes: pydantic.PositiveInt | None = None
 
 
 class PreparationConfig(pydantic.BaseModel):
@@ -175,7 +190,7 @@ class RunConfig(pydantic.BaseModel):
     model_config = _STRICT
 
     name: Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
-    data: DataConfig = DataConfig()
+    data: Annotated[DemoData | ManifestData, pydantic.Field(discriminator="source")] = DemoData()
     preparation: PreparationConfig
     fusion: FusionSettings = FusionSettings()
     backbones: BackbonesConfig = BackbonesConfig()
@@ -188,6 +203,13 @@ class RunConfig(pydantic.BaseModel):
     kubeflow: KubeflowConfig = KubeflowConfig()
     # In one process: each further worker would import TensorFlow anew, which takes longer than small data do.
     beam_args: tuple[str, ...] = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+
+    def source_settings(self) -> dict[str, Any]:
+        """Arguments of the source's class; what preparation says about the classes among them."""
+        settings = self.data.model_dump(exclude={"source"}, exclude_none=True)
+        if isinstance(self.data, ManifestData):
+            settings.update(classes=self.preparation.classes, multi_label=self.preparation.multi_label)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
     @property
     def root(self) -> pathlib.Path:
@@ -270,25 +292,28 @@ def _explanation(file: pathlib.Path, error: pydantic.ValidationError) -> str:
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    known: object = RunConfig
+    known: Any = RunConfig
     for part in location:
-        fields = getattr(known, "model_fields", {})
-        if part not in fields:
-            return ["(see hfmnas_keras/settings.py)"]
-        known = fields[part].annotation
-    names = getattr(known, "model_fields", None) or getattr(known, "__dataclass_fields__", {})
-    return sorted(names)
+        if known is RunConfig and part == "data":
+            # Under `data` the next part of a place is the name of the source.
+            known = {"demo": DemoData, "manifest": ManifestData}
+        elif isinstance(known, dict):
+            known = known[part]
+        else:
+            known = known.model_fields[part].annotation
+    return sorted(getattr(known, "model_fields", None) or known.__dataclass_fields__)
 
 
 def _with_absolute_paths(config: RunConfig, folder: pathlib.Path) -> RunConfig:
     """Copies `config` with the paths that the user's own files have, relative to the configuration, made absolute."""
     content = config.model_dump()
     for owner, key in (
-        (content["data"], "path"),
+        (content["data"], "manifest"),
+        (content["data"], "data_root"),
         (content["backbones"]["text"], "word_vectors"),
         (content["backbones"]["text"], "weights"),
         (content["backbones"]["image"], "weights"),
     ):
-        if owner[key] is not None:
+        if owner.get(key) is not None:
             owner[key] = str((folder / owner[key]).resolve())
     return RunConfig.model_validate(content)

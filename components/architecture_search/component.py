@@ -1,0 +1,83 @@
+"""TFX component ArchitectureSearch."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components import Genotype, SearchReport
+from components.architecture_search import executor
+from components.code_fingerprint import code_fingerprint
+from components.settings_json import settings_to_json
+from hfmnas_keras.settings import FusionSettings, SearchSettings
+
+
+class ArchitectureSearchSpec(ComponentSpec):
+    """Inputs, outputs and properties of `ArchitectureSearch`."""
+
+    PARAMETERS = {
+        "num_outputs": ExecutionParameter(type=int),
+        "fusion": ExecutionParameter(type=str),
+        "search": ExecutionParameter(type=str),
+        "checkpoint_root": ExecutionParameter(type=str),
+        "code_fingerprint": ExecutionParameter(type=str),
+    }
+    INPUTS = {"features": ChannelParameter(type=standard_artifacts.Examples)}
+    OUTPUTS = {
+        "genotype": ChannelParameter(type=Genotype),
+        "search_report": ChannelParameter(type=SearchReport),
+    }
+
+
+class ArchitectureSearch(base_component.BaseComponent):
+    """Searches how the features of two modalities are fused (HF-MNAS, Algorithm 1; docs/method.md, section 7).
+
+    ```python
+    architecture_search = ArchitectureSearch(
+        features=feature_extractor.outputs["features"],
+        num_outputs=9,
+        fusion=FusionSettings(),
+        search=SearchSettings(),
+        checkpoint_root="runs/demo/checkpoints",
+    )
+    ```
+
+    A killed search continues from its last checkpoint when the pipeline is run again.
+
+    Args:
+        features: channel of `Examples` with the splits `train` and `dev`, from `FeatureExtractor`.
+        num_outputs: int. Classes.
+        fusion: `FusionSettings`.
+        search: `SearchSettings`.
+        checkpoint_root: str. Folder of checkpoints that outlives an attempt.
+
+    Outputs:
+        `genotype`: `components.Genotype`, the architecture.
+        `search_report`: `components.SearchReport`, how the search came to it.
+    """
+
+    SPEC_CLASS = ArchitectureSearchSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        features: types.BaseChannel,
+        num_outputs: int,
+        fusion: FusionSettings,
+        search: SearchSettings,
+        checkpoint_root: str,
+    ):
+        super().__init__(
+            spec=ArchitectureSearchSpec(
+                features=features,
+                num_outputs=num_outputs,
+                fusion=settings_to_json(fusion),
+                search=settings_to_json(search),
+                checkpoint_root=checkpoint_root,
+                code_fingerprint=code_fingerprint("components.architecture_search.executor"),
+                genotype=types.Channel(type=Genotype),
+                search_report=types.Channel(type=SearchReport),
+            )
+        )

@@ -1,0 +1,57 @@
+"""The work of ArchitectureSearch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+
+from components.checkpoint_folder import checkpoint_folder
+from components.local_folders import writable_folder
+from components.settings_json import settings_from_json
+from components.splits import read_features
+from hfmnas_keras.search.architecture_search import search_architecture
+from hfmnas_keras.settings import FusionSettings, SearchSettings
+
+
+class Executor(base_executor.BaseExecutor):
+    """Reads the cached features, searches, writes genotype and report."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Searches an architecture.
+
+        Args:
+            input_dict: `features`, Examples with the splits `train` and `dev`.
+            output_dict: `genotype` and `search_report`.
+            exec_properties: `num_outputs`; `fusion` and `search`, settings as JSON; `checkpoint_root`;
+                `code_fingerprint`.
+        """
+        features = artifact_utils.get_single_instance(input_dict["features"])
+        genotype = artifact_utils.get_single_instance(output_dict["genotype"])
+        report = artifact_utils.get_single_instance(output_dict["search_report"])
+        checkpoints = checkpoint_folder(
+            "ArchitectureSearch", exec_properties["checkpoint_root"], input_dict, exec_properties
+        )
+        with writable_folder(genotype.uri) as genotype_folder, writable_folder(report.uri) as report_folder:
+            result = search_architecture(
+                train=read_features(features, "train"),
+                dev=read_features(features, "dev"),
+                num_outputs=exec_properties["num_outputs"],
+                fusion=settings_from_json(FusionSettings, exec_properties["fusion"]),
+                settings=settings_from_json(SearchSettings, exec_properties["search"]),
+                checkpoint_dir=checkpoints,
+                report_dir=report_folder,
+            )
+            result.genotype.save(os.path.join(genotype_folder, "genotype.json"))
+        report.set_float_custom_property("seconds", float(result.cost["seconds"]))
+        report.set_float_custom_property("largest_travel", float(result.travel["largest"]))
+        shutil.rmtree(checkpoints, ignore_errors=True)

@@ -1,0 +1,50 @@
+"""The work of FeatureExtractor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+
+from components.local_folders import readable_folder
+from components.splits import read_examples
+from hfmnas_keras.data.feature_files import write_feature_set
+from hfmnas_keras.data.feature_set import FeatureSet
+from hfmnas_keras.training.extraction import extract_features
+
+# The test split is missing on purpose: the Evaluator is the only one to read it.
+SPLITS = ["train", "dev"]
+
+
+class Executor(base_executor.BaseExecutor):
+    """Passes each split through the backbones and writes what their taps give."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Extracts the features of train and dev.
+
+        Args:
+            input_dict: `examples`, transformed; `backbones`.
+            output_dict: `features`, Examples with the splits `train` and `dev`.
+            exec_properties: `code_fingerprint`.
+        """
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
+        features = artifact_utils.get_single_instance(output_dict["features"])
+        features.split_names = artifact_utils.encode_split_names(SPLITS)
+        with readable_folder(artifact_utils.get_single_uri(input_dict["backbones"])) as backbones:
+            for split in SPLITS:
+                rows = read_examples(examples, split)
+                inputs = {"text": rows.tokens, "image": rows.images()}
+                feature_set = FeatureSet(
+                    ids=rows.ids,
+                    features=extract_features(backbones, rows.ids, inputs, split),
+                    labels=rows.labels,
+                    tokens=rows.tokens,
+                )
+                write_feature_set(feature_set, artifact_utils.get_split_uri([features], split))

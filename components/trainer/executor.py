@@ -1,0 +1,50 @@
+"""The executor of Trainer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfx import types
+from tfx.components.trainer.executor import GenericExecutor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import json_utils
+
+from components.checkpoint_folder import checkpoint_folder
+
+_SPLITS = ("train", "dev")
+
+
+class Executor(GenericExecutor):
+    """TFX's generic executor, which also tells `run_fn` where the artifacts of our own types are."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Calls `run_fn`.
+
+        Args:
+            input_dict: `examples`, `transform_graph`, `schema`, `backbones`, `genotype`, `features`.
+            output_dict: `model` and `model_run`.
+            exec_properties: those of TFX's Trainer; `custom_config` reaches `run_fn` with these entries more:
+                `backbones_uri`, `genotype_uri`, `train_features_uri`, `dev_features_uri`, `model_uri` and
+                `checkpoint_dir`.
+        """
+        key = standard_component_specs.CUSTOM_CONFIG_KEY
+        custom_config = json_utils.loads(exec_properties[key])
+        for name in ("backbones", "genotype"):
+            custom_config[f"{name}_uri"] = artifact_utils.get_single_uri(input_dict[name])
+        for split in _SPLITS:
+            custom_config[f"{split}_features_uri"] = artifact_utils.get_split_uri(input_dict["features"], split)
+        custom_config["model_uri"] = artifact_utils.get_single_uri(output_dict["model"])
+        custom_config["checkpoint_dir"] = checkpoint_folder(
+            "Trainer", custom_config["checkpoint_root"], input_dict, exec_properties
+        )
+        for artifacts in output_dict.values():
+            for artifact in artifacts:
+                # Not every orchestrator makes them.
+                fileio.makedirs(artifact.uri)
+        super().Do(input_dict, output_dict, {**exec_properties, key: json_utils.dumps(custom_config)})

@@ -1,0 +1,81 @@
+"""Trains and exports the searched model: the user code of Trainer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+
+import tensorflow_transform as tft
+from hfmnas_keras.classifier import multimodal_classifier
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.dsl.io import fileio
+
+from components.local_folders import readable_folder, writable_folder
+from components.settings_json import settings_from_json
+from components.vocabulary import num_token_ids, read_vocabulary
+from hfmnas_keras.data.feature_files import read_feature_set
+from hfmnas_keras.data.transformed_examples import read_transformed_examples
+from hfmnas_keras.export.serving import export_saved_model
+from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.settings import FusionSettings, TrainingSettings
+from hfmnas_keras.training.extraction import load_backbone
+from hfmnas_keras.training.final_training import train_searched_model
+
+CLASSIFIER_FILE = "classifier.keras"
+TRAINING_FILE = "training.json"
+MODALITIES = ("text", "image")
+
+
+def run_fn(fn_args: FnArgs) -> None:
+    """Trains the model of the genotype and exports it.
+
+    Args:
+        fn_args: what TFX's Trainer passes; `custom_config` has the entries that `components.trainer.component` and
+            `components.trainer.executor` put there.
+    """
+    config = fn_args.custom_config
+    settings = settings_from_json(TrainingSettings, config["training"])
+    with readable_folder(config["backbones_uri"]) as folder:
+        backbones = {modality: load_backbone(folder, modality) for modality in MODALITIES}
+    with readable_folder(config["genotype_uri"]) as folder:
+        genotype = Genotype.load(os.path.join(folder, "genotype.json"))
+    if settings.unfreeze_backbones:
+        train, dev = (read_transformed_examples(files) for files in (fn_args.train_files, fn_args.eval_files))
+    else:
+        train, dev = (read_feature_set(config[f"{split}_features_uri"]) for split in ("train", "dev"))
+
+    result = train_searched_model(
+        genotype,
+        train,
+        dev,
+        num_outputs=len(config["classes"]),
+        fusion=settings_from_json(FusionSettings, config["fusion"]),
+        settings=settings,
+        checkpoint_dir=config["checkpoint_dir"],
+        backbones=backbones,
+        vocabulary_size=num_token_ids(read_vocabulary(fn_args.transform_graph_path)),
+    )
+    classifier = multimodal_classifier(result.fusion_network, result.backbones, config["multi_label"])
+    transform = tft.TFTransformOutput(fn_args.transform_graph_path)
+    export_saved_model(
+        classifier,
+        transform.transform_features_layer(),
+        transform.raw_feature_spec(),
+        config["classes"],
+        config["multi_label"],
+        fn_args.serving_model_dir,
+    )
+    with writable_folder(config["model_uri"]) as folder:
+        classifier.save(os.path.join(folder, CLASSIFIER_FILE))
+    record = {
+        "settings": dataclasses.asdict(settings),
+        "epochs": result.epochs,
+        "dev_macro_f1": result.dev_macro_f1,
+        "parameters": int(classifier.count_params()),
+        "history": result.history,
+    }
+    with fileio.open(os.path.join(fn_args.model_run_dir, TRAINING_FILE), "w") as file:
+        file.write(json.dumps(record, indent=1) + "\n")
+    shutil.rmtree(config["checkpoint_dir"], ignore_errors=True)
