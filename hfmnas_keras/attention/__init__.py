@@ -1,0 +1,1 @@
+"""Attention between two grids (HF-MNAS, Eq. 11-15)."""

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import keras
+
+from hfmnas_keras.edge_operations.edge_operation_base import EdgeOperation
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class Skip(EdgeOperation):
+    """Passes the grid on as it is (`skip` in HF-MNAS, Eq. 10). No weights.
+
+    Arguments and shapes are those of `EdgeOperation`.
+
+    Example:
+    >>> float(Skip(channels=8)(np.ones((2, 4, 4, 8))).numpy().min())
+    1.0
+    """
+
+    def call(self, inputs):
+        return inputs

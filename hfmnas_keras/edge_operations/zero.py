@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from hfmnas_keras.edge_operations.edge_operation_base import EdgeOperation
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class Zero(EdgeOperation):
+    """Cuts the edge: zeros, whatever comes in (`none` in HF-MNAS, Eq. 10). No weights.
+
+    Arguments and shapes are those of `EdgeOperation`.
+
+    Example:
+    >>> float(Zero(channels=8)(np.ones((2, 4, 4, 8))).numpy().max())
+    0.0
+    """
+
+    def call(self, inputs):
+        return ops.zeros_like(inputs)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from hfmnas_keras.node_operations.node_operation_base import NodeOperation
+from hfmnas_keras.positions import per_position
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class LinearGLU(NodeOperation):
+    """Fuses two grids with a gated linear unit: (x1 W1) * sigmoid(x2 W2) (HF-MNAS, Eq. 20).
+
+    The second input decides, element by element, how much of the first passes.
+
+    Weights: `value/kernel (channels, channels)` and `gate/kernel (channels, channels)` (in, out), no bias as in the
+    equation, and `normalization`.
+
+    Arguments and shapes are those of `NodeOperation`.
+
+    Example:
+    >>> tuple(LinearGLU(channels=8)([np.ones((2, 4, 4, 8))] * 2).shape)
+    (2, 4, 4, 8)
+
+    Reference:
+     - gate after [Dauphin et al., 2017](https://arxiv.org/abs/1612.08083)
+    """
+
+    def build_fusion(self, height, width):
+        self.value = keras.layers.Dense(self.channels, use_bias=False, dtype=self.dtype_policy, name="value")
+        self.value.build((None, self.channels))
+        self.gate = keras.layers.Dense(self.channels, use_bias=False, dtype=self.dtype_policy, name="gate")
+        self.gate.build((None, self.channels))
+
+    def fuse(self, first, second, training=None):
+        return per_position(self.value, first) * ops.sigmoid(per_position(self.gate, second))

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import keras
+
+from hfmnas_keras.node_operations.node_operation_base import NodeOperation
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class Multiply(NodeOperation):
+    """Multiplies the two grids element by element: x1 * x2 (`multiply` in HF-MNAS, Eq. 11).
+
+    No weights but those of `normalization`. Arguments and shapes are those of `NodeOperation`.
+
+    Example:
+    >>> tuple(Multiply(channels=8)([np.ones((2, 4, 4, 8))] * 2).shape)
+    (2, 4, 4, 8)
+    """
+
+    def fuse(self, first, second, training=None):
+        return first * second

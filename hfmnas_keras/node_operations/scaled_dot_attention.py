@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from hfmnas_keras.attention.attention_logits import attention_logits
+from hfmnas_keras.node_operations.node_operation_base import NodeOperation
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class ScaledDotAttention(NodeOperation):
+    """Lets each position of the first grid gather from those of the second (HF-MNAS, Eq. 12-13; method section 4).
+
+    softmax(x1 x2^T / sqrt C) x2 over the positions. No weights but those of `normalization`.
+    Arguments and shapes are those of `NodeOperation`.
+
+    Example:
+    >>> tuple(ScaledDotAttention(channels=8)([np.ones((2, 4, 4, 8))] * 2).shape)
+    (2, 4, 4, 8)
+    """
+
+    def fuse(self, first, second, training=None):
+        # (batch, positions, channels)
+        queries, keys = (ops.reshape(grid, (-1, self.num_positions, self.channels)) for grid in (first, second))
+        # (batch, positions of the first, positions of the second)
+        scores = ops.softmax(attention_logits("bqc,bkc->bqk", queries, keys), axis=-1)
+        gathered = ops.matmul(ops.cast(scores, keys.dtype), keys)
+        return ops.reshape(gathered, (-1, *first.shape[1:]))
+
+    def build_fusion(self, height, width):
+        self.num_positions = height * width

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from hfmnas_keras.node_operations.node_operation_base import NodeOperation
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class SqueezeExcitation(NodeOperation):
+    """Weighs the channels of the second grid by what the first one holds on average (HF-MNAS, Eq. 16-18).
+
+    E = sigmoid(Dense(mean of x1 over the positions)); E * x2. Eq. 17 and 18 both multiply by x2; once is meant.
+
+    Weights: `dense/kernel (channels, channels)` (in, out), `dense/bias (channels,)`, `normalization`.
+
+    Arguments and shapes are those of `NodeOperation`.
+
+    Example:
+    >>> tuple(SqueezeExcitation(channels=8)([np.ones((2, 4, 4, 8))] * 2).shape)
+    (2, 4, 4, 8)
+    """
+
+    def build_fusion(self, height, width):
+        self.dense = keras.layers.Dense(self.channels, activation="sigmoid", dtype=self.dtype_policy, name="dense")
+        self.dense.build((None, self.channels))
+
+    def fuse(self, first, second, training=None):
+        excitation = self.dense(ops.mean(first, axis=(1, 2)))
+        return excitation[:, None, None, :] * second

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import keras
+
+from hfmnas_keras.node_operations.node_operation_base import NodeOperation
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class Sum(NodeOperation):
+    """Adds the two grids: x1 + x2 (`sum` in HF-MNAS, Eq. 11). No weights but those of `normalization`.
+
+    Arguments and shapes are those of `NodeOperation`.
+
+    Example:
+    >>> tuple(Sum(channels=8)([np.ones((2, 4, 4, 8))] * 2).shape)
+    (2, 4, 4, 8)
+    """
+
+    def fuse(self, first, second, training=None):
+        return first + second
