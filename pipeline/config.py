@@ -20,6 +20,7 @@ from hfmnas_keras.settings import (
 )
 
 CONFIG_VARIABLE = "HFMNAS_CONFIG"
+SCHEMAS_FOLDER = pathlib.Path(__file__).resolve().parent.parent / "schemas"
 PRESETS_FOLDER = pathlib.Path(__file__).resolve().parent / "configs"
 
 _STRICT = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -32,12 +33,15 @@ class DemoData(pydantic.BaseModel):
     Args:
         source: `"demo"`.
         seed: int. Which of the splits by group. Defaults to `0`.
+        schema_file: str or None. Schema of the raw examples, relative to the configuration file. `None` (default)
+            takes the one in `schemas/`.
     """
 
     model_config = _STRICT
 
     source: Literal["demo"] = "demo"
     seed: int = 0
+    schema_file: str | None = None
 
 
 class ManifestData(pydantic.BaseModel):
@@ -52,6 +56,7 @@ class ManifestData(pydantic.BaseModel):
         split_ratios: three floats. Train, dev and test, where the manifest has no `split`.
         seed: int. Of that split. Defaults to `0`.
         max_image_pixels, max_image_bytes: ints or None. Bounds of a picture; `None` takes the source's own.
+        schema_file: see `DemoData`.
     """
 
     model_config = _STRICT
@@ -64,6 +69,7 @@ class ManifestData(pydantic.BaseModel):
     seed: int = 0
     max_image_pixels: pydantic.PositiveInt | None = None
     max_image_bytes: pydantic.PositiveInt | None = None
+    schema_file: str | None = None
 
 
 class PreparationConfig(pydantic.BaseModel):
@@ -164,6 +170,8 @@ class KubeflowConfig(pydantic.BaseModel):
     Args:
         image: str. Container image with this project and its pipeline extra installed.
         pipeline_root: str. Folder of the artifacts, a default that a run may replace.
+        schema_folder: str. Where the image has the folder `schemas/` of this project.
+        checkpoint_root: str. Folder of checkpoints; on a volume, if a killed stage is to continue.
         resources: `ResourcesConfig`. For BackboneTrainer, FeatureExtractor, ArchitectureSearch and Trainer.
     """
 
@@ -171,6 +179,8 @@ class KubeflowConfig(pydantic.BaseModel):
 
     image: str = "hfmnas-keras:latest"
     pipeline_root: str = "gs://your-bucket/hfmnas"
+    schema_folder: str = "/app/schemas"
+    checkpoint_root: str = "/tmp/hfmnas/checkpoints"
     resources: ResourcesConfig = ResourcesConfig()
 
 
@@ -206,10 +216,15 @@ class RunConfig(pydantic.BaseModel):
 
     def source_settings(self) -> dict[str, Any]:
         """Arguments of the source's class; what preparation says about the classes among them."""
-        settings = self.data.model_dump(exclude={"source"}, exclude_none=True)
+        settings = self.data.model_dump(exclude={"source", "schema_file"}, exclude_none=True)
         if isinstance(self.data, ManifestData):
             settings.update(classes=self.preparation.classes, multi_label=self.preparation.multi_label)
         return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+
+    @property
+    def schema_file(self) -> pathlib.Path:
+        """Schema of the raw examples."""
+        return pathlib.Path(self.data.schema_file or SCHEMAS_FOLDER / f"{self.data.source}.pbtxt")
 
     @property
     def root(self) -> pathlib.Path:
@@ -310,6 +325,7 @@ def _with_absolute_paths(config: RunConfig, folder: pathlib.Path) -> RunConfig:
     for owner, key in (
         (content["data"], "manifest"),
         (content["data"], "data_root"),
+        (content["data"], "schema_file"),
         (content["backbones"]["text"], "word_vectors"),
         (content["backbones"]["text"], "weights"),
         (content["backbones"]["image"], "weights"),

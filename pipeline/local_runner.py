@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import logging as python_logging
 import os
 import pathlib
@@ -55,13 +56,22 @@ def run(config: RunConfig) -> int:
     from absl import logging
     from tfx import v1 as tfx
 
-    from pipeline.definition import create_pipeline_of_config
+    from pipeline.definition import create_pipeline
     from pipeline.run_summary import summarise_run
 
     config.root.mkdir(parents=True, exist_ok=True)
     with _sole_use_of(config.root), _quiet_logs(logging, config.root / "run.log") as handlers:
         try:
-            pipeline = create_pipeline_of_config(config)
+            pipeline = create_pipeline(
+                config,
+                pipeline_root=str(config.pipeline_root),
+                schema_file=_kept_by_content(config.schema_file, config.root / "schemas"),
+                checkpoint_root=str(config.checkpoint_root),
+                push_destination=str(config.push_destination),
+                metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+                    str(config.metadata_path)
+                ),
+            )
         except ValueError as error:
             click.echo(str(error), err=True)
             return WRONG_USE
@@ -126,6 +136,15 @@ def _quiet_logs(logging, file: pathlib.Path):
             handler.close()
         logging.set_verbosity(before[0])
         to_terminal.setLevel(before[1])
+
+
+def _kept_by_content(file: pathlib.Path, folder: pathlib.Path) -> str:
+    """Copies a file to a place named after its content: the cache looks at the name alone."""
+    content = file.read_bytes()
+    copy = folder / hashlib.sha256(content).hexdigest()[:16] / file.name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(content)
+    return str(copy)
 
 
 def _root_cause(error: BaseException) -> BaseException:

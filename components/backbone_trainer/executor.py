@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
+import tensorflow_transform as tft
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
@@ -13,7 +14,8 @@ from components.checkpoint_folder import checkpoint_folder
 from components.local_folders import writable_folder
 from components.settings_json import settings_from_json
 from components.splits import read_examples
-from components.vocabulary import num_token_ids, read_vocabulary
+from components.transform.preprocessing import vocabulary_size
+from components.vocabulary import read_vocabulary
 from hfmnas_keras.settings import FusionSettings, ImageBackboneSettings, PretrainingSettings, TextBackboneSettings
 from hfmnas_keras.training.backbone_recipe import image_recipe, text_recipe
 from hfmnas_keras.training.pretraining import pretrain_backbones
@@ -41,7 +43,7 @@ class Executor(base_executor.BaseExecutor):
         """
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         backbones = artifact_utils.get_single_instance(output_dict["backbones"])
-        words = read_vocabulary(artifact_utils.get_single_uri(input_dict["transform_graph"]))
+        transform_graph = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict["transform_graph"]))
         train, dev = (read_examples(examples, split) for split in ("train", "dev"))
         if train.multi_label != bool(exec_properties["multi_label"]):
             raise RuntimeError(
@@ -51,11 +53,11 @@ class Executor(base_executor.BaseExecutor):
         num_outputs = exec_properties["num_outputs"]
         recipes = {
             "text": text_recipe(
-                num_token_ids(words),
+                vocabulary_size(transform_graph),
                 train.tokens.shape[1],
                 num_outputs,
                 settings_from_json(TextBackboneSettings, exec_properties["text"]),
-                words,
+                read_vocabulary(transform_graph),
             ),
             "image": image_recipe(
                 train.image_shape,

@@ -14,7 +14,7 @@ from tfx.dsl.io import fileio
 
 from components.local_folders import readable_folder, writable_folder
 from components.settings_json import settings_from_json
-from components.vocabulary import num_token_ids, read_vocabulary
+from components.transform.preprocessing import vocabulary_size
 from hfmnas_keras.data.feature_files import read_feature_set
 from hfmnas_keras.data.transformed_examples import read_transformed_examples
 from hfmnas_keras.export.serving import export_saved_model
@@ -37,6 +37,7 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     config = fn_args.custom_config
     settings = settings_from_json(TrainingSettings, config["training"])
+    transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     with readable_folder(config["backbones_uri"]) as folder:
         backbones = {modality: load_backbone(folder, modality) for modality in MODALITIES}
     with readable_folder(config["genotype_uri"]) as folder:
@@ -55,10 +56,9 @@ def run_fn(fn_args: FnArgs) -> None:
         settings=settings,
         checkpoint_dir=config["checkpoint_dir"],
         backbones=backbones,
-        vocabulary_size=num_token_ids(read_vocabulary(fn_args.transform_graph_path)),
+        vocabulary_size=vocabulary_size(transform),
     )
     classifier = multimodal_classifier(result.fusion_network, result.backbones, config["multi_label"])
-    transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     export_saved_model(
         classifier,
         transform.transform_features_layer(),

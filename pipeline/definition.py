@@ -1,0 +1,261 @@
+"""The pipeline: which stages there are and what each gets from the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.run_report.component import RunReport
+from tfx import v1 as tfx
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.types.channel import Channel
+
+from components.architecture_search.component import ArchitectureSearch
+from components.backbone_trainer.component import BackboneTrainer
+from components.code_fingerprint import code_fingerprint
+from components.evaluator.eval_config import make_eval_config
+from components.example_validator.component import ExampleValidator
+from components.feature_extractor.component import FeatureExtractor
+from components.multimodal_example_gen.component import MultimodalExampleGen
+from components.pusher.component import Pusher
+from components.serving_check.component import ServingCheck
+from components.trainer.component import Trainer
+from pipeline.config import RunConfig
+
+PREPROCESSING_FN = "components.transform.preprocessing.preprocessing_fn"
+TRAINING_STAGES = ("BackboneTrainer", "FeatureExtractor", "ArchitectureSearch", "Trainer")
+
+
+def create_pipeline(
+    config: RunConfig,
+    pipeline_root: str,
+    schema_file: str | RuntimeParameter,
+    checkpoint_root: str,
+    push_destination: str | RuntimeParameter,
+    source_config: RuntimeParameter | None = None,
+    source_fingerprint: RuntimeParameter | None = None,
+    metadata_connection_config: Any = None,
+    platform_configs: Mapping[str, Any] | None = None,
+) -> tfx.dsl.Pipeline:
+    """Returns the pipeline from data to a served model.
+
+    What describes the method and the data comes in `config`; what depends on where the pipeline runs, as arguments.
+
+    Args:
+        config: `RunConfig`.
+        pipeline_root: str. Folder of the artifacts.
+        schema_file: str or RuntimeParameter. Schema of the raw examples.
+        checkpoint_root: str. Folder of checkpoints that outlives an attempt at a stage.
+        push_destination: str or RuntimeParameter. Folder of the pushed models; a parameter holds the JSON of a
+            `PushDestination`.
+        source_config: RuntimeParameter or None. JSON of the source's settings, where a run chooses them. `None`
+            (default) takes those of `config`.
+        source_fingerprint: RuntimeParameter or None. What stands for the data in the cache. `None` (default): a digest
+            of the data, which have to be on this machine.
+        metadata_connection_config: connection to ML Metadata, for runners that need one.
+        platform_configs: mapping from a stage's id to what a container of it asks for; see Kubeflow's runner.
+
+    Returns:
+        `tfx.dsl.Pipeline`.
+
+    Raises:
+        ValueError: when settings do not fit each other or files are missing.
+    """
+    preparation = config.preparation
+    num_outputs = len(preparation.classes)
+
+    # Reads the source's files into examples of the splits train, dev and test.
+    example_gen = MultimodalExampleGen(
+        source=config.data.source,
+        source_config=config.source_settings(),
+        source_fingerprint=source_fingerprint,
+        code_fingerprint=code_fingerprint("components.multimodal_example_gen"),
+    )
+    if source_config is not None:
+        example_gen.exec_properties["source_config"] = source_config
+
+    # Looks at the data before anything is learnt from them: an anomaly stops the run.
+    statistics_gen = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
+    schema_gen = tfx.components.ImportSchemaGen(schema_file=schema_file)
+    example_validator = ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
+    )
+
+    # Resizes, splits into words, numbers words and classes; the same graph goes into the served model.
+    transform = tfx.components.Transform(
+        examples=example_gen.outputs["examples"],
+        schema=schema_gen.outputs["schema"],
+        preprocessing_fn=PREPROCESSING_FN,
+        # Test is left out: the Evaluator, the only one to read it, transforms it through the served model.
+        splits_config=tfx.proto.SplitsConfig(analyze=["train"], transform=["train", "dev"]),
+        custom_config={
+            "classes": list(preparation.classes),
+            "multi_label": preparation.multi_label,
+            "image_size": list(preparation.image_size),
+            "max_tokens": preparation.max_tokens,
+            "min_frequency": preparation.min_frequency,
+            "code_fingerprint": code_fingerprint("components.transform"),
+        },
+        disable_statistics=True,
+    )
+    # Nothing reads its output, so the order has to be said.
+    transform.add_upstream_node(example_validator)
+
+    # One backbone and head a modality, and copies that have not seen the rows whose features they make.
+    backbone_trainer = BackboneTrainer(
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        num_outputs=num_outputs,
+        multi_label=preparation.multi_label,
+        fusion=config.fusion,
+        text=config.backbones.text,
+        image=config.backbones.image,
+        pretraining=config.pretraining,
+        checkpoint_root=checkpoint_root,
+    )
+
+    # Features once, so that the search never runs a backbone.
+    feature_extractor = FeatureExtractor(
+        examples=transform.outputs["transformed_examples"], backbones=backbone_trainer.outputs["backbones"]
+    )
+
+    # How to fuse: the bilevel search on train and dev.
+    architecture_search = ArchitectureSearch(
+        features=feature_extractor.outputs["features"],
+        num_outputs=num_outputs,
+        fusion=config.fusion,
+        search=config.search,
+        checkpoint_root=checkpoint_root,
+    )
+
+    # The found model, trained on train with dev watched, then on both; exported with its preprocessing.
+    trainer = Trainer(
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema_gen.outputs["schema"],
+        backbones=backbone_trainer.outputs["backbones"],
+        genotype=architecture_search.outputs["genotype"],
+        features=feature_extractor.outputs["features"],
+        classes=preparation.classes,
+        multi_label=preparation.multi_label,
+        fusion=config.fusion,
+        training=config.training,
+        checkpoint_root=checkpoint_root,
+    )
+
+    # What the new model must not fall behind.
+    latest_blessed = tfx.dsl.Resolver(
+        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
+        model=Channel(type=tfx.types.standard_artifacts.Model),
+        model_blessing=Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    ).with_id("LatestBlessedModel")
+
+    # The gate, on the test split, which it alone reads.
+    evaluator = tfx.components.Evaluator(
+        examples=example_gen.outputs["examples"],
+        model=trainer.outputs["model"],
+        baseline_model=latest_blessed.outputs["model"],
+        example_splits=["test"],
+        eval_config=make_eval_config(
+            preparation.classes,
+            preparation.multi_label,
+            threshold=config.gate.threshold,
+            min_f1_m=config.gate.min_f1_m,
+            change_tolerance=config.gate.change_tolerance,
+        ),
+    )
+
+    # Whether the model answers where none of our code is.
+    serving_check = ServingCheck(
+        model=trainer.outputs["model"],
+        examples=example_gen.outputs["examples"],
+        class_names=preparation.classes,
+        multi_label=preparation.multi_label,
+    )
+    checks = [serving_check]
+    if config.serving.infra_validation:
+        # TensorFlow Serving's own container has the last word where there is a Docker daemon.
+        infra_validator = tfx.components.InfraValidator(
+            model=trainer.outputs["model"],
+            serving_spec=tfx.proto.ServingSpec(
+                tensorflow_serving=tfx.proto.TensorFlowServing(tags=["latest"]),
+                local_docker=tfx.proto.LocalDockerConfig(),
+            ),
+        )
+        infra_validator.add_upstream_node(serving_check)
+        checks.append(infra_validator)
+
+    # A new numbered folder for TensorFlow Serving, if both said yes.
+    pusher = Pusher(
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=checks[-1].outputs["blessing"],
+        push_destination=_push_destination(push_destination),
+    )
+
+    # The run told to a person.
+    run_report = RunReport(
+        examples=example_gen.outputs["examples"],
+        statistics=statistics_gen.outputs["statistics"],
+        backbones=backbone_trainer.outputs["backbones"],
+        search_report=architecture_search.outputs["search_report"],
+        genotype=architecture_search.outputs["genotype"],
+        model_run=trainer.outputs["model_run"],
+        evaluation=evaluator.outputs["evaluation"],
+        blessing=evaluator.outputs["blessing"],
+        infra_blessing=serving_check.outputs["blessing"],
+        pushed_model=pusher.outputs["pushed_model"],
+    )
+
+    stages = [
+        example_gen,
+        statistics_gen,
+        schema_gen,
+        example_validator,
+        transform,
+        backbone_trainer,
+        feature_extractor,
+        architecture_search,
+        trainer,
+        latest_blessed,
+        evaluator,
+        *checks,
+        pusher,
+        run_report,
+    ]
+    _ask_for_resources(stages, platform_configs or {})
+    return tfx.dsl.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=pipeline_root,
+        components=stages,
+        enable_cache=True,
+        metadata_connection_config=metadata_connection_config,
+        beam_pipeline_args=list(config.beam_args),
+    )
+
+
+def push_destination_json(folder: str) -> str:
+    """Returns the JSON that a RuntimeParameter for the push destination holds.
+
+    Args:
+        folder: str.
+
+    Returns:
+        str.
+    """
+    return json.dumps({"filesystem": {"baseDirectory": folder}})
+
+
+def _push_destination(folder: str | RuntimeParameter) -> Any:
+    if isinstance(folder, RuntimeParameter):
+        return folder
+    return tfx.proto.PushDestination(filesystem=tfx.proto.PushDestination.Filesystem(base_directory=folder))
+
+
+def _ask_for_resources(stages: Sequence[Any], platform_configs: Mapping[str, Any]) -> None:
+    by_id = {stage.id: stage for stage in stages}
+    for stage_id, platform_config in platform_configs.items():
+        if stage_id not in by_id:
+            raise ValueError(f"There is no stage {stage_id!r} to give resources to. Stages: {sorted(by_id)}.")
+        by_id[stage_id].with_platform_config(platform_config)
