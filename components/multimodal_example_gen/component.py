@@ -1,0 +1,108 @@
+"""Interface of the ingest."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from absl import logging
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.orchestration import data_types
+from tfx.types import component_spec, standard_artifacts
+
+from components.multimodal_example_gen import executor
+from components.multimodal_example_gen.sources import make_source, source_fingerprint
+
+
+class MultimodalExampleGenSpec(component_spec.ComponentSpec):
+    """What goes in and out of `MultimodalExampleGen`."""
+
+    PARAMETERS = {
+        "source": component_spec.ExecutionParameter(type=str),
+        "source_config": component_spec.ExecutionParameter(type=str),
+        "source_fingerprint": component_spec.ExecutionParameter(type=str),
+        "code_fingerprint": component_spec.ExecutionParameter(type=str, optional=True),
+    }
+    INPUTS: dict[str, Any] = {}
+    OUTPUTS = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}
+
+
+class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
+    """Turns image+text data of a known layout into examples of the splits train, dev and test.
+
+    Example:
+    >>> example_gen = MultimodalExampleGen(source="manifest", source_config={"manifest": "/data/posters.jsonl"})
+    >>> demo = MultimodalExampleGen(source="demo")
+
+    Why not `FileBasedExampleGen`: its cache key is size and time of the files that one glob pattern matches, so that a
+    changed picture behind an unchanged manifest goes unnoticed; on Kubeflow its driver is fixed to that; and a source
+    found inside pip packages has no input folder.
+
+    The cache key is a digest of the data instead, an execution property. Whoever makes the pipeline where the data are
+    (LocalDagRunner) need not care: it is computed here. The executor computes it again and stops when the data changed
+    in between. Where the data cannot be seen (a Kubeflow pipeline compiled elsewhere) there are two ways:
+
+    * pass `source_fingerprint=data_types.RuntimeParameter(name="source-fingerprint", ptype=str)` and give each run the
+      output of `source_fingerprint(...)`, or any word that changes when the data do: `"2024-06-release"`. A value
+      that starts with `content:` or `metadata:` is checked by the executor, others are taken on trust;
+    * leave it out: each compiled file gets a value of its own, so a new compilation reads the data anew, and runs of
+      one compiled file share what the first of them read.
+
+    Args:
+        source: str. One of `components.multimodal_example_gen.sources.SOURCES`: `"demo"`, `"manifest"`.
+        source_config: dict or None. Settings of the source, see its class.
+        source_fingerprint: str, RuntimeParameter or None. Stands for the data in the cache key. Defaults to None: it is
+            computed from their content.
+        fingerprint_by: str. `"content"` or `"metadata"` (size and time: for many gigabytes), where it is computed here.
+        code_fingerprint: str. Changes when the code of the ingest does. Defaults to `""`.
+
+    Outputs:
+        examples: `standard_artifacts.Examples`. Splits `train`, `dev`, `test`: gzipped TFRecords of tf.train.Example
+            with bytes features `id` (1), `image` (1; RGB PNG), `text` (1; UTF-8), `labels` (1 or more class names).
+            The order of the rows is not fixed. Beside them `ingest.json`: `source`, `fingerprint`, `multi_label`,
+            `classes`, `rows` by split, `rows_by_class` by split and class, `skipped` by reason (`count`, up to 20
+            `ids`), `ignored_columns`, `texts` (`count`; `words` all together, `median`, `95th`, `max`), `warnings`,
+            `attribution`.
+
+    Raises:
+        ValueError: for an unknown source, unknown settings or wrong values.
+    """
+
+    SPEC_CLASS = MultimodalExampleGenSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+
+    def __init__(
+        self,
+        source: str,
+        source_config: dict[str, Any] | None = None,
+        source_fingerprint: str | data_types.RuntimeParameter | None = None,
+        fingerprint_by: str = "content",
+        code_fingerprint: str = "",
+    ):
+        # Wrong settings show when the pipeline is made, not on a worker.
+        make_source(source, source_config)
+        if source_fingerprint is None:
+            source_fingerprint = _fingerprint_if_visible(source, source_config, fingerprint_by)
+        spec = MultimodalExampleGenSpec(
+            source=source,
+            source_config=json.dumps(source_config or {}, sort_keys=True),
+            source_fingerprint=source_fingerprint,
+            code_fingerprint=code_fingerprint,
+            examples=types.Channel(type=standard_artifacts.Examples),
+        )
+        super().__init__(spec=spec)
+
+
+def _fingerprint_if_visible(source: str, source_config: dict[str, Any] | None, by: str) -> str:
+    try:
+        return source_fingerprint(source, source_config, by)
+    except FileNotFoundError as error:
+        logging.warning(
+            "The data of the source %r are not on this machine (%s): the ingest of this pipeline will not be served "
+            "from an earlier one's cache. Pass `source_fingerprint` to change that.",
+            source,
+            error,
+        )
+        return f"unseen-{uuid.uuid4().hex}"

@@ -1,0 +1,208 @@
+"""The work of `MultimodalExampleGen`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import apache_beam as beam
+from absl import logging
+from tfx import types
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_executor
+from tfx.dsl.io import fileio
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils
+
+from components.multimodal_example_gen.row import SPLITS, Row, Skip
+from components.multimodal_example_gen.rows_to_examples import (
+    IngestCounts,
+    RowsToExamples,
+    rows_as_elements,
+    seen_in,
+    words_by_text,
+)
+from components.multimodal_example_gen.source import Listing, Source
+from components.multimodal_example_gen.sources import make_source
+
+INGEST_FILE = "ingest.json"
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Reads a source into examples of three splits and reports what it saw."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs the ingest.
+
+        Args:
+            input_dict: nothing.
+            output_dict: `examples`: one Examples artifact; gets `Split-train`, `Split-dev`, `Split-test` with gzipped
+                TFRecords, and `ingest.json`.
+            exec_properties: `source` (name), `source_config` (JSON text), `source_fingerprint` (text).
+
+        Raises:
+            ValueError: when the source is refused; the message lists the rows and the reasons.
+            RuntimeError: when the data are not those that the pipeline was made for, or a split is empty.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        artifact = artifact_utils.get_single_instance(output_dict["examples"])
+        source = make_source(exec_properties["source"], exec_properties["source_config"])
+        fingerprint = _checked_fingerprint(source, exec_properties.get("source_fingerprint") or "")
+        # Kubeflow does not make the folders of outputs.
+        fileio.makedirs(artifact.uri)
+        counts = ingest(source, artifact.uri, self._make_beam_pipeline)
+        counts["fingerprint"] = fingerprint
+        with fileio.open(os.path.join(artifact.uri, INGEST_FILE), "w") as file:
+            file.write(json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
+        artifact.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        examples_utils.set_payload_format(artifact, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
+        examples_utils.set_file_format(artifact, "tfrecords_gzip")
+        artifact.set_string_custom_property("source", source.name)
+        artifact.set_string_custom_property("source_fingerprint", fingerprint)
+
+
+def ingest(source: Source, folder: str, make_pipeline: Callable[[], beam.Pipeline]) -> dict[str, Any]:
+    """Writes a source's examples and returns what was seen.
+
+    Args:
+        source: Source.
+        folder: str. Gets one folder `Split-<name>` a split.
+        make_pipeline: callable without arguments that returns a Beam pipeline.
+
+    Returns:
+        dict. The content of `ingest.json`, see `components.multimodal_example_gen.component`.
+
+    Raises:
+        ValueError: when a strict source has rows that cannot be used.
+        RuntimeError: when a split would be empty.
+    """
+    listing = source.read()
+    if source.strict and listing.skipped:
+        raise _refused(source, _by_reason(listing.skipped))
+    # An empty split shows here, before hours of reading pictures.
+    _check_splits(Counter(row.split for row in listing.rows), source, _by_reason(listing.skipped))
+    logging.info("Reading %d rows of the source %r.", len(listing.rows), source.name)
+    # In the artifact's folder, which workers on other machines see too.
+    counts_path = os.path.join(folder, "counts.tmp")
+    with make_pipeline() as pipeline:
+        examples = (
+            pipeline
+            | "Rows" >> beam.Create(rows_as_elements(_mixed(listing.rows)))
+            | "ToExamples" >> RowsToExamples(source)
+        )
+        for split in SPLITS:
+            _ = examples[split] | f"Write[{split}]" >> beam.io.WriteToTFRecord(
+                os.path.join(folder, f"Split-{split}", "data_tfrecord"), file_name_suffix=".gz"
+            )
+        seen = [examples[split] | f"Seen[{split}]" >> beam.Map(seen_in, split) for split in SPLITS]
+        seen.append(examples["skipped"])
+        seen.append(pipeline | "SkippedInListing" >> beam.Create(listing.skipped))
+        _ = (
+            seen
+            | "AllRows" >> beam.Flatten()
+            | "Count" >> beam.CombineGlobally(IngestCounts())
+            | "CountsAsText" >> beam.Map(json.dumps)
+            | "WriteCounts" >> beam.io.WriteToText(counts_path, num_shards=1, shard_name_template="")
+        )
+    with fileio.open(counts_path, "r") as file:
+        counts = json.loads(file.read())
+    fileio.remove(counts_path)
+    if source.strict and counts["skipped"]:
+        raise _refused(source, counts["skipped"])
+    _check_splits(counts["rows"], source, counts["skipped"])
+    return _report(source, listing, counts)
+
+
+def _checked_fingerprint(source: Source, promised: str) -> str:
+    """Returns the fingerprint of the data as they are now.
+
+    Raises:
+        RuntimeError: when it is not the one in the execution's properties, under which the result would be cached.
+    """
+    by, colon, _ = promised.partition(":")
+    if not colon or by not in ("content", "metadata"):
+        return source.fingerprint()
+    found = source.fingerprint(by)
+    if found != promised:
+        raise RuntimeError(
+            f"The data of the source {source.name!r} are not those that the pipeline was made for: fingerprint "
+            f"{found}, expected {promised}. Make the pipeline again (run it again, or compile it again) and leave the "
+            "data alone meanwhile."
+        )
+    return found
+
+
+def _mixed(rows: list[Row]) -> list[Row]:
+    """Orders rows by a hash of their id, so that neighbours in the files are of different classes."""
+    return sorted(rows, key=lambda row: hashlib.sha256(row.id.encode("utf-8")).digest())
+
+
+def _by_reason(skipped: list[Skip]) -> dict[str, Any]:
+    combine = IngestCounts()
+    accumulator = combine.create_accumulator()
+    for skip in skipped:
+        accumulator = combine.add_input(accumulator, skip)
+    return accumulator["skipped"]
+
+
+def _refused(source: Source, by_reason: dict[str, Any]) -> ValueError:
+    count = sum(entry["count"] for entry in by_reason.values())
+    lines = [f"The source {source.name!r} has {count} rows that cannot be used:"]
+    for reason, entry in sorted(by_reason.items()):
+        lines += [f"  {message}" for message in entry["messages"]]
+        if entry["count"] > len(entry["messages"]):
+            lines.append(f"  ... and {entry['count'] - len(entry['messages'])} more rows: {reason}")
+    lines.append("Put them right, or set `strict` to false: then they are left out and counted.")
+    return ValueError("\n".join(lines))
+
+
+def _check_splits(rows: Mapping[str, int], source: Source, by_reason: dict[str, Any]) -> None:
+    empty = [split for split in SPLITS if not rows.get(split)]
+    if empty:
+        skipped = {reason: entry["count"] for reason, entry in sorted(by_reason.items())}
+        raise RuntimeError(
+            f"The source {source.name!r} has no rows in {empty}: {dict(rows)}, left out: {skipped}. Each of {SPLITS} "
+            "is needed. Name the splits in the data, add rows or change the shares."
+        )
+
+
+def _report(source: Source, listing: Listing, counts: dict[str, Any]) -> dict[str, Any]:
+    by_class = {
+        split: {name: counts["rows_by_class"].get(split, {}).get(name, 0) for name in listing.classes}
+        for split in SPLITS
+    }
+    warnings = [
+        f"class {name!r} has no row in {split}"
+        for split in SPLITS
+        for name in listing.classes
+        if not by_class[split][name]
+    ]
+    if listing.ignored_columns:
+        warnings.append(f"columns without meaning here: {listing.ignored_columns}")
+    for warning in warnings:
+        logging.warning("Source %r: %s.", source.name, warning)
+    return {
+        "version": 1,
+        "source": source.name,
+        "multi_label": source.multi_label,
+        "classes": list(listing.classes),
+        "rows": {split: counts["rows"].get(split, 0) for split in SPLITS},
+        "rows_by_class": by_class,
+        "skipped": {
+            reason: {"count": entry["count"], "ids": entry["ids"]}
+            for reason, entry in sorted(counts["skipped"].items())
+        },
+        "ignored_columns": listing.ignored_columns,
+        "texts": words_by_text({int(words): number for words, number in counts["words"].items()}),
+        "warnings": warnings,
+        "attribution": source.attribution,
+    }

@@ -1,0 +1,174 @@
+"""The Beam part of ingest: rows to tf.train.Example, and what was seen to counts."""
+
+import collections
+import dataclasses
+
+import apache_beam as beam
+import tensorflow as tf
+
+from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
+
+#: So many ids of skipped rows are kept for each reason.
+KEPT_IDS = 20
+
+
+class RowsToExamples(beam.PTransform):
+    """Reads each row's picture and makes its example.
+
+    Args:
+        source: Source. Reads the pictures; it travels to the workers.
+
+    Returns:
+        dict from split name, and `"skipped"`, to a collection: of serialized tf.train.Example under a split, of `Skip`
+        under `"skipped"`.
+    """
+
+    def __init__(self, source):
+        super().__init__()
+        self._source = source
+
+    def expand(self, rows):
+        """Applies the transform to a collection of `Row`."""
+        return rows | "ReadPictures" >> beam.ParDo(_ReadPicture(self._source)).with_outputs("skipped", *SPLITS)
+
+
+class IngestCounts(beam.CombineFn):
+    """Counts rows by split and class, words by text, and skipped rows by reason.
+
+    Takes tuples `(split, serialized example)` and `Skip`s; gives a dictionary, see `ingest.json` in `component.py`.
+    """
+
+    def create_accumulator(self):
+        """Returns empty counts."""
+        return {"rows": {}, "rows_by_class": {}, "words": {}, "skipped": {}}
+
+    def add_input(self, accumulator, element):
+        """Counts one example or one skipped row."""
+        if isinstance(element, Skip):
+            entry = accumulator["skipped"].setdefault(element.reason, {"count": 0, "ids": [], "messages": []})
+            entry["count"] += 1
+            entry["ids"].append(element.id)
+            entry["messages"].append(element.message())
+            _trim(entry)
+            return accumulator
+        split, serialized = element
+        feature = tf.train.Example.FromString(serialized).features.feature
+        _add(accumulator["rows"], split, 1)
+        for label in feature["labels"].bytes_list.value:
+            _add(accumulator["rows_by_class"].setdefault(split, {}), label.decode("utf-8"), 1)
+        _add(accumulator["words"], len(feature["text"].bytes_list.value[0].decode("utf-8").split()), 1)
+        return accumulator
+
+    def merge_accumulators(self, accumulators):
+        """Adds up counts of several workers."""
+        merged = self.create_accumulator()
+        for one in accumulators:
+            for split, number in one["rows"].items():
+                _add(merged["rows"], split, number)
+            for split, by_class in one["rows_by_class"].items():
+                for label, number in by_class.items():
+                    _add(merged["rows_by_class"].setdefault(split, {}), label, number)
+            for words, number in one["words"].items():
+                _add(merged["words"], words, number)
+            for reason, entry in one["skipped"].items():
+                kept = merged["skipped"].setdefault(reason, {"count": 0, "ids": [], "messages": []})
+                kept["count"] += entry["count"]
+                kept["ids"].extend(entry["ids"])
+                kept["messages"].extend(entry["messages"])
+                _trim(kept)
+        return merged
+
+    def extract_output(self, accumulator):
+        """Returns the counts."""
+        return accumulator
+
+
+def make_example(row: Row, image: bytes) -> tf.train.Example:
+    """Makes the raw example that the whole pipeline starts from.
+
+    Args:
+        row: Row.
+        image: bytes. Encoded picture.
+
+    Returns:
+        tf.train.Example with `id` (1), `image` (1), `text` (1, UTF-8) and `labels` (1 or more), all bytes.
+    """
+    values = {
+        "id": [row.id.encode("utf-8")],
+        "image": [image],
+        "text": [row.text.encode("utf-8")],
+        "labels": [label.encode("utf-8") for label in row.labels],
+    }
+    return tf.train.Example(
+        features=tf.train.Features(
+            feature={
+                name: tf.train.Feature(bytes_list=tf.train.BytesList(value=value)) for name, value in values.items()
+            }
+        )
+    )
+
+
+class _ReadPicture(beam.DoFn):
+    """Sends each row to its split as a serialized example, or to `skipped`."""
+
+    def __init__(self, source):
+        self._source = source
+
+    def process(self, element):
+        row = Row(**element)
+        try:
+            image = self._source.image(row)
+        except SkipRowError as error:
+            yield beam.pvalue.TaggedOutput("skipped", Skip(error.reason, row.id, error.detail, row.place))
+            return
+        yield beam.pvalue.TaggedOutput(row.split, make_example(row, image).SerializeToString(deterministic=True))
+
+
+def seen_in(serialized, split):
+    """Names the split of an example, for `IngestCounts`."""
+    return split, serialized
+
+
+def rows_as_elements(rows) -> list:
+    """Turns rows to plain dictionaries, which every Beam coder takes."""
+    return [dataclasses.asdict(row) for row in rows]
+
+
+def words_by_text(histogram) -> dict:
+    """Sums up how many words the texts have.
+
+    Args:
+        histogram: dict from number of words to number of texts.
+
+    Returns:
+        dict with `count` (texts), `words` (all together), `median`, `95th` and `max` words a text.
+    """
+    ordered = sorted(collections.Counter(histogram).items())
+    count = sum(number for _, number in ordered)
+
+    def at(share):
+        passed = 0
+        for words, number in ordered:
+            passed += number
+            if passed >= share * count:
+                return words
+        return 0
+
+    return {
+        "count": count,
+        "words": sum(words * number for words, number in ordered),
+        "median": at(0.5),
+        "95th": at(0.95),
+        "max": ordered[-1][0] if ordered else 0,
+    }
+
+
+def _add(counts, key, number):
+    counts[key] = counts.get(key, 0) + number
+
+
+def _trim(entry):
+    """Keeps the first ids in alphabetical order, so that the report does not depend on who came first."""
+    order = sorted(range(len(entry["ids"])), key=lambda index: entry["ids"][index])[:KEPT_IDS]
+    entry["ids"] = [entry["ids"][index] for index in order]
+    entry["messages"] = [entry["messages"][index] for index in order]

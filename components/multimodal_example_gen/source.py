@@ -1,0 +1,126 @@
+"""What every source of image+text data offers to `MultimodalExampleGen`."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from components.multimodal_example_gen.row import Row, Skip
+
+_CHUNK = 1 << 20
+
+
+@dataclasses.dataclass
+class Listing:
+    """All rows of a source, before any picture is opened.
+
+    Args:
+        rows: list of Row. In the source's own order.
+        skipped: list of Skip. Rows that cannot be used.
+        classes: tuple of str. Names of all classes, in the order of the label ids.
+        ignored_columns: dict from str to int. Columns without meaning here, with the number of rows that had them.
+    """
+
+    rows: list[Row]
+    skipped: list[Skip]
+    classes: tuple[str, ...]
+    ignored_columns: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+class Source(abc.ABC):
+    """A layout of data on disk, read in two steps.
+
+    `read` lists the rows in the main process: it is where splits, duplicates and labels are decided, which needs all
+    rows at once and no pictures. `image` then reads one row's picture on whichever Beam worker got the row. A further
+    source is one more subclass with its settings as arguments of `__init__`, and a line in `sources.py`.
+
+    An instance travels to Beam workers, so it holds plain settings only.
+    """
+
+    #: Name in the configuration and in `ingest.json`.
+    name: str
+    #: Whom to credit where the data are shown.
+    attribution: str = ""
+    #: Whether a row may have several labels.
+    multi_label: bool = False
+    #: Whether one unusable row refuses the whole source, instead of being skipped and counted.
+    strict: bool = True
+
+    @abc.abstractmethod
+    def read(self) -> Listing:
+        """Lists the rows, each with its split.
+
+        Raises:
+            FileNotFoundError: when the source is not on this machine.
+            ValueError: when the source as a whole is not what it should be.
+        """
+
+    @abc.abstractmethod
+    def image(self, row: Row) -> bytes:
+        """Returns the row's picture as an encoded RGB PNG.
+
+        Raises:
+            SkipRowError: when the picture cannot be used.
+        """
+
+    @abc.abstractmethod
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Yields `(name, path)` of every file that the examples depend on.
+
+        The name goes into the fingerprint and is the same on every machine, the path is read.
+
+        Raises:
+            FileNotFoundError: when the source is not on this machine.
+        """
+
+    def fingerprint(self, by: str = "content") -> str:
+        """Returns a digest that changes when the data behind this source change.
+
+        Args:
+            by: str. `"content"` reads every byte. `"metadata"` takes size and modification time instead: for sources
+                of many gigabytes on a disk that one trusts. Defaults to `"content"`.
+
+        Returns:
+            str. The word `by`, a colon, and 32 hexadecimal digits.
+
+        Raises:
+            ValueError: for another `by`.
+            FileNotFoundError: when the source is not on this machine.
+        """
+        digest_of: dict[str, Callable[[str], bytes]] = {"content": _content_digest, "metadata": _metadata_digest}
+        if by not in digest_of:
+            raise ValueError(f"`by` must be one of {tuple(digest_of)}. Received: {by!r}.")
+        digest = hashlib.sha256()
+        for name, path in sorted(set(self.files())):
+            digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
+            # A file that the manifest names and that is not there is a fact about the data too.
+            digest.update(digest_of[by](path) if os.path.isfile(path) else b"absent")
+        return f"{by}:{digest.hexdigest()[:32]}"
+
+
+def check_keys(source: str, config: dict[str, Any], known: Iterable[str]) -> None:
+    """Refuses settings that a source does not have.
+
+    Raises:
+        ValueError: names the unknown settings and lists the known ones.
+    """
+    unknown = sorted(set(config) - set(known))
+    if unknown:
+        raise ValueError(f"Unknown settings of the source {source!r}: {unknown}. Known ones: {sorted(known)}.")
+
+
+def _content_digest(path: str) -> bytes:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.digest()
+
+
+def _metadata_digest(path: str) -> bytes:
+    status = os.stat(path)
+    return f"{status.st_size}:{status.st_mtime_ns}".encode()

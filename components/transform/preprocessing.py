@@ -1,0 +1,149 @@
+"""The preparation of raw examples: one graph for training and serving."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+VOCABULARY = "text_vocabulary"
+PADDING_ID = 0
+_SETTINGS = ("classes", "multi_label", "image_size", "max_tokens", "min_frequency")
+# Not among the settings that are used, but allowed: it makes the cache notice a change of this file.
+_FINGERPRINT = "code_fingerprint"
+
+
+def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """Prepares raw examples; the `preprocessing_fn` of Transform.
+
+    Give Transform `splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "dev", "test"])`:
+    the vocabulary must not have seen the words of dev and test.
+
+    Pictures: PNG, JPEG, BMP and the first frame of GIF; transparency (PNG) becomes white, as in the ingest, so that a
+    served picture is treated as the same picture in training was. Resized with antialiasing to the size of the
+    backbone without keeping the aspect ratio, rounded, stored as PNG: exact and small.
+
+    Texts: lower case; a word is a run of letters, marks and digits of any script, each Chinese or Japanese character
+    being a word of its own; bytes that are not UTF-8 separate words. A text without any word is all padding.
+
+    Labels are optional, because a request has none: a row without a known label gets `label` -1, or no class at all.
+
+    Args:
+        inputs: dict of raw features: `id`, `image`, `text` of shape `(batch, 1)`, `labels` sparse or dense; strings.
+        custom_config: dict. `classes` (list of names in the order of the label ids), `multi_label` (bool), `image_size`
+            (height, width), `max_tokens` (int), `min_frequency` (int; rarer words are out of vocabulary), and, unused
+            here, `code_fingerprint`.
+
+    Returns:
+        dict with `id` string `(batch, 1)`; `image` string `(batch, 1)`, a PNG each; `tokens` int64
+        `(batch, max_tokens)`: 0 is padding, then the vocabulary from the most frequent word at 1, the last id is any
+        other word; and `label` int64 `(batch, 1)` or, multi-label, `labels` float32 `(batch, classes)` of 0 and 1.
+
+    Raises:
+        ValueError: when `custom_config` lacks a setting or has an unknown one.
+    """
+    if not custom_config or set(custom_config) - {_FINGERPRINT} != set(_SETTINGS):
+        raise ValueError(
+            f"`custom_config` of Transform must have {_SETTINGS} and may have {_FINGERPRINT!r}. "
+            f"Received: {sorted(custom_config or {})}."
+        )
+    outputs = {
+        "id": tf.reshape(_dense(inputs["id"]), [-1, 1]),
+        "image": _images(tf.reshape(_dense(inputs["image"]), [-1]), tuple(custom_config["image_size"])),
+        "tokens": _tokens(
+            tf.reshape(_dense(inputs["text"]), [-1]),
+            int(custom_config["max_tokens"]),
+            int(custom_config["min_frequency"]),
+        ),
+    }
+    multi_hot = _multi_hot(inputs["labels"], custom_config["classes"])
+    if custom_config["multi_label"]:
+        outputs["labels"] = multi_hot
+    else:
+        known = tf.reduce_max(multi_hot, axis=1) > 0
+        label = tf.where(known, tf.argmax(multi_hot, axis=1, output_type=tf.int64), tf.constant(-1, tf.int64))
+        outputs["label"] = tf.reshape(label, [-1, 1])
+    return outputs
+
+
+def vocabulary_size(tf_transform_output: tft.TFTransformOutput) -> int:
+    """Returns the number of token ids: padding, the vocabulary's words, and one for all other words.
+
+    Args:
+        tf_transform_output: tft.TFTransformOutput of the Transform that ran `preprocessing_fn`.
+
+    Returns:
+        int. Ids go from 0 to one less.
+    """
+    return 1 + tf_transform_output.vocabulary_size_by_name(VOCABULARY) + 1
+
+
+def words_of(text: tf.Tensor) -> tf.RaggedTensor:
+    """Splits texts into lower-case words.
+
+    Args:
+        text: string tensor of shape `(batch,)`.
+
+    Returns:
+        Ragged string tensor of shape `(batch, words)`.
+    """
+    # Replaces what is not UTF-8, which the regular expressions below would not match.
+    text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace", replacement_char=32)
+    text = tf.strings.lower(text, encoding="utf-8")
+    # These scripts write no blanks between words.
+    text = tf.strings.regex_replace(text, r"([\p{Han}\p{Hiragana}\p{Katakana}])", r" \1 ")
+    text = tf.strings.regex_replace(text, r"[^\p{L}\p{M}\p{N}]+", " ")
+    return tf.strings.split(text)
+
+
+def _dense(feature: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
+    return tf.sparse.to_dense(feature) if isinstance(feature, tf.SparseTensor) else feature
+
+
+def _images(encoded: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
+    """Decodes, resizes and encodes again; `(batch,)` to `(batch, 1)`."""
+
+    def decode_one(one: tf.Tensor) -> tf.Tensor:
+        is_png = tf.equal(tf.strings.substr(one, 0, 4), b"\x89PNG")
+        image = tf.cond(is_png, lambda: _png_on_white(one), lambda: _decode_rgb(one))
+        image.set_shape([None, None, 3])
+        image = tf.image.resize(image, image_size, antialias=True)
+        return tf.io.encode_png(tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8))
+
+    # One by one: pictures of a batch differ in size.
+    return tf.reshape(tf.map_fn(decode_one, encoded, fn_output_signature=tf.string), [-1, 1])
+
+
+def _decode_rgb(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.io.decode_image(encoded, channels=3, expand_animations=False), tf.float32)
+
+
+def _png_on_white(encoded: tf.Tensor) -> tf.Tensor:
+    image = tf.cast(tf.io.decode_png(encoded, channels=4), tf.float32)
+    alpha = image[..., 3:] / 255.0
+    return image[..., :3] * alpha + 255.0 * (1.0 - alpha)
+
+
+def _tokens(text: tf.Tensor, max_tokens: int, min_frequency: int) -> tf.Tensor:
+    """Turns texts to ids; `(batch,)` to `(batch, max_tokens)`."""
+    ids = tft.compute_and_apply_vocabulary(
+        words_of(text).to_sparse(),
+        frequency_threshold=min_frequency,
+        num_oov_buckets=1,
+        vocab_filename=VOCABULARY,
+    )
+    # Shifted by one: 0 is padding.
+    ids = tf.SparseTensor(ids.indices, ids.values + 1, ids.dense_shape)
+    dense = tf.sparse.to_dense(ids, default_value=PADDING_ID)[:, :max_tokens]
+    dense = tf.pad(dense, [[0, 0], [0, max_tokens - tf.shape(dense)[1]]], constant_values=PADDING_ID)
+    return tf.ensure_shape(dense, [None, max_tokens])
+
+
+def _multi_hot(labels: tf.Tensor | tf.SparseTensor, classes: list[str]) -> tf.Tensor:
+    """Marks the classes of each row, `(batch, classes)`, by comparing: a table would have to be tracked by an export."""
+    names = tf.constant([name.encode("utf-8") for name in classes])
+    # (batch, labels, classes)
+    is_class = tf.equal(tf.expand_dims(_dense(labels), -1), names)
+    # An empty class name is refused in the ingest, so that the padding of sparse labels matches none.
+    return tf.ensure_shape(tf.cast(tf.reduce_any(is_class, axis=1), tf.float32), [None, len(classes)])
