@@ -1,0 +1,257 @@
+"""All edges that leave one source of a supernet cell, in few large kernels (HF-MNAS, Eq. 10)."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from hfmnas_keras.depthwise import depthwise_initializer, kernel_extents
+from hfmnas_keras.edge_operations import EDGE_OPERATIONS
+from hfmnas_keras.normalization import BATCH_MOMENTUM, EPSILON
+
+_CONVOLUTIONS = ("sep_conv_3x3", "dil_conv_3x3")
+_LINEAR = ("linear_relu", "linear_sigmoid", "linear_tanh", "linear_elu")
+_UNLEARNED = ("skip", "max_pool_3x3", "avg_pool_3x3")
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class MixedEdges(keras.layers.Layer):
+    """Every edge that leaves one source node, each a mixture of all ten edge operations (HF-MNAS, Eq. 10).
+
+    The same result as one layer per edge and operation, in a few dozen kernels instead of hundreds: what has no
+    weights (`none`, `skip`, the two pools) is the same on all edges and made once; the linear operations of all edges
+    are one matrix product; the convolutions are batched products too. Batch normalisation has no scale and offset, so
+    that the outputs of operations stay comparable while searching (docs/method.md, section 4).
+
+    Args:
+        channels: int. Channels C of the source and of every edge.
+        num_edges: int. Number of edges that leave the source.
+        dropout: float. Rate after the linear operations. Defaults to `0.1`.
+
+    Call arguments:
+        inputs: pair of the source `(batch, height, width, channels)` and the probabilities of the operations on each
+            edge `(num_edges, 10)`, in the order of `EDGE_OPERATIONS`.
+
+    Returns:
+        Tensor of shape `(num_edges, batch, height, width, channels)`.
+
+    Example:
+    >>> probabilities = np.full((3, 10), 0.1)
+    >>> tuple(MixedEdges(channels=8, num_edges=3)([np.ones((2, 4, 4, 8)), probabilities]).shape)
+    (3, 2, 4, 4, 8)
+
+    Reference:
+     - [Long et al., 2025, Eq. 10]
+    """
+
+    def __init__(self, channels, num_edges, dropout=0.1, **kwargs):
+        super().__init__(**kwargs)
+        if channels < 1 or num_edges < 1:
+            raise ValueError(
+                f"`channels` and `num_edges` must be at least 1. Received: channels={channels}, num_edges={num_edges}."
+            )
+        self.channels = channels
+        self.num_edges = num_edges
+        self.dropout = dropout
+
+    def build(self, input_shape):
+        height, width = self._check_shape(input_shape[0])
+        self.height, self.width = height, width
+        positions = height * width
+        edges, channels = self.num_edges, self.channels
+        extents = kernel_extents(height, width)
+        dilated_extents = kernel_extents(height, width, dilation=2)
+        self._taps = _taps(height, width, extents, dilation=1)
+        self._dilated_taps = _taps(height, width, dilated_extents, dilation=2)
+
+        # Whatever is stacked here, each initialiser is that of one edge's operation alone.
+        pointwise_limit = (3.0 / channels) ** 0.5
+        pointwise = keras.initializers.RandomUniform(-pointwise_limit, pointwise_limit)
+        # Channels lead: the first depthwise products of all edges share the source.
+        self.sep_depthwise_kernel = self.add_weight(
+            shape=(channels, edges, len(self._taps)),
+            initializer=depthwise_initializer(extents),
+            name="sep_depthwise_kernel",
+        )
+        self.dil_depthwise_kernel = self.add_weight(
+            shape=(channels, edges, len(self._dilated_taps)),
+            initializer=depthwise_initializer(dilated_extents),
+            name="dil_depthwise_kernel",
+        )
+        # The first pointwise product of `sep_conv_3x3`, edge by edge, then that of `dil_conv_3x3`.
+        self.pointwise_kernel = self.add_weight(
+            shape=(2 * edges, channels, channels), initializer=pointwise, name="pointwise_kernel"
+        )
+        self.sep_second_depthwise_kernel = self.add_weight(
+            shape=(edges, channels, len(self._taps)),
+            initializer=depthwise_initializer(extents),
+            name="sep_second_depthwise_kernel",
+        )
+        self.sep_second_pointwise_kernel = self.add_weight(
+            shape=(edges, channels, channels), initializer=pointwise, name="sep_second_pointwise_kernel"
+        )
+        self.linear_kernel = self.add_weight(
+            shape=(len(_LINEAR), edges, channels, channels), initializer=pointwise, name="linear_kernel"
+        )
+        self.linear_bias = self.add_weight(
+            shape=(len(_LINEAR), edges, channels, 1), initializer="zeros", name="linear_bias"
+        )
+        self.pool_norm = _Standardization(axes=(1, 2), dtype=self.dtype_policy, name="pool_norm")
+        self.pool_norm.build((2, None, positions, channels))
+        self.sep_norm = _Standardization(axes=(-1,), dtype=self.dtype_policy, name="sep_norm")
+        self.sep_norm.build((edges, channels, None))
+        self.convolution_norm = _Standardization(axes=(-1,), dtype=self.dtype_policy, name="convolution_norm")
+        self.convolution_norm.build((len(_CONVOLUTIONS), edges, channels, None))
+        self.linear_norm = _Standardization(axes=(-1,), dtype=self.dtype_policy, name="linear_norm")
+        self.linear_norm.build((len(_LINEAR), edges, channels, None))
+        self.linear_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="linear_dropout")
+        self.linear_dropout.build((len(_LINEAR), edges, channels, None))
+
+    def call(self, inputs, training=False):
+        source, probabilities = inputs
+        source = ops.reshape(source, (-1, self.height * self.width, self.channels))
+        # Batch last: every product below is then a plain (batched) matrix product, and each channel's statistics run
+        # over one contiguous row.
+        # (channels, positions, batch)
+        columns = ops.transpose(source, (2, 1, 0))
+        mixed = self._mix(self._convolutions(columns, training), probabilities, _CONVOLUTIONS)
+        mixed = mixed + self._mix(self._linear(columns, training), probabilities, _LINEAR)
+        mixed = ops.reshape(mixed, (self.num_edges, self.channels, self.height * self.width, -1))
+        # (edges, batch, positions, channels)
+        mixed = ops.transpose(mixed, (0, 3, 2, 1))
+        unlearned = ops.reshape(self._unlearned(source, training), (len(_UNLEARNED), -1))
+        unlearned_mixed = ops.matmul(_columns_of(probabilities, _UNLEARNED), unlearned)
+        mixed = mixed + ops.reshape(unlearned_mixed, ops.shape(mixed))
+        return ops.reshape(mixed, (self.num_edges, -1, self.height, self.width, self.channels))
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"channels": self.channels, "num_edges": self.num_edges, "dropout": self.dropout})
+        return config
+
+    def compute_output_shape(self, input_shape):
+        return (self.num_edges, *input_shape[0])
+
+    def _check_shape(self, source_shape):
+        if len(source_shape) != 4 or None in source_shape[1:] or source_shape[-1] != self.channels:
+            raise ValueError(
+                f"`MixedEdges` needs a source of shape (batch, height, width, {self.channels}) with known height and "
+                f"width. Received: {tuple(source_shape)}."
+            )
+        return source_shape[1:3]
+
+    def _unlearned(self, source, training):
+        """Skip and both pools, (3, batch, positions, channels)."""
+        grid = ops.reshape(source, (-1, self.height, self.width, self.channels))
+        pools = ops.stack(
+            [
+                ops.max_pool(grid, 3, strides=1, padding="same", data_format="channels_last"),
+                # Padding is not counted in the mean.
+                ops.average_pool(grid, 3, strides=1, padding="same", data_format="channels_last"),
+            ]
+        )
+        pools = ops.reshape(pools, (2, -1, self.height * self.width, self.channels))
+        return ops.concatenate([source[None], self.pool_norm(pools, training=training)], axis=0)
+
+    def _convolutions(self, columns, training):
+        """Separable and dilated convolutions of all edges, (2, edges, channels, positions * batch)."""
+        edges, channels, positions = self.num_edges, self.channels, self.height * self.width
+        # (channels, 2 * edges * positions, positions)
+        operators = ops.concatenate(
+            [
+                self._position_operators(self.sep_depthwise_kernel, self._taps),
+                self._position_operators(self.dil_depthwise_kernel, self._dilated_taps),
+            ],
+            axis=1,
+        )
+        operators = ops.reshape(operators, (channels, 2 * edges * positions, positions))
+        depthwise = ops.matmul(operators, ops.relu(columns))
+        depthwise = ops.transpose(ops.reshape(depthwise, (channels, 2 * edges, -1)), (1, 0, 2))
+        separable, dilated = ops.split(ops.matmul(self.pointwise_kernel, depthwise), 2, axis=0)
+
+        separable = ops.relu(self.sep_norm(separable, training=training))
+        separable = ops.reshape(separable, (edges, channels, positions, -1))
+        operators = self._position_operators(self.sep_second_depthwise_kernel, self._taps)
+        separable = ops.reshape(ops.matmul(operators, separable), (edges, channels, -1))
+        separable = ops.matmul(self.sep_second_pointwise_kernel, separable)
+        return self.convolution_norm(ops.stack([separable, dilated]), training=training)
+
+    def _linear(self, columns, training):
+        """The four linear operations of all edges, (4, edges, channels, positions * batch)."""
+        kernel = ops.reshape(self.linear_kernel, (-1, self.channels))
+        outputs = ops.matmul(kernel, ops.reshape(columns, (self.channels, -1)))
+        outputs = ops.reshape(outputs, (len(_LINEAR), self.num_edges, self.channels, -1)) + self.linear_bias
+        relu, sigmoid, tanh, elu = ops.unstack(outputs, num=len(_LINEAR), axis=0)
+        outputs = ops.stack([ops.relu(relu), ops.sigmoid(sigmoid), ops.tanh(tanh), ops.elu(elu)])
+        return self.linear_dropout(self.linear_norm(outputs, training=training), training=training)
+
+    def _position_operators(self, kernel, taps):
+        """Depthwise kernels as matrices between positions, (..., positions, positions).
+
+        On a grid of 16 positions a product with such a matrix is much faster than a depthwise convolution, forward
+        and backward, on a CPU as on an accelerator.
+        """
+        positions = self.height * self.width
+        operators = ops.matmul(kernel, ops.cast(taps, kernel.dtype))
+        return ops.reshape(operators, (*kernel.shape[:-1], positions, positions))
+
+    def _mix(self, outputs, probabilities, names):
+        """Weighs the operations `names`, stacked along the first axis of `outputs`, on each edge."""
+        # (operations, edges, 1, 1)
+        weights = ops.transpose(_columns_of(probabilities, names))[:, :, None, None]
+        return ops.sum(weights * outputs, axis=0)
+
+
+class _Standardization(keras.layers.Layer):
+    """Batch normalisation without scale and offset, each remaining axis by itself."""
+
+    def __init__(self, axes, **kwargs):
+        super().__init__(**kwargs)
+        self.axes = axes
+
+    def build(self, input_shape):
+        reduced = {axis % len(input_shape) for axis in self.axes}
+        shape = tuple(1 if axis in reduced else size for axis, size in enumerate(input_shape))
+        self.moving_mean = self.add_weight(
+            shape=shape, initializer="zeros", trainable=False, autocast=False, name="moving_mean"
+        )
+        self.moving_variance = self.add_weight(
+            shape=shape, initializer="ones", trainable=False, autocast=False, name="moving_variance"
+        )
+
+    def call(self, inputs, training=False):
+        # Sums over a batch overflow in half precision.
+        outputs = ops.cast(inputs, "float32")
+        if training:
+            mean = ops.mean(outputs, axis=self.axes, keepdims=True)
+            outputs = outputs - mean
+            variance = ops.mean(ops.square(outputs), axis=self.axes, keepdims=True)
+            self._move(self.moving_mean, mean)
+            self._move(self.moving_variance, variance)
+        else:
+            outputs = outputs - self.moving_mean
+            variance = self.moving_variance
+        return ops.cast(outputs * ops.rsqrt(variance + EPSILON), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def _move(self, average, value):
+        average.assign(average * BATCH_MOMENTUM + ops.stop_gradient(value) * (1.0 - BATCH_MOMENTUM))
+
+
+def _columns_of(probabilities, names):
+    return ops.stack([probabilities[:, EDGE_OPERATIONS.index(name)] for name in names], axis=1)
+
+
+def _taps(height, width, extents, dilation):
+    """Which input position each tap of a same-padded kernel reads: (taps, positions out * positions in) of 0 and 1."""
+    kernel_height, kernel_width = extents
+    taps = np.zeros((kernel_height, kernel_width, height, width, height, width), "float32")
+    for tap_row, tap_column, row, column in np.ndindex(kernel_height, kernel_width, height, width):
+        source_row = row + (tap_row - kernel_height // 2) * dilation
+        source_column = column + (tap_column - kernel_width // 2) * dilation
+        if 0 <= source_row < height and 0 <= source_column < width:
+            taps[tap_row, tap_column, row, column, source_row, source_column] = 1.0
+    return taps.reshape(kernel_height * kernel_width, -1)

@@ -1,0 +1,74 @@
+"""One node of a supernet cell: all node operations, weighed (HF-MNAS, Eq. 11)."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from hfmnas_keras.node_operations import NODE_OPERATIONS, node_operation
+from hfmnas_keras.normalization import layer_normalization
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class MixedNode(keras.layers.Layer):
+    """The mixture of all nine node operations on one pair of inputs (HF-MNAS, Eq. 11).
+
+    Dropout and LayerNorm, which follow every operation, are applied to all of them at once.
+
+    Args:
+        channels: int. Channels C of both inputs and of the output.
+        dropout: float. Rate after each operation. Defaults to `0.1`.
+        num_heads: int. Heads of `multi_head_attention`. Defaults to `4`.
+
+    Call arguments:
+        inputs: triple of x1, x2, both `(batch, height, width, channels)`, and the probabilities of the operations
+            `(9,)`, in the order of `NODE_OPERATIONS`.
+
+    Returns:
+        Tensor of shape `(batch, height, width, channels)`.
+
+    Reference:
+     - [Long et al., 2025, Eq. 11-23]; docs/method.md, section 4
+    """
+
+    def __init__(self, channels, dropout=0.1, num_heads=4, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.dropout = dropout
+        self.num_heads = num_heads
+
+    def build(self, input_shape):
+        self.operations = []
+        for name in NODE_OPERATIONS:
+            operation = node_operation(
+                name,
+                self.channels,
+                dropout=self.dropout,
+                affine=False,
+                num_heads=self.num_heads,
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            operation.build(list(input_shape[:2]))
+            self.operations.append(operation)
+        stack_shape = (len(NODE_OPERATIONS), *input_shape[0])
+        self.stack_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="stack_dropout")
+        self.stack_dropout.build(stack_shape)
+        self.stack_norm = layer_normalization(affine=False, dtype=self.dtype_policy, name="stack_norm")
+        self.stack_norm.build(stack_shape)
+
+    def call(self, inputs, training=False):
+        first, second, probabilities = inputs
+        # (operations, batch, height, width, channels)
+        outputs = ops.stack([operation.fuse(first, second, training=training) for operation in self.operations])
+        outputs = self.stack_norm(self.stack_dropout(outputs, training=training))
+        mixed = ops.matmul(probabilities[None], ops.reshape(outputs, (len(NODE_OPERATIONS), -1)))
+        return ops.reshape(mixed, ops.shape(first))
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"channels": self.channels, "dropout": self.dropout, "num_heads": self.num_heads})
+        return config
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[0])

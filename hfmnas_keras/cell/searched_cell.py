@@ -1,0 +1,109 @@
+"""A cell with one operation in each place."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from hfmnas_keras.edge_operations import edge_operation
+from hfmnas_keras.genotype.cell_genotype import CellGenotype
+from hfmnas_keras.node_operations import node_operation
+from hfmnas_keras.normalization import layer_normalization
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class SearchedCell(keras.layers.Layer):
+    """The cell that a genotype describes (HF-MNAS, Eq. 12).
+
+    The other view of `SupernetCell`: with all but one operation ruled out everywhere, the supernet's cell computes
+    this, node by node. Norms have scale and offset here. Each node's factor a_i comes from the genotype and stays as
+    it is: the layer that reads the cell scales as it likes.
+
+    Args:
+        cell_genotype: `CellGenotype`, or the dictionary that its `to_config` makes.
+        channels: int. Channels C of both inputs and of each node.
+        dropout: float. Defaults to `0.1`.
+        num_heads: int. Heads of `multi_head_attention`. Defaults to `4`.
+
+    Call arguments:
+        inputs: pair of tensors, each of shape `(batch, height, width, channels)`.
+
+    Returns:
+        Tensor of shape `(batch, height, width, K * channels)`, the K kept nodes by rising index.
+
+    Reference:
+     - [Long et al., 2025, Fig. 8, Eq. 12]; docs/method.md, section 4
+    """
+
+    def __init__(self, cell_genotype, channels, dropout=0.1, num_heads=4, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(cell_genotype, CellGenotype):
+            cell_genotype = CellGenotype.from_config(cell_genotype)
+        self.cell_genotype = cell_genotype
+        self.channels = channels
+        self.dropout = dropout
+        self.num_heads = num_heads
+
+    def build(self, input_shape):
+        source_shape = tuple(input_shape[0])
+        if len(input_shape) != 2 or source_shape != tuple(input_shape[1]):
+            raise ValueError(f"`SearchedCell` needs two inputs with equal shapes. Received: {input_shape}.")
+        self.edges_of_node = []
+        self.nodes = []
+        for choice in self.cell_genotype.nodes:
+            edges = []
+            for predecessor, name in zip(choice.predecessors, choice.edges, strict=True):
+                edge = edge_operation(
+                    name,
+                    self.channels,
+                    dropout=self.dropout,
+                    dtype=self.dtype_policy,
+                    name=f"node_{choice.index}_edge_{predecessor}",
+                )
+                edge.build(source_shape)
+                edges.append(edge)
+            self.edges_of_node.append(edges)
+            node = node_operation(
+                choice.fusion,
+                self.channels,
+                dropout=self.dropout,
+                num_heads=self.num_heads,
+                dtype=self.dtype_policy,
+                name=f"node_{choice.index}_fusion",
+            )
+            node.build([source_shape, source_shape])
+            self.nodes.append(node)
+        num_kept = len(self.cell_genotype.kept)
+        self.output_norm = layer_normalization(affine=False, dtype=self.dtype_policy, name="output_norm")
+        self.output_norm.build((*source_shape[:-1], num_kept, self.channels))
+
+    def call(self, inputs, training=False):
+        # Predecessor 2 + i is node i.
+        sources = dict(enumerate(inputs))
+        for choice, edges, node in zip(self.cell_genotype.nodes, self.edges_of_node, self.nodes, strict=True):
+            pair = [
+                edge(sources[predecessor], training=training)
+                for predecessor, edge in zip(choice.predecessors, edges, strict=True)
+            ]
+            sources[2 + choice.index] = node(pair, training=training)
+        kept = self.cell_genotype.kept
+        # (batch, height, width, kept nodes, channels)
+        outputs = self.output_norm(ops.stack([sources[2 + index] for index in kept], axis=-2))
+        scales = ops.convert_to_tensor([self.cell_genotype.scales[index] for index in kept], dtype=outputs.dtype)
+        outputs = outputs * scales[:, None]
+        return ops.reshape(outputs, (*ops.shape(outputs)[:-2], len(kept) * self.channels))
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "cell_genotype": self.cell_genotype.to_config(),
+                "channels": self.channels,
+                "dropout": self.dropout,
+                "num_heads": self.num_heads,
+            }
+        )
+        return config
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[0][:-1], len(self.cell_genotype.kept) * self.channels)

@@ -1,0 +1,199 @@
+"""A cell whose every choice is still open."""
+
+from __future__ import annotations
+
+import itertools
+
+import keras
+import numpy as np
+from keras import ops
+
+from hfmnas_keras.cell.mixed_edges import MixedEdges
+from hfmnas_keras.cell.mixed_node import MixedNode
+from hfmnas_keras.edge_operations import EDGE_OPERATIONS
+from hfmnas_keras.node_operations import NODE_OPERATIONS
+from hfmnas_keras.normalization import layer_normalization
+from hfmnas_keras.settings import NODE_INPUTS
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class SupernetCell(keras.layers.Layer):
+    """A cell of which every edge and node is a mixture of all operations (HF-MNAS, Fig. 8, Eq. 10-11, 24-25).
+
+    Two inputs and `num_nodes` nodes; node `i` reads the inputs and all earlier nodes. Architecture parameters are
+    `gamma`, one row of ten logits an edge, and `beta`, one row of nine logits a node. `importance`, the w of Eq. 24,
+    is an ordinary weight: it is trained on the training loss.
+
+    Each node's operations take two inputs, which `node_inputs` makes of its mixed edges z_j (docs/method.md, section
+    4; the paper leaves it open):
+
+    - `"pair"`: the mean over pairs j < k of (z_j, z_k), with P(j, k) proportional to s_j * s_k, where s_j is the
+      largest probability of an operation other than `none` on edge j. No further parameter, and where the unchosen
+      edges are `none` the cell *is* the discretised one.
+    - `"split"`: x1 = z_0 + half the sum over earlier nodes, x2 = z_1 + the same.
+    - `"shared"`: both are the sum over all edges (as in BM-NAS).
+
+    Args:
+        channels: int. Channels C of both inputs and of each node.
+        num_nodes: int. Nodes M. Defaults to `4`.
+        node_inputs: str. `"pair"` (default), `"split"` or `"shared"`.
+        dropout: float. Defaults to `0.1`.
+        num_heads: int. Heads of `multi_head_attention`. Defaults to `4`.
+
+    Call arguments:
+        inputs: pair of tensors, each of shape `(batch, height, width, channels)`.
+
+    Returns:
+        Tensor of shape `(batch, height, width, num_nodes * channels)`: the nodes' outputs, each layer-normalised and
+        times a_i = M * softmax(w)_i.
+
+    Reference:
+     - [Long et al., 2025, Fig. 8, Eq. 10-25]; docs/method.md, section 4
+    """
+
+    def __init__(self, channels, num_nodes=4, node_inputs="pair", dropout=0.1, num_heads=4, **kwargs):
+        super().__init__(**kwargs)
+        if node_inputs not in NODE_INPUTS:
+            raise ValueError(f"`node_inputs` must be one of {NODE_INPUTS}. Received: {node_inputs!r}.")
+        if num_nodes < 1:
+            raise ValueError(f"`num_nodes` must be at least 1. Received: {num_nodes}.")
+        self.channels = channels
+        self.num_nodes = num_nodes
+        self.node_inputs = node_inputs
+        self.dropout = dropout
+        self.num_heads = num_heads
+
+    @property
+    def num_edges(self) -> int:
+        """M(M+3)/2, 14 for M = 4."""
+        return self.num_nodes * (self.num_nodes + 3) // 2
+
+    def build(self, input_shape):
+        source_shape = tuple(input_shape[0])
+        if len(input_shape) != 2 or source_shape != tuple(input_shape[1]):
+            raise ValueError(f"`SupernetCell` needs two inputs with equal shapes. Received: {input_shape}.")
+        # Small random logits: all choices start nearly equal, but not tied. Never in half precision, in which steps
+        # of the architecture's size would be lost.
+        logits = {"initializer": keras.initializers.RandomNormal(stddev=1e-3), "autocast": False, "dtype": "float32"}
+        self.gamma = self.add_weight(shape=(self.num_edges, len(EDGE_OPERATIONS)), name="gamma", **logits)
+        self.beta = self.add_weight(shape=(self.num_nodes, len(NODE_OPERATIONS)), name="beta", **logits)
+        self.importance = self.add_weight(
+            shape=(self.num_nodes,), initializer="zeros", autocast=False, dtype="float32", name="importance"
+        )
+        self.edges_of_source = []
+        # The last node is read by no other.
+        for source in range(1 + self.num_nodes):
+            num_readers = self.num_nodes - _first_reader(source)
+            edges = MixedEdges(
+                self.channels, num_readers, dropout=self.dropout, dtype=self.dtype_policy, name=f"source_{source}"
+            )
+            edges.build([source_shape, (num_readers, len(EDGE_OPERATIONS))])
+            self.edges_of_source.append(edges)
+        self.nodes = []
+        for index in range(self.num_nodes):
+            node = MixedNode(
+                self.channels,
+                dropout=self.dropout,
+                num_heads=self.num_heads,
+                dtype=self.dtype_policy,
+                name=f"node_{index}",
+            )
+            node.build([source_shape, source_shape, (len(NODE_OPERATIONS),)])
+            self.nodes.append(node)
+        self.output_norm = layer_normalization(affine=False, dtype=self.dtype_policy, name="output_norm")
+        self.output_norm.build((*source_shape[:-1], self.num_nodes, self.channels))
+        self._pairs = _Pairs(self.num_nodes)
+
+    def call(self, inputs, training=False):
+        probabilities = ops.softmax(self.gamma)
+        fusion_probabilities = ops.softmax(self.beta)
+        mixing = ops.cast(self._mixing(), self.compute_dtype)
+        sources = list(inputs)
+        mixed_of_source = []
+        node_outputs = []
+        for index, node in enumerate(self.nodes):
+            for source in range(len(mixed_of_source), len(sources)):
+                rows = [_edge(reader, source) for reader in range(_first_reader(source), self.num_nodes)]
+                source_probabilities = ops.take(probabilities, rows, axis=0)
+                mixed = self.edges_of_source[source]([sources[source], source_probabilities], training=training)
+                mixed_of_source.append(ops.unstack(mixed, num=len(rows), axis=0))
+            # (predecessors, batch, height, width, channels)
+            mixed_edges = ops.stack(
+                [mixed[index - _first_reader(source)] for source, mixed in enumerate(mixed_of_source)]
+            )
+            # One product makes both inputs: (2, predecessors) by (predecessors, everything else).
+            pair = ops.matmul(mixing[index, :, : 2 + index], ops.reshape(mixed_edges, (2 + index, -1)))
+            first, second = ops.unstack(ops.reshape(pair, (2, *ops.shape(sources[0]))), num=2, axis=0)
+            output = node([first, second, fusion_probabilities[index]], training=training)
+            node_outputs.append(output)
+            if index < self.num_nodes - 1:
+                sources.append(output)
+        # (batch, height, width, nodes, channels)
+        outputs = self.output_norm(ops.stack(node_outputs, axis=-2))
+        scales = self.num_nodes * _softmax(self.importance)
+        outputs = outputs * ops.cast(scales, outputs.dtype)[:, None]
+        return ops.reshape(outputs, (*ops.shape(outputs)[:-2], self.num_nodes * self.channels))
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "channels": self.channels,
+                "num_nodes": self.num_nodes,
+                "node_inputs": self.node_inputs,
+                "dropout": self.dropout,
+                "num_heads": self.num_heads,
+            }
+        )
+        return config
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[0][:-1], self.num_nodes * self.channels)
+
+    def _mixing(self):
+        """How each node's two inputs are made of its mixed edges, (nodes, 2, largest number of predecessors)."""
+        if self.node_inputs == "shared":
+            return ops.ones((self.num_nodes, 2, 1 + self.num_nodes))
+        if self.node_inputs == "split":
+            earlier_nodes = [0.5] * (self.num_nodes - 1)
+            return ops.convert_to_tensor([[[1.0, 0.0, *earlier_nodes], [0.0, 1.0, *earlier_nodes]]] * self.num_nodes)
+        # In logarithms, where products of small probabilities do not vanish.
+        learned = [index for index, name in enumerate(EDGE_OPERATIONS) if name != "none"]
+        strengths = ops.max(ops.take(ops.log_softmax(self.gamma), learned, axis=1), axis=1)
+        pair_logits = ops.take(strengths, self._pairs.first_edge) + ops.take(strengths, self._pairs.second_edge)
+        pair_probabilities = _softmax(ops.where(self._pairs.exists, pair_logits, -1e9))
+        return ops.einsum("mp,mptn->mtn", pair_probabilities, ops.convert_to_tensor(self._pairs.members))
+
+
+class _Pairs:
+    """Index tables of the pairs j < k of every node's predecessors, padded to the last node's number of pairs."""
+
+    def __init__(self, num_nodes):
+        longest = (1 + num_nodes) * num_nodes // 2
+        self.first_edge = np.zeros((num_nodes, longest), "int32")
+        self.second_edge = np.zeros((num_nodes, longest), "int32")
+        self.exists = np.zeros((num_nodes, longest), bool)
+        # (nodes, pairs, which input, predecessors): 1 where this predecessor is this input of the pair.
+        self.members = np.zeros((num_nodes, longest, 2, 1 + num_nodes), "float32")
+        for node in range(num_nodes):
+            for pair, (first, second) in enumerate(itertools.combinations(range(2 + node), 2)):
+                self.first_edge[node, pair] = _edge(node, first)
+                self.second_edge[node, pair] = _edge(node, second)
+                self.exists[node, pair] = True
+                self.members[node, pair, 0, first] = 1.0
+                self.members[node, pair, 1, second] = 1.0
+
+
+def _first_reader(source):
+    """The first node that reads a source; source `2 + i` is node `i`."""
+    return max(0, source - 1)
+
+
+def _edge(node, predecessor):
+    """Row of `gamma` of the edge from a predecessor into a node."""
+    return node * (node + 3) // 2 + predecessor
+
+
+def _softmax(logits):
+    # Keras warns of a softmax over a single entry; a cell of one node is fine.
+    return ops.ones_like(logits) if logits.shape[-1] == 1 else ops.softmax(logits)

@@ -1,0 +1,71 @@
+"""The Bi-LSTM beside the fused features (HF-MNAS, section III-F)."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class SequenceEncoder(keras.layers.Layer):
+    """The last states of a bidirectional LSTM over tokens, or over a sequence of vectors.
+
+    Token id 0 is padding and is skipped; a row of padding alone gives zeros.
+
+    Args:
+        channels: int. Width of the output, half of it a direction; even.
+        vocabulary_size: int. Number of token ids, padding counted; the layer then has an embedding, of width
+            `channels`. `None` (default): the inputs are vectors already.
+
+    Call arguments:
+        inputs: ints `(batch, steps)` with a vocabulary, otherwise floats `(batch, steps, any width)`.
+
+    Returns:
+        Tensor of shape `(batch, channels)`.
+
+    Reference:
+     - [Long et al., 2025, Fig. 7]; docs/method.md, section 6
+    """
+
+    def __init__(self, channels, vocabulary_size=None, **kwargs):
+        super().__init__(**kwargs)
+        if channels < 2 or channels % 2:
+            raise ValueError(f"`channels` must be even, one half a direction. Received: {channels}.")
+        if vocabulary_size is not None and vocabulary_size < 2:
+            raise ValueError(
+                f"`vocabulary_size` counts the padding and at least one word. Received: {vocabulary_size}."
+            )
+        self.channels = channels
+        self.vocabulary_size = vocabulary_size
+
+    def build(self, input_shape):
+        sequence_shape = tuple(input_shape)
+        if len(sequence_shape) != (3 if self.vocabulary_size is None else 2):
+            expected = "(batch, steps, any)" if self.vocabulary_size is None else "(batch, steps)"
+            raise ValueError(f"`SequenceEncoder` needs an input of shape {expected}. Received: {sequence_shape}.")
+        if self.vocabulary_size is not None:
+            self.embedding = keras.layers.Embedding(
+                self.vocabulary_size, self.channels, dtype=self.dtype_policy, name="embedding"
+            )
+            self.embedding.build(sequence_shape)
+            sequence_shape = (*sequence_shape, self.channels)
+        # The fused GPU kernel fails on rows without any token.
+        self.encoder = keras.layers.Bidirectional(
+            keras.layers.LSTM(self.channels // 2, use_cudnn=False, dtype=self.dtype_policy, name="lstm"),
+            dtype=self.dtype_policy,
+            name="encoder",
+        )
+        self.encoder.build(sequence_shape)
+
+    def call(self, inputs, training=False):
+        if self.vocabulary_size is None:
+            return self.encoder(inputs, training=training)
+        return self.encoder(self.embedding(inputs), mask=ops.not_equal(inputs, 0), training=training)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"channels": self.channels, "vocabulary_size": self.vocabulary_size})
+        return config
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.channels)

@@ -1,0 +1,183 @@
+"""The fusion network whose architecture is being searched."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from hfmnas_keras.cell.supernet_cell import SupernetCell
+from hfmnas_keras.genotype.discretise import discretise
+from hfmnas_keras.genotype.genotype import CELLS, Genotype
+from hfmnas_keras.inconsistency.inconsistency_mitigation import InconsistencyMitigation
+from hfmnas_keras.networks.feature_grid import FeatureGrid
+from hfmnas_keras.networks.taps import check_taps
+from hfmnas_keras.settings import FusionSettings
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class Supernet(keras.Model):
+    """LFBC and HFBC with all choices open, the inconsistency mitigation, and a classifier (HF-MNAS, Fig. 7-8).
+
+    All weights exist as soon as the object does. In training mode the correlation loss, times its weight, is among
+    `losses`. Nothing is kept in Python between calls: under `keras.StatelessScope` a training call changes nothing.
+
+    Args:
+        feature_shapes: dict from feature name to shape without the batch, `(d,)` or `(height, width, c)`. It must
+            hold the four taps that `fusion` names; further ones are ignored, here and in a call.
+        num_outputs: int. Classes or labels.
+        fusion: `FusionSettings`. Its `channels` are the width of the search.
+
+    Call arguments:
+        inputs: dict of features `(batch, *shape)` by name.
+
+    Returns:
+        Logits, float32 `(batch, num_outputs)`.
+
+    Example:
+    >>> supernet = Supernet(train.feature_shapes, num_outputs=5, fusion=FusionSettings(channels=64))
+    >>> logits = supernet(train.features, training=True)
+    >>> supernet.genotype(kept_nodes=3).save("genotype.json")
+
+    Reference:
+     - [Long et al., 2025, Fig. 7-8]; docs/method.md, sections 3-6
+    """
+
+    def __init__(self, feature_shapes, num_outputs, fusion=None, **kwargs):
+        super().__init__(**kwargs)
+        fusion = _settings(fusion)
+        check_taps(feature_shapes, fusion)
+        if num_outputs < 1:
+            raise ValueError(f"`num_outputs` must be at least 1. Received: {num_outputs}.")
+        self.feature_shapes = {name: tuple(shape) for name, shape in feature_shapes.items()}
+        self.num_outputs = num_outputs
+        self.fusion = fusion
+        self.taps = {"lfbc": tuple(fusion.lfbc_taps), "hfbc": tuple(fusion.hfbc_taps)}
+        self.build({name: (None, *shape) for name, shape in self.feature_shapes.items()})
+
+    def build(self, input_shape):
+        if self.built:
+            return
+        fusion = self.fusion
+        grid_shape = (None, *fusion.grid, fusion.channels)
+        # Both inputs of a cell may be the same feature: each has a projection of its own (unimodal runs).
+        self.feature_grids = {}
+        self.cells = {}
+        for name in CELLS:
+            self.feature_grids[name] = []
+            for position, tap in enumerate(self.taps[name]):
+                feature_grid = FeatureGrid(
+                    fusion.channels,
+                    fusion.grid,
+                    fusion.vector_to_grid,
+                    dropout=fusion.dropout,
+                    dtype=self.dtype_policy,
+                    name=f"{name}_input_{position}",
+                )
+                feature_grid.build((None, *self.feature_shapes[tap]))
+                self.feature_grids[name].append(feature_grid)
+            cell = SupernetCell(
+                fusion.channels,
+                num_nodes=fusion.num_nodes,
+                node_inputs=fusion.node_inputs,
+                dropout=fusion.dropout,
+                num_heads=fusion.num_heads,
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            cell.build([grid_shape, grid_shape])
+            self.cells[name] = cell
+        cell_shape = self.cells["lfbc"].compute_output_shape([grid_shape, grid_shape])
+        self.inconsistency_mitigation = InconsistencyMitigation(
+            fusion.channels,
+            correlation_dim=fusion.correlation_dim,
+            correlation_weight=fusion.correlation_weight,
+            attention=fusion.imm_attention,
+            correlation=fusion.imm_correlation,
+            num_heads=fusion.num_heads,
+            dropout=fusion.dropout,
+            dtype=self.dtype_policy,
+            name="inconsistency_mitigation",
+        )
+        self.inconsistency_mitigation.build([cell_shape, cell_shape])
+        fused_shape = self.inconsistency_mitigation.compute_output_shape([cell_shape, cell_shape])
+        self.flatten = keras.layers.Flatten(dtype=self.dtype_policy, name="flatten")
+        self.flatten.build(fused_shape)
+        self.head = keras.layers.Dense(self.num_outputs, dtype="float32", name="logits")
+        self.head.build((None, int(np.prod(fused_shape[1:]))))
+        self.built = True
+
+    def call(self, inputs, training=False):
+        branches = []
+        for name in CELLS:
+            grids = [
+                feature_grid(inputs[tap], training=training)
+                for tap, feature_grid in zip(self.taps[name], self.feature_grids[name], strict=True)
+            ]
+            branches.append(self.cells[name](grids, training=training))
+        fused = self.inconsistency_mitigation(branches, training=training)
+        return self.head(self.flatten(fused))
+
+    @property
+    def architecture_variables(self) -> list[keras.Variable]:
+        """Gamma and beta of the LFBC, then of the HFBC: what the dev loss trains (Eq. 29)."""
+        return [variable for name in CELLS for variable in (self.cells[name].gamma, self.cells[name].beta)]
+
+    @property
+    def weight_variables(self) -> list[keras.Variable]:
+        """All other trainable variables, node importance among them: what the train loss trains (Eq. 30)."""
+        architecture = {id(variable) for variable in self.architecture_variables}
+        return [variable for variable in self.trainable_variables if id(variable) not in architecture]
+
+    def genotype(self, kept_nodes: int | None = None, metadata: Mapping[str, Any] | None = None) -> Genotype:
+        """The architecture that the present logits stand for (Eq. 12).
+
+        Args:
+            kept_nodes: int. Nodes K that form each cell's output. Defaults to the settings' `kept_nodes`.
+            metadata: mapping of JSON-able values to add to the genotype's, which names the taps.
+        """
+        kept_nodes = self.fusion.kept_nodes if kept_nodes is None else kept_nodes
+        chosen = {}
+        for name, cell in self.cells.items():
+            logits = [ops.convert_to_numpy(variable.value) for variable in (cell.gamma, cell.beta, cell.importance)]
+            chosen[name] = discretise(*logits, kept_nodes=kept_nodes)
+        taps = {f"{name}_taps": list(taps) for name, taps in self.taps.items()}
+        return Genotype(**chosen, metadata={**taps, "node_inputs": self.fusion.node_inputs, **(metadata or {})})
+
+    def probabilities(self) -> dict[str, np.ndarray]:
+        """Softmax of all logits by label: `lfbc/gamma` (edges, 10), `lfbc/beta` (nodes, 9), `lfbc/importance`, ..."""
+        return {
+            f"{name}/{variable.name}": ops.convert_to_numpy(ops.softmax(variable.value))
+            for name, cell in self.cells.items()
+            for variable in (cell.gamma, cell.beta, cell.importance)
+        }
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "feature_shapes": {name: list(shape) for name, shape in self.feature_shapes.items()},
+                "num_outputs": self.num_outputs,
+                "fusion": dataclasses.asdict(self.fusion),
+            }
+        )
+        return config
+
+    def compute_output_shape(self, input_shape):
+        batch = next(iter(input_shape.values()))[0]
+        return (batch, self.num_outputs)
+
+
+def _settings(fusion: FusionSettings | Mapping[str, Any] | None) -> FusionSettings:
+    if fusion is None:
+        return FusionSettings()
+    if isinstance(fusion, FusionSettings):
+        return fusion
+    # From a saved config, in which tuples have become lists.
+    return FusionSettings(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in fusion.items()}
+    )

@@ -1,0 +1,79 @@
+"""Copies the weights of chosen operations out of a supernet's batched layers into layers of one operation each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hfmnas_keras.edge_operations import EDGE_OPERATIONS
+from hfmnas_keras.node_operations import NODE_OPERATIONS
+
+LINEAR = ("linear_relu", "linear_sigmoid", "linear_tanh", "linear_elu")
+
+
+def copy_edge(mixed_edges, edge, name, layer):
+    """Gives `layer`, the operation `name`, the weights that it has on one edge of `mixed_edges`."""
+    if name in LINEAR:
+        operation = LINEAR.index(name)
+        layer.dense.kernel.assign(np.transpose(mixed_edges.linear_kernel[operation, edge]))
+        layer.dense.bias.assign(mixed_edges.linear_bias[operation, edge, :, 0])
+        _copy_statistics(mixed_edges.linear_norm, (operation, edge, slice(None), 0), layer.normalization)
+    elif name == "sep_conv_3x3":
+        first, second = layer.depthwise_kernels
+        _copy_depthwise(mixed_edges.sep_depthwise_kernel[:, edge], first)
+        _copy_depthwise(mixed_edges.sep_second_depthwise_kernel[edge], second)
+        layer.pointwise_kernels[0].assign(np.transpose(mixed_edges.pointwise_kernel[edge]))
+        layer.pointwise_kernels[1].assign(np.transpose(mixed_edges.sep_second_pointwise_kernel[edge]))
+        _copy_statistics(mixed_edges.sep_norm, (edge, slice(None), 0), layer.normalizations[0])
+        _copy_statistics(mixed_edges.convolution_norm, (0, edge, slice(None), 0), layer.normalizations[1])
+    elif name == "dil_conv_3x3":
+        _copy_depthwise(mixed_edges.dil_depthwise_kernel[:, edge], layer.depthwise_kernel)
+        pointwise = mixed_edges.pointwise_kernel[mixed_edges.num_edges + edge]
+        layer.pointwise_kernel.assign(np.transpose(pointwise))
+        _copy_statistics(mixed_edges.convolution_norm, (1, edge, slice(None), 0), layer.normalization)
+    elif name.endswith("pool_3x3"):
+        pool = ("max_pool_3x3", "avg_pool_3x3").index(name)
+        _copy_statistics(mixed_edges.pool_norm, (pool, 0, 0), layer.normalization)
+
+
+def copy_cell(supernet_cell, searched_cell):
+    """Gives a searched cell the weights that its chosen operations have in a supernet's cell."""
+    choices = zip(searched_cell.cell_genotype.nodes, searched_cell.edges_of_node, searched_cell.nodes, strict=True)
+    for choice, edges, node in choices:
+        for predecessor, name, layer in zip(choice.predecessors, choice.edges, edges, strict=True):
+            first_reader = max(0, predecessor - 1)
+            copy_edge(supernet_cell.edges_of_source[predecessor], choice.index - first_reader, name, layer)
+        operation = supernet_cell.nodes[choice.index].operations[NODE_OPERATIONS.index(choice.fusion)]
+        source = {_inner_path(weight, operation): weight for weight in operation.weights}
+        for weight in node.weights:
+            path = _inner_path(weight, node)
+            # Scale and offset of norms exist in the searched cell alone.
+            if path in source:
+                weight.assign(source[path])
+            else:
+                assert path.split("/")[-1] in ("gamma", "beta"), path
+
+
+def decide(supernet_cell, gamma_choices, beta_choices, certainty=60.0):
+    """Sets the logits of a supernet's cell so that each edge and node has one operation left."""
+    gamma = np.zeros(supernet_cell.gamma.shape, "float32")
+    for edge, name in enumerate(gamma_choices):
+        gamma[edge, EDGE_OPERATIONS.index(name)] = certainty
+    beta = np.zeros(supernet_cell.beta.shape, "float32")
+    for node, name in enumerate(beta_choices):
+        beta[node, NODE_OPERATIONS.index(name)] = certainty
+    supernet_cell.gamma.assign(gamma)
+    supernet_cell.beta.assign(beta)
+
+
+def _copy_depthwise(kernel, target):
+    """(channels, taps) to (kernel height, kernel width, channels, 1)."""
+    target.assign(np.transpose(kernel).reshape(target.shape))
+
+
+def _copy_statistics(norm, place, target):
+    target.moving_mean.assign(np.asarray(norm.moving_mean)[place])
+    target.moving_variance.assign(np.asarray(norm.moving_variance)[place])
+
+
+def _inner_path(weight, layer):
+    return weight.path.split(f"{layer.name}/", 1)[-1]

@@ -1,0 +1,171 @@
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from hfmnas_keras.cell.searched_cell import SearchedCell
+from hfmnas_keras.cell.supernet_cell import SupernetCell
+from hfmnas_keras.edge_operations import EDGE_OPERATIONS
+from hfmnas_keras.genotype.discretise import discretise
+from hfmnas_keras.node_operations import NODE_OPERATIONS
+from tests.hfmnas_keras.cell.chosen_weights import copy_cell, decide
+from tests.hfmnas_keras.layer_test_case import run_layer_test
+
+CHANNELS = 8
+SHAPE = (3, 4, 4, CHANNELS)
+
+
+def random_inputs(seed=0):
+    generator = np.random.default_rng(seed)
+    return [generator.normal(size=SHAPE).astype("float32") for _ in range(2)]
+
+
+def make_cell(num_nodes=4, node_inputs="pair", seed=0):
+    keras.utils.set_random_seed(seed)
+    cell = SupernetCell(CHANNELS, num_nodes=num_nodes, node_inputs=node_inputs, dropout=0.0)
+    cell.build([SHAPE, SHAPE])
+    return cell
+
+
+def test_layer():
+    run_layer_test(
+        lambda: SupernetCell(CHANNELS, num_nodes=2),
+        random_inputs(),
+        expected_output_shape=(3, 4, 4, 2 * CHANNELS),
+    )
+
+
+def test_architecture_parameters_and_edges():
+    cell = make_cell(num_nodes=4)
+    assert cell.num_edges == 14
+    assert [edges.num_edges for edges in cell.edges_of_source] == [4, 4, 3, 2, 1]
+    assert cell.gamma.shape == (14, 10)
+    assert cell.beta.shape == (4, 9)
+    assert 0 < np.abs(cell.gamma).max() < 0.01
+    np.testing.assert_array_equal(cell.importance, np.zeros(4))
+    assert [weight.path for weight in cell.trainable_weights if weight.name == "importance"]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_decided_supernet_is_the_searched_cell(training):
+    # Node 1 is dropped from the output but read by node 3; node 2 is dropped and pruned.
+    gamma_choices = [
+        *("linear_tanh", "sep_conv_3x3"),
+        *("dil_conv_3x3", "none", "max_pool_3x3"),
+        *("none", "linear_elu", "none", "skip"),
+        *("none", "avg_pool_3x3", "none", "linear_sigmoid", "none"),
+    ]
+    beta_choices = ["mamba_fusion", "concat_fc", "sum", "bidirectional_attention"]
+    importance = [0.7, -0.4, -0.6, 0.3]
+    supernet_cell = make_cell()
+    decide(supernet_cell, gamma_choices, beta_choices)
+    supernet_cell.importance.assign(importance)
+    for weight in supernet_cell.weights:
+        if weight.name == "moving_mean":
+            weight.assign(np.random.default_rng(1).normal(size=weight.shape))
+    cell_genotype = discretise(supernet_cell.gamma, supernet_cell.beta, supernet_cell.importance, kept_nodes=2)
+    assert cell_genotype.kept == (0, 3)
+    assert [node.index for node in cell_genotype.nodes] == [0, 1, 3]
+    searched_cell = SearchedCell(cell_genotype, CHANNELS, dropout=0.0)
+    searched_cell.build([SHAPE, SHAPE])
+    copy_cell(supernet_cell, searched_cell)
+
+    inputs = random_inputs()
+    expected = ops.convert_to_numpy(supernet_cell(inputs, training=training)).reshape(*SHAPE[:-1], 4, CHANNELS)
+    received = searched_cell(inputs, training=training)
+    np.testing.assert_allclose(received, expected[..., [0, 3], :].reshape(received.shape), atol=1e-5)
+
+
+@pytest.mark.parametrize("fusion", NODE_OPERATIONS)
+def test_every_node_operation_has_the_same_two_views(fusion):
+    supernet_cell = make_cell(num_nodes=1)
+    decide(supernet_cell, ["linear_relu", "skip"], [fusion])
+    cell_genotype = discretise(supernet_cell.gamma, supernet_cell.beta, supernet_cell.importance, kept_nodes=1)
+    searched_cell = SearchedCell(cell_genotype, CHANNELS, dropout=0.0)
+    searched_cell.build([SHAPE, SHAPE])
+    copy_cell(supernet_cell, searched_cell)
+    inputs = random_inputs()
+    for training in (True, False):
+        np.testing.assert_allclose(
+            searched_cell(inputs, training=training), supernet_cell(inputs, training=training), atol=1e-5
+        )
+
+
+def pair_mixing(strengths):
+    """Mean over pairs j < k, each as likely as the product of the two strengths, in plain Python."""
+    count = len(strengths)
+    mixing = np.zeros((2, count))
+    total = sum(strengths[j] * strengths[k] for j, k in itertools.combinations(range(count), 2))
+    for j, k in itertools.combinations(range(count), 2):
+        mixing[0, j] += strengths[j] * strengths[k] / total
+        mixing[1, k] += strengths[j] * strengths[k] / total
+    return mixing
+
+
+def test_pair_inputs_follow_the_strength_of_edges():
+    cell = make_cell(num_nodes=3)
+    gamma = np.random.default_rng(5).normal(scale=2.0, size=cell.gamma.shape)
+    cell.gamma.assign(gamma)
+    probabilities = np.exp(gamma) / np.exp(gamma).sum(axis=1, keepdims=True)
+    strengths = np.delete(probabilities, EDGE_OPERATIONS.index("none"), axis=1).max(axis=1)
+    received = ops.convert_to_numpy(cell._mixing())
+    for node, first_edge in enumerate((0, 2, 5)):
+        expected = pair_mixing(strengths[first_edge : first_edge + 2 + node])
+        np.testing.assert_allclose(received[node, :, : 2 + node], expected, atol=1e-6)
+    np.testing.assert_array_equal(received[0, :, :2], np.eye(2))
+
+
+def test_pair_inputs_survive_edges_that_are_all_none():
+    cell = make_cell(num_nodes=2)
+    decide(cell, ["none"] * 5, ["sum", "sum"], certainty=200.0)
+    assert np.isfinite(cell(random_inputs())).all()
+    np.testing.assert_allclose(cell._mixing()[1, :, :3], [[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]], atol=1e-6)
+
+
+def test_split_and_shared_inputs():
+    np.testing.assert_array_equal(
+        make_cell(num_nodes=3, node_inputs="split")._mixing()[2, :, :4], [[1, 0, 0.5, 0.5], [0, 1, 0.5, 0.5]]
+    )
+    np.testing.assert_array_equal(make_cell(num_nodes=3, node_inputs="shared")._mixing()[2, :, :4], np.ones((2, 4)))
+    for node_inputs in ("split", "shared"):
+        outputs = make_cell(num_nodes=3, node_inputs=node_inputs)(random_inputs(), training=True)
+        assert np.isfinite(outputs).all()
+    with pytest.raises(ValueError, match="'pair', 'split', 'shared'.*'triple'"):
+        SupernetCell(CHANNELS, node_inputs="triple")
+
+
+def test_importance_scales_each_node():
+    cell = make_cell(num_nodes=2)
+    inputs = random_inputs()
+    before = ops.convert_to_numpy(cell(inputs)).reshape(*SHAPE[:-1], 2, CHANNELS)
+    # Layer-normalised, and all factors 1 at the start. (Epsilon makes the deviation a little less than 1.)
+    np.testing.assert_allclose(before.mean(axis=-1), 0.0, atol=1e-5)
+    np.testing.assert_allclose(before.std(axis=-1), 1.0, atol=0.02)
+    cell.importance.assign(np.log([3.0, 1.0]))
+    after = ops.convert_to_numpy(cell(inputs)).reshape(*SHAPE[:-1], 2, CHANNELS)
+    np.testing.assert_allclose(after, before * np.array([1.5, 0.5])[:, None], atol=1e-5)
+
+
+def test_gradients_reach_every_choice():
+    cell = make_cell(num_nodes=3)
+    targets = np.random.default_rng(2).normal(size=(*SHAPE[:-1], 3 * CHANNELS)).astype("float32")
+    variables = [cell.gamma, cell.beta, cell.importance]
+    with tf.GradientTape() as tape:
+        loss = ops.mean(ops.square(cell(random_inputs(), training=True) - targets))
+    for variable, gradient in zip(variables, tape.gradient(loss, [each.value for each in variables]), strict=True):
+        assert np.all(np.abs(gradient) > 0), variable.name
+
+
+def test_logits_stay_in_full_precision():
+    cell = SupernetCell(CHANNELS, num_nodes=2, dtype="mixed_float16")
+    cell.build([SHAPE, SHAPE])
+    assert cell(random_inputs()).dtype == "float16"
+    assert {cell.gamma.dtype, cell.beta.dtype, cell.importance.dtype} == {"float32"}
+
+
+def test_inputs_of_two_shapes_are_refused():
+    with pytest.raises(ValueError, match="two inputs with equal shapes"):
+        SupernetCell(CHANNELS).build([SHAPE, (3, 4, 4, 2)])
