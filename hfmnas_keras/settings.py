@@ -137,6 +137,12 @@ class TrainingSettings:
         weight_decay: float. As in the search.
         unfreeze_backbones: bool. Train the backbones too (the paper's way) or, `False`, the fusion network on
             cached features.
+        backbone_rate: float. Learning rate of unfrozen backbones as a share of `learning_rate`: they are pre-trained
+            and a trunk without batch normalisation does not survive the full rate. Defaults to `0.1`.
+        head_weight: float. Weight of the unimodal heads' task loss while backbones are unfrozen: without it the
+            heads, whose evidence is served, would be left behind by the features they read. Defaults to `0.1`.
+        label_smoothing: float. Defaults to `0`.
+        deterministic: bool. As in the search. Defaults to `True`.
         seed: int.
     """
 
@@ -147,7 +153,19 @@ class TrainingSettings:
     min_learning_rate: float = 1e-6
     weight_decay: float = 4e-3
     unfreeze_backbones: bool = True
+    backbone_rate: float = 0.1
+    head_weight: float = 0.1
+    label_smoothing: float = 0.0
+    deterministic: bool = True
     seed: int = 0
+
+    def __post_init__(self):
+        _require(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
+        _require(self.patience >= 1, "patience", self.patience, "at least 1")
+        _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
+        _require(self.backbone_rate >= 0, "backbone_rate", self.backbone_rate, "0 or more")
+        _require(self.head_weight >= 0, "head_weight", self.head_weight, "0 or more")
 
 
 @dataclasses.dataclass(frozen=True)

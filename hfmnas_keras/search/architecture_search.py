@@ -75,10 +75,8 @@ def search_architecture(
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.seed)
     fusion = dataclasses.replace(fusion, channels=settings.channels, num_cells=1)
-    supernet = Supernet({name: train.feature_shapes[name] for name in names}, num_outputs, fusion)
+    supernet = Supernet({name: train.feature_shapes[name] for name in names}, num_outputs, fusion, name="supernet")
     device_train, device_dev = DeviceRows(train, names), DeviceRows(dev, names)
-    # The first call builds what is not built yet.
-    supernet(device_train.batch(tf.range(min(2, train.num_rows)))[0], training=False)
     fingerprint = {
         "settings": dataclasses.asdict(settings),
         "fusion": dataclasses.asdict(fusion),
@@ -86,7 +84,7 @@ def search_architecture(
         "train": _data_fingerprint(train, names),
         "dev": _data_fingerprint(dev, names),
     }
-    # how often to save and how to compile is no part of what is searched
+    # how often to save is no part of what is searched
     fingerprint["settings"].pop("checkpoint_seconds")
     search = _Search(
         supernet,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,11 @@ class DeviceRows:
         self.labels_array = np.asarray(rows.labels)
         self.inputs = {name: tf.constant(inputs[name]) for name in names}
         self.labels = tf.constant(self.labels_array)
+
+    def batches(self, row_numbers: np.ndarray) -> Iterator[tuple[dict[str, Any], Any]]:
+        """Inputs and labels for each row of `(steps, batch)` row numbers."""
+        for numbers in row_numbers:
+            yield self.batch(tf.constant(numbers))
 
     def batch(self, row_numbers: tf.Tensor) -> tuple[dict[str, Any], Any]:
         """Inputs by name and labels of the rows."""

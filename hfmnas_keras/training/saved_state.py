@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,6 +54,10 @@ class SavedState:
             os.fsync(file.fileno())
         os.replace(temporary, self.path)
 
+    def record(self) -> dict[str, Any]:
+        """The record alone; raises as `restore` does."""
+        return self._read(with_arrays=False)[0]["record"]
+
     def restore(self, variables: Sequence[keras.Variable]) -> dict[str, Any]:
         """Assigns the saved values to the variables and returns the record.
 
@@ -60,22 +65,7 @@ class SavedState:
             RuntimeError: when the file cannot be read.
             ValueError: when it is of another run: the message names what differs.
         """
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                header = json.loads(str(file["header"]))
-                arrays = [file[f"variable_{i:05d}"] for i in range(len(header["variables"]))]
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise RuntimeError(f"Cannot read the saved state {self.path}: {error}. Remove it to start anew.") from error
-        if header.get("format") != _FORMAT:
-            raise ValueError(
-                f"{self.path} has format {header.get('format')}, expected {_FORMAT}. Remove it to start anew."
-            )
-        different = _differences(header["fingerprint"], self.fingerprint)
-        if different:
-            raise ValueError(
-                f"{self.path} was saved by a run with other settings or data; it differs in: {'; '.join(different)}. "
-                "Run with the same ones to resume, or remove the file (or name another folder) to start anew."
-            )
+        header, arrays = self._read(with_arrays=True)
         expected = _descriptions(variables)
         if header["variables"] != expected:
             pairs = zip(header["variables"], expected, strict=False)
@@ -88,11 +78,34 @@ class SavedState:
             variable.assign(array)
         return header["record"]
 
+    def _read(self, with_arrays: bool) -> tuple[dict[str, Any], list[np.ndarray]]:
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                header = json.loads(str(file["header"]))
+                count = len(header["variables"]) if with_arrays else 0
+                arrays = [file[f"variable_{i:05d}"] for i in range(count)]
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise RuntimeError(f"Cannot read the saved state {self.path}: {error}. Remove it to start anew.") from error
+        if header.get("format") != _FORMAT:
+            raise ValueError(
+                f"{self.path} has format {header.get('format')}, expected {_FORMAT}. Remove it to start anew."
+            )
+        different = _differences(header["fingerprint"], self.fingerprint)
+        if different:
+            raise ValueError(
+                f"{self.path} was saved by a run with other settings or data; it differs in: {'; '.join(different)}. "
+                "Run with the same ones to resume, or remove the file (or name another folder) to start anew."
+            )
+        return header, arrays
+
 
 def _descriptions(variables: Sequence[keras.Variable]) -> list[list[Any]]:
-    # Paths of variables carry counters that depend on what the process built before ("dense_7"): a resumed run in
-    # another process must not fail for that, so the last part, shape and type have to do.
-    return [[v.path.split("/")[-1], list(v.shape), keras.backend.standardize_dtype(v.dtype)] for v in variables]
+    # Names carry counters that depend on what the process built before ("dense_7"): a run that goes on in another
+    # process must not fail for that.
+    return [
+        [re.sub(r"_\d+", "", v.path.split("/")[-1]), list(v.shape), keras.backend.standardize_dtype(v.dtype)]
+        for v in variables
+    ]
 
 
 def _differences(saved: Any, expected: Any, name: str = "") -> list[str]:

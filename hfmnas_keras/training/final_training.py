@@ -1,0 +1,278 @@
+"""Trains the model that a genotype describes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from hfmnas_keras.data.feature_set import FeatureSet
+from hfmnas_keras.data.transformed_examples import TransformedExamples
+from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.networks.searched_model import searched_model
+from hfmnas_keras.settings import FusionSettings, TrainingSettings
+from hfmnas_keras.training.batch_order import BatchOrder
+from hfmnas_keras.training.device_rows import DeviceRows
+from hfmnas_keras.training.encoded_rows import EncodedRows
+from hfmnas_keras.training.f1_score import macro_f1
+from hfmnas_keras.training.losses import task_loss
+from hfmnas_keras.training.saved_state import SavedState
+from hfmnas_keras.training.training_result import TrainingResult
+from hfmnas_keras.training.training_step import TrainingStep
+
+
+def train_searched_model(
+    genotype: Genotype,
+    train: FeatureSet | TransformedExamples,
+    dev: FeatureSet | TransformedExamples,
+    num_outputs: int,
+    fusion: FusionSettings,
+    settings: TrainingSettings,
+    checkpoint_dir: str | os.PathLike,
+    backbones: Mapping[str, keras.Model] | None = None,
+    vocabulary_size: int | None = None,
+) -> TrainingResult:
+    """Fits the searched model on train with dev watched, then retrains it on train + dev (docs/method.md, section 7).
+
+    The first fit stops after `settings.patience` epochs without a better macro F1 on dev; its best epoch is the number
+    of epochs of the second one, which starts from the same initial weights and follows the same learning rate over
+    epochs. Both parts save their state after each epoch; called again with the same arguments, the training goes on.
+
+    With `settings.unfreeze_backbones` the backbones train too, end to end on raw inputs: `train` and `dev` are
+    `TransformedExamples`, and `backbones` are changed in place. Without it, on cached features: `FeatureSet`s, with
+    their `tokens` where the sequence encoder wants them.
+
+    Args:
+        genotype: `Genotype`.
+        train, dev: rows, see above.
+        num_outputs: int. Classes.
+        fusion: `FusionSettings` of the final model.
+        settings: `TrainingSettings`.
+        checkpoint_dir: folder of the training state, made when missing.
+        backbones: dict from modality (`"image"`, `"text"`) to backbone, a model with the outputs `low`, `high` and
+            `logits`. Needed when unfrozen.
+        vocabulary_size: int. Token ids, padding included; needed by the sequence encoder.
+
+    Returns:
+        `TrainingResult`.
+
+    Raises:
+        ValueError: when rows, backbones and settings do not fit, or the saved state is of another run.
+        RuntimeError: when the loss becomes NaN or infinite.
+    """
+    backbones = dict(backbones or {})
+    _check_rows(train, dev, settings.unfreeze_backbones, backbones)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(settings.seed)
+    tokens = train.tokens
+    fusion_network = searched_model(
+        genotype,
+        _feature_shapes(train, backbones),
+        num_outputs,
+        fusion,
+        vocabulary_size=vocabulary_size if tokens is not None else None,
+        max_tokens=None if tokens is None else int(tokens.shape[1]),
+    )
+    unfrozen = backbones if settings.unfreeze_backbones else {}
+    model = _with_backbones(fusion_network, unfrozen) if unfrozen else _with_named_output(fusion_network)
+    _seed_random_state(model, settings.seed)
+    fingerprint = {
+        "settings": dataclasses.asdict(settings),
+        "fusion": dataclasses.asdict(fusion),
+        "num_outputs": num_outputs,
+        "genotype": {key: json.loads(genotype.to_json())[key] for key in ("cells", "kept")},
+        "initial_weights": _digest(*(keras.ops.convert_to_numpy(variable) for variable in model.variables)),
+        "train": _rows_fingerprint(train),
+        "dev": _rows_fingerprint(dev),
+    }
+    training = _Training(
+        model,
+        [variable for backbone in unfrozen.values() for variable in backbone.trainable_variables],
+        settings,
+        SavedState(pathlib.Path(checkpoint_dir) / "training.npz", fingerprint),
+    )
+    names = tuple(tensor.name for tensor in fusion_network.inputs)
+
+    def make_rows(rows):
+        return EncodedRows(rows) if settings.unfreeze_backbones else DeviceRows(rows, names)
+
+    best_epoch, best_f1 = training.fit(make_rows(train), make_rows(dev))
+    training.retrain(make_rows(train.joined(dev)), best_epoch)
+    logging.info("Final training: %d epochs, chosen at dev macro F1 %.4f.", best_epoch, best_f1)
+    return TrainingResult(fusion_network, backbones, training.history, best_epoch, best_f1)
+
+
+class _Training:
+    """Both parts of the training on one model, with their checkpoint."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        backbone_variables: list[keras.Variable],
+        settings: TrainingSettings,
+        saved_state: SavedState,
+    ):
+        self.model = model
+        self.backbone_variables = backbone_variables
+        self.settings = settings
+        self.saved_state = saved_state
+        self.initial = [np.array(keras.ops.convert_to_numpy(variable)) for variable in model.variables]
+        self.history: dict[str, list[dict[str, Any]]] = {"fit": [], "retrain": []}
+        self.part = "fit"
+        if saved_state.exists():
+            record = saved_state.record()
+            self.part, self.history = record["part"], record["history"]
+            logging.info("Final training goes on from %s (%s).", saved_state.path, self.part)
+
+    def fit(self, train: DeviceRows | EncodedRows, dev: DeviceRows | EncodedRows) -> tuple[int, float]:
+        """Trains on train until dev no longer gets better; returns the best epoch, from 1, and its macro F1."""
+        if self.part == "fit":
+            step = self._start(train)
+            while not self._has_stopped():
+                self.history["fit"].append(self._run_epoch(step, train, dev, self.settings.max_epochs))
+                self._save(step)
+        scores = [record["dev_macro_f1"] for record in self.history["fit"]]
+        return int(np.argmax(scores)) + 1, float(np.max(scores))
+
+    def retrain(self, rows: DeviceRows | EncodedRows, epochs: int) -> None:
+        """Trains from the initial weights again, on all rows, for as many epochs."""
+        if self.part == "fit":
+            for variable, value in zip(self.model.variables, self.initial, strict=True):
+                variable.assign(value)
+            self.part = "retrain"
+        step = self._start(rows)
+        while len(self.history["retrain"]) < epochs:
+            self.history["retrain"].append(self._run_epoch(step, rows, None, epochs))
+            self._save(step)
+
+    def _start(self, rows: DeviceRows | EncodedRows) -> TrainingStep:
+        steps = -(-rows.num_rows // self.settings.batch_size)
+        # The same length in epochs for both parts: the retraining then passes through the rates of the fit.
+        step = TrainingStep(self.model, self.backbone_variables, self.settings, steps * self.settings.max_epochs)
+        if self.history[self.part]:
+            self.saved_state.restore(step.variables)
+        return step
+
+    def _save(self, step: TrainingStep) -> None:
+        self.saved_state.save(step.variables, {"part": self.part, "history": self.history})
+
+    def _has_stopped(self) -> bool:
+        scores = [record["dev_macro_f1"] for record in self.history["fit"]]
+        if not scores:
+            return False
+        since_best = len(scores) - 1 - int(np.argmax(scores))
+        return len(scores) >= self.settings.max_epochs or since_best >= self.settings.patience
+
+    def _run_epoch(
+        self,
+        step: TrainingStep,
+        rows: DeviceRows | EncodedRows,
+        dev: DeviceRows | EncodedRows | None,
+        epochs: int,
+    ) -> dict[str, Any]:
+        epoch = len(self.history[self.part])
+        started = time.monotonic()
+        order = BatchOrder(rows.num_rows, self.settings.batch_size, self.settings.seed, stream=2)
+        row_numbers = order.rows_of_pass(epoch).reshape(-1, self.settings.batch_size)
+        print(f"Final training ({self.part}), epoch {epoch + 1}/{epochs}")
+        progress = keras.utils.Progbar(len(row_numbers), stateful_metrics=["dev_f1", "loss"], interval=1.0)
+        for number, (inputs, labels) in enumerate(rows.batches(row_numbers), start=1):
+            step.run(inputs, labels)
+            if number < len(row_numbers):
+                progress.update(number)
+        record = {"epoch": epoch + 1, **step.take_losses(), "learning_rate": step.learning_rate()}
+        shown = [("loss", record["loss"])]
+        if dev is not None:
+            logits = self._logits(step, dev)
+            record["dev_loss"] = float(task_loss(tf.constant(dev.labels_array), tf.constant(logits)))
+            record["dev_macro_f1"] = macro_f1(dev.labels_array, logits)
+            shown.append(("dev_f1", record["dev_macro_f1"]))
+        progress.update(len(row_numbers), shown, finalize=True)
+        record["seconds"] = round(time.monotonic() - started, 3)
+        return record
+
+    def _logits(self, step: TrainingStep, rows: DeviceRows | EncodedRows) -> np.ndarray:
+        size = min(4 * self.settings.batch_size, rows.num_rows)
+        padded = np.resize(np.arange(rows.num_rows, dtype="int32"), (-(-rows.num_rows // size), size))
+        return np.concatenate([step.predict(inputs).numpy() for inputs, _ in rows.batches(padded)])[: rows.num_rows]
+
+
+def _with_named_output(fusion_network: keras.Model) -> keras.Model:
+    inputs = {tensor.name: tensor for tensor in fusion_network.inputs}
+    return keras.Model(inputs, {"logits": fusion_network(inputs)}, name="final_training")
+
+
+def _with_backbones(fusion_network: keras.Model, backbones: Mapping[str, keras.Model]) -> keras.Model:
+    """From the raw inputs to the logits of the fusion network and of each head."""
+    inputs: dict[str, Any] = {}
+    features: dict[str, Any] = {}
+    logits: dict[str, Any] = {}
+    for modality, backbone in backbones.items():
+        (own_input,) = backbone.inputs
+        inputs.setdefault(own_input.name, keras.Input(own_input.shape[1:], dtype=own_input.dtype, name=own_input.name))
+        outputs = backbone(inputs[own_input.name])
+        features[f"{modality}_low"], features[f"{modality}_high"] = outputs["low"], outputs["high"]
+        logits[modality] = outputs["logits"]
+    names = [tensor.name for tensor in fusion_network.inputs]
+    logits["logits"] = fusion_network({name: inputs[name] if name in inputs else features[name] for name in names})
+    return keras.Model(inputs, logits, name="final_training")
+
+
+def _feature_shapes(
+    rows: FeatureSet | TransformedExamples, backbones: Mapping[str, keras.Model]
+) -> dict[str, tuple[int, ...]]:
+    if isinstance(rows, FeatureSet):
+        return rows.feature_shapes
+    return {
+        f"{modality}_{level}": tuple(backbone.output[level].shape[1:])
+        for modality, backbone in backbones.items()
+        for level in ("low", "high")
+    }
+
+
+def _seed_random_state(model: keras.Model, seed: int) -> None:
+    """Loaded backbones bring random state of their own: make it follow from the seed."""
+    generator = np.random.default_rng([seed, 3])
+    for variable in model.variables:
+        if variable.path.split("/")[-1] == "seed_generator_state":
+            variable.assign(np.array([generator.integers(2**31), 0]))
+
+
+def _check_rows(train: Any, dev: Any, unfrozen: bool, backbones: Mapping[str, keras.Model]) -> None:
+    expected = TransformedExamples if unfrozen else FeatureSet
+    if not isinstance(train, expected) or not isinstance(dev, expected):
+        raise ValueError(
+            f"`unfreeze_backbones={unfrozen}` trains on {expected.__name__}. Received: {type(train).__name__} and "
+            f"{type(dev).__name__}."
+        )
+    if unfrozen and not backbones:
+        raise ValueError("`unfreeze_backbones=True` needs `backbones`. Pass them, or set it to False.")
+    if train.num_rows == 0 or dev.num_rows == 0:
+        raise ValueError(f"Both splits need rows. Received: {train.num_rows} train and {dev.num_rows} dev rows.")
+
+
+def _rows_fingerprint(rows: FeatureSet | TransformedExamples) -> dict[str, Any]:
+    if isinstance(rows, FeatureSet):
+        inputs = rows.inputs()
+        arrays = [inputs[name] for name in sorted(inputs)]
+    else:
+        arrays = [np.array([hashlib.sha256(image).hexdigest() for image in rows.encoded_images]), rows.tokens]
+    return {"rows": rows.num_rows, "sha256": _digest(rows.labels, *arrays)}
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,113 @@
+"""One compiled training step of a searched model, alone or with its backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from hfmnas_keras.search.schedules import CosineWithRestarts
+from hfmnas_keras.settings import TrainingSettings
+from hfmnas_keras.training.losses import task_loss
+from hfmnas_keras.training.weight_decay import add_weight_decay
+
+
+class TrainingStep:
+    """Lowers task loss + the model's own losses (lambda * DCCA) + `head_weight` times the heads' task losses.
+
+    Args:
+        model: `keras.Model` from dict of inputs to dict of logits: `"logits"`, and one entry a unimodal head.
+        backbone_variables: trainable variables of unfrozen backbones; they learn at `backbone_rate` times the rate.
+        settings: `TrainingSettings`.
+        total_steps: int. Length of the cosine decay.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        backbone_variables: Sequence[keras.Variable],
+        settings: TrainingSettings,
+        total_steps: int,
+    ):
+        self.model = model
+        self.settings = settings
+        backbone_ids = {id(variable) for variable in backbone_variables}
+        groups = [
+            ("fusion", 1.0, [v for v in model.trainable_variables if id(v) not in backbone_ids]),
+            ("backbone", settings.backbone_rate, [v for v in model.trainable_variables if id(v) in backbone_ids]),
+        ]
+        self._optimizers = []
+        for name, factor, variables in groups:
+            if variables and factor:
+                # One cycle as long as the run: a plain cosine decay.
+                schedule = CosineWithRestarts(
+                    factor * settings.learning_rate, factor * settings.min_learning_rate, total_steps, total_steps
+                )
+                optimizer = keras.optimizers.Adam(schedule, name=f"{name}_adam")
+                optimizer.build(variables)
+                self._optimizers.append((optimizer, variables))
+        self._sums = {
+            name: keras.Variable(0.0, trainable=False, dtype="float32", name=f"{name}_sum")
+            for name in ("loss", "added_loss", "steps")
+        }
+        self.traces = 0
+        # Every batch has one shape, so each is traced once.
+        self.run = tf.function(self._run)
+        self.predict = tf.function(self._predict)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All state, in a fixed order: what a checkpoint holds."""
+        optimizer_variables = [v for optimizer, _ in self._optimizers for v in optimizer.variables]
+        return [*self.model.variables, *optimizer_variables, *self._sums.values()]
+
+    def learning_rate(self) -> float:
+        """Rate of the fusion network in the last step."""
+        optimizer = self._optimizers[0][0]
+        schedule = optimizer._learning_rate
+        return float(keras.ops.convert_to_numpy(schedule(keras.ops.maximum(optimizer.iterations - 1, 0))))
+
+    def take_losses(self) -> dict[str, float]:
+        """Mean `loss` and `added_loss` since the last call.
+
+        Raises:
+            RuntimeError: when a loss has become NaN or infinite.
+        """
+        loss, added, steps = (float(keras.ops.convert_to_numpy(v)) for v in self._sums.values())
+        for variable in self._sums.values():
+            variable.assign(0.0)
+        means = {"loss": loss / max(steps, 1.0), "added_loss": added / max(steps, 1.0)}
+        if not np.isfinite(list(means.values())).all():
+            raise RuntimeError(
+                f"The training has diverged: mean losses {means}. Lower `learning_rate` "
+                f"({self.settings.learning_rate}) or `backbone_rate` ({self.settings.backbone_rate})."
+            )
+        return means
+
+    def _run(self, inputs: dict[str, Any], labels: Any) -> None:
+        self.traces += 1
+        variables = [variable for _, group in self._optimizers for variable in group]
+        values = [variable.value for variable in variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            outputs = self.model(inputs, training=True)
+            smoothing = self.settings.label_smoothing
+            loss = task_loss(labels, outputs["logits"], smoothing)
+            added = sum((tf.cast(added, loss.dtype) for added in self.model.losses), tf.zeros((), loss.dtype))
+            heads = [task_loss(labels, outputs[name], smoothing) for name in outputs if name != "logits"]
+            total = loss + added + self.settings.head_weight * sum(heads, tf.zeros((), loss.dtype))
+        gradients = tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = add_weight_decay(gradients, variables, self.settings.weight_decay)
+        start = 0
+        for optimizer, group in self._optimizers:
+            optimizer.apply(gradients[start : start + len(group)], group)
+            start += len(group)
+        self._sums["loss"].assign_add(loss)
+        self._sums["added_loss"].assign_add(added)
+        self._sums["steps"].assign_add(1.0)
+
+    def _predict(self, inputs: dict[str, Any]) -> Any:
+        return tf.cast(self.model(inputs, training=False)["logits"], tf.float32)

@@ -1,0 +1,156 @@
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from absl import logging
+
+from hfmnas_keras.data.feature_set import FeatureSet
+from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.search.architecture_search import search_architecture
+from hfmnas_keras.training.saved_state import SavedState
+from tests.hfmnas_keras.search import search_case
+from tests.hfmnas_keras.search.search_case import FUSION, SETTINGS, make_rows, run_search
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    return run_search(folder, folder / "report"), folder
+
+
+def without_times(history):
+    return [{key: value for key, value in record.items() if key != "seconds"} for record in history]
+
+
+def saved_logits(folder):
+    with np.load(folder / "search.npz", allow_pickle=False) as file:
+        header = json.loads(str(file["header"]))
+        names = [name for name, _, _ in header["variables"]]
+        return [file[f"variable_{i:05d}"].copy() for i in range(len(names))]
+
+
+def test_killed_search_goes_on_and_ends_in_the_same_place(uninterrupted, tmp_path):
+    expected, expected_folder = uninterrupted
+    script = pathlib.Path(search_case.__file__)
+    root = script.parents[3]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))
+    process = subprocess.Popen([sys.executable, str(script), str(tmp_path)], env=environment, stdout=subprocess.DEVNULL)
+    checkpoint = tmp_path / "search.npz"
+    try:
+        deadline = time.monotonic() + 240
+        while not checkpoint.exists():
+            assert process.poll() is None, "the search ended before its first checkpoint"
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with np.load(checkpoint, allow_pickle=False) as file:
+        record = json.loads(str(file["header"]))["record"]
+    assert (record["epoch"], record["position"]) < (SETTINGS.epochs, 0)
+
+    result = run_search(tmp_path)
+    assert result.genotype == expected.genotype
+    assert without_times(result.history) == without_times(expected.history)
+    for name, values in expected.probabilities.items():
+        assert result.probabilities[name].tobytes() == values.tobytes()
+    for value, expected_value in zip(saved_logits(tmp_path), saved_logits(expected_folder), strict=True):
+        assert value.tobytes() == expected_value.tobytes()
+
+
+def test_stopped_inside_an_epoch(uninterrupted, tmp_path, monkeypatch):
+    expected, _ = uninterrupted
+
+    class Stop(Exception):
+        pass
+
+    save = SavedState.save
+
+    def save_and_stop(self, variables, record):
+        save(self, variables, record)
+        if record["epoch"] == 1 and record["position"] == 5:
+            raise Stop
+
+    monkeypatch.setattr(SavedState, "save", save_and_stop)
+    with pytest.raises(Stop):
+        run_search(tmp_path)
+    monkeypatch.undo()
+    result = run_search(tmp_path)
+    assert result.genotype == expected.genotype
+    assert without_times(result.history) == without_times(expected.history)
+
+
+def test_history_and_cost(uninterrupted):
+    result, _ = uninterrupted
+    assert [record["epoch"] for record in result.history] == [1, 2, 3]
+    for record in result.history:
+        assert 0 <= record["dev_macro_f1"] <= 1
+        assert record["train_loss"] > 0
+        assert record["architecture_loss"] > 0
+        assert record["added_loss"] >= 0
+        assert 0 < record["gamma_entropy"] <= 1
+        assert 0 < record["beta_entropy"] <= 1
+        assert 0 < record["skip_share"] < 1
+    # 13 weight steps an epoch; ceil(50 / 20) = 3 weight steps for one architecture step, 5 an epoch
+    assert result.cost["weight_steps"] == 39
+    assert result.cost["architecture_steps"] == 15
+    assert result.cost["seconds"] > 0
+    assert result.cost["peak_memory_bytes"] > 1e6
+    assert result.travel["possible"] == pytest.approx(SETTINGS.travel)
+    assert 0 < result.travel["largest"] <= result.travel["possible"] * 1.5
+    assert json.loads(result.genotype.to_json()) == result.history[-1]["genotype"]
+
+
+def test_report_files(uninterrupted):
+    result, folder = uninterrupted
+    report = folder / "report"
+    assert Genotype.load(report / "genotype.json") == result.genotype
+    content = json.loads((report / "search.json").read_text())
+    assert content["history"] == result.history
+    assert content["settings"]["seed"] == 7
+    assert np.array(content["probabilities"]["lfbc/gamma"]).shape == (5, 10)
+    assert (report / "genotype.mmd").read_text().strip()
+    assert list((report / "tensorboard").iterdir())
+    # bounded: one file of state
+    assert [path.name for path in folder.glob("search*")] == ["search.npz"]
+
+
+def test_finished_search_is_not_run_again(uninterrupted):
+    expected, folder = uninterrupted
+    before = (folder / "search.npz").stat().st_size
+    started = time.monotonic()
+    result = run_search(folder)
+    assert time.monotonic() - started < 60
+    assert result.genotype == expected.genotype
+    assert result.history == expected.history
+    assert abs((folder / "search.npz").stat().st_size - before) < 100
+
+
+def test_other_settings_do_not_resume(uninterrupted):
+    _, folder = uninterrupted
+    with pytest.raises(ValueError, match=r"settings\.learning_rate"):
+        run_search(folder, settings=dataclasses.replace(SETTINGS, learning_rate=0.01))
+
+
+def test_little_travel_is_warned_of(tmp_path, caplog):
+    settings = dataclasses.replace(SETTINGS, epochs=1, architecture_learning_rate=3e-4)
+    logging.set_verbosity(logging.INFO)
+    with caplog.at_level("WARNING", logger="absl"):
+        run_search(tmp_path, settings=settings)
+    assert any("can travel only 0.0015" in message for message in caplog.messages)
+
+
+def test_rows_must_fit(tmp_path):
+    train = make_rows(10, 0)
+    without = FeatureSet(train.ids, {"text_low": train.features["text_low"]}, train.labels)
+    with pytest.raises(ValueError, match="image_low"):
+        search_architecture(without, without, 3, FUSION, SETTINGS, tmp_path)
+    with pytest.raises(ValueError, match="num_outputs=2"):
+        search_architecture(train, train, 2, FUSION, SETTINGS, tmp_path)

@@ -1,0 +1,35 @@
+"""A small search on generated features; run as a script, it is the process that a test kills."""
+
+import pathlib
+import sys
+
+import numpy as np
+
+from hfmnas_keras.data.feature_set import FeatureSet
+from hfmnas_keras.settings import FusionSettings, SearchSettings
+
+FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=2, kept_nodes=2, num_heads=2, correlation_dim=4)
+SETTINGS = SearchSettings(channels=8, epochs=3, batch_size=4, checkpoint_seconds=0.0, seed=7)
+
+
+def make_rows(rows, seed, num_classes=3):
+    """Features of which the text tells one half of the label and the image the other."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, num_classes, size=rows)
+    shapes = {"text_low": (6,), "text_high": (5,), "image_low": (2, 2, 4), "image_high": (2, 2, 3)}
+    features = {}
+    for name, shape in shapes.items():
+        noise = generator.normal(size=(rows, *shape))
+        signal = (labels == (0 if name.startswith("text") else 1)).reshape(rows, *[1] * len(shape))
+        features[name] = (noise + 2.0 * signal).astype("float32")
+    return FeatureSet(np.array([f"row_{i}" for i in range(rows)]), features, labels)
+
+
+def run_search(folder, report_dir=None, settings=SETTINGS):
+    from hfmnas_keras.search.architecture_search import search_architecture
+
+    return search_architecture(make_rows(50, 0), make_rows(20, 1), 3, FUSION, settings, folder, report_dir)
+
+
+if __name__ == "__main__":
+    run_search(pathlib.Path(sys.argv[1]))
