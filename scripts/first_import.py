@@ -16,7 +16,7 @@ for name in (
     # TFMA lacks parts of its interface in newer versions until TFX was imported.
     "tfx.v1",
     "tensorflow_model_analysis",
-    "tfx.orchestration.experimental",
+    "tfx.v1.orchestration.experimental",
     "tfx.tools.cli.cli_main",
     "keras_tuner",
     "matplotlib.pyplot",

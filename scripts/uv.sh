@@ -18,7 +18,7 @@ use_uv() {
     uv=$folder/bin/uv
     if "$uv" --version >/dev/null 2>&1; then return; fi
     "$python" -m venv --clear "$folder"
-    "$folder/bin/python" -m pip install --quiet --retries 1 --disable-pip-version-check uv || {
+    "$folder/bin/python" -m pip install -qq --retries 1 --disable-pip-version-check uv || {
         echo "The package index cannot be reached (pip could not install uv, see above): check the network, a proxy in" \
             "https_proxy, or a mirror in pip's index-url." >&2
         return 1
