@@ -9,7 +9,7 @@ from keras import ops
 
 from hfmnas_keras.normalization import layer_normalization
 
-# Up to this length a loop of two kernels a step beats the associative scan, which does more work in fewer steps.
+# A sequence up to this length goes step by step; a longer one in chunks of this length.
 LONGEST_UNROLLED_SCAN = 16
 
 
@@ -172,10 +172,7 @@ class ES2D(keras.layers.Layer):
         # (sequences, batch, length, channels, states)
         decays = ops.exp(steps[..., None] * decay_rates[:, None, None])
         updates = (steps * sequences)[..., None] * into_state[..., None, :]
-        if self.length <= LONGEST_UNROLLED_SCAN:
-            state_history = _unrolled_scan(decays, updates, self.length)
-        else:
-            _, state_history = ops.associative_scan(_join_steps, (decays, updates), axis=2)
+        state_history = _scan(decays, updates)
         outputs = ops.einsum("sblcn,sbln->sblc", state_history, out_of_state)
         return outputs + self.skip[:, None, None] * sequences
 
@@ -191,18 +188,37 @@ class ES2D(keras.layers.Layer):
         return tuple(input_shape)
 
 
-def _unrolled_scan(decays: Any, updates: Any, length: int) -> Any:
-    """h_t = decay_t * h_(t-1) + update_t along axis 2, step by step."""
-    step_decays, step_updates = ops.unstack(decays, length, axis=2), ops.unstack(updates, length, axis=2)
-    states = [step_updates[0]]
+def _scan(decays: Any, updates: Any) -> Any:
+    """h_t = decay_t * h_(t-1) + update_t along axis 2 of `(sequences, batch, length, channels, states)`.
+
+    A short sequence goes step by step. A long one is cut into chunks that go step by step side by side, each from
+    zero; the states at their ends are a short sequence again, and what enters a chunk is added last.
+    """
+    sequences, _, length, channels, states = decays.shape
+    if length <= LONGEST_UNROLLED_SCAN:
+        return ops.stack(_unrolled_scan(decays, updates, axis=2)[0], axis=2)
+    chunks = math.ceil(length / LONGEST_UNROLLED_SCAN)
+    missing = [[0, 0], [0, 0], [0, chunks * LONGEST_UNROLLED_SCAN - length], [0, 0], [0, 0]]
+    chunked = (sequences, -1, chunks, LONGEST_UNROLLED_SCAN, channels, states)
+    history, decays_so_far = _unrolled_scan(
+        ops.reshape(ops.pad(decays, missing), chunked), ops.reshape(ops.pad(updates, missing), chunked), axis=3
+    )
+    chunk_ends = _scan(decays_so_far[-1], history[-1])
+    entering = ops.pad(chunk_ends[:, :, :-1], [[0, 0], [0, 0], [1, 0], [0, 0], [0, 0]])
+    history = [state + decay * entering for state, decay in zip(history, decays_so_far, strict=True)]
+    joined = ops.reshape(ops.stack(history, axis=3), (sequences, -1, chunks * LONGEST_UNROLLED_SCAN, channels, states))
+    return joined[:, :, :length]
+
+
+def _unrolled_scan(decays: Any, updates: Any, axis: int) -> tuple[list[Any], list[Any]]:
+    """States from zero, and the product of the decays so far, at each step along a short axis."""
+    length = decays.shape[axis]
+    step_decays, step_updates = (ops.unstack(each, length, axis=axis) for each in (decays, updates))
+    states, decays_so_far = [step_updates[0]], [step_decays[0]]
     for decay, update in zip(step_decays[1:], step_updates[1:], strict=True):
         states.append(decay * states[-1] + update)
-    return ops.stack(states, axis=2)
-
-
-def _join_steps(earlier: tuple[Any, Any], later: tuple[Any, Any]) -> tuple[Any, Any]:
-    """Two steps h -> decay * h + update, one after the other, as one step."""
-    return earlier[0] * later[0], later[0] * earlier[1] + later[1]
+        decays_so_far.append(decay * decays_so_far[-1])
+    return states, decays_so_far
 
 
 def _initial_step_bias(shape, dtype=None):
