@@ -7,6 +7,7 @@ import keras
 from hfmnas_keras.backbones.adaptive_max_pool import AdaptiveMaxPool
 from hfmnas_keras.backbones.caffe_preprocessing import CaffePreprocessing
 from hfmnas_keras.backbones.vgg_weights import load_hed_trunk
+from hfmnas_keras.normalization import batch_normalization
 from hfmnas_keras.settings import ImageBackboneSettings
 
 _CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -74,12 +75,12 @@ def image_backbone(
 
 
 def _head(input_shape, num_outputs, settings):
-    layers = [keras.Input(input_shape)]
+    layers = [keras.Input(input_shape, name="head_input")]
     if settings.head_pooling == "average":
         layers.append(keras.layers.GlobalAveragePooling2D(name="average"))
     else:
         layers.append(keras.layers.Flatten(name="flatten"))
-    layers.append(keras.layers.BatchNormalization(name="normalization"))
+    layers.append(batch_normalization(affine=True, dtype=None, name="normalization"))
     layers.append(keras.layers.Dropout(settings.head_dropout, name="dropout"))
     if settings.head_units:
         layers.append(keras.layers.Dense(settings.head_units, activation="relu", name="hidden"))

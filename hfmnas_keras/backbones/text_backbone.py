@@ -11,6 +11,7 @@ from absl import logging
 from hfmnas_keras.backbones.maxout import Maxout
 from hfmnas_keras.backbones.mean_word_vector import MeanWordVector
 from hfmnas_keras.backbones.word_vectors import read_word_vectors
+from hfmnas_keras.normalization import batch_normalization
 from hfmnas_keras.settings import TextBackboneSettings
 
 
@@ -45,13 +46,13 @@ def text_backbone(
     tokens = keras.Input((max_tokens,), dtype="int64", name="tokens")
     mean_vector = MeanWordVector(vocabulary_size, settings.embedding_dim, name="mean_word_vector")
     low = Maxout(low_units, settings.pieces, name="low_maxout")(mean_vector(tokens))
-    hidden = keras.layers.BatchNormalization(name="low_normalization")(low)
+    hidden = batch_normalization(affine=True, dtype=None, name="low_normalization")(low)
     hidden = keras.layers.Dropout(settings.dropout, name="low_dropout")(hidden)
     high = Maxout(high_units, settings.pieces, name="high_maxout")(hidden)
     head = keras.Sequential(
         [
-            keras.Input((high_units,)),
-            keras.layers.BatchNormalization(name="high_normalization"),
+            keras.Input((high_units,), name="head_input"),
+            batch_normalization(affine=True, dtype=None, name="high_normalization"),
             keras.layers.Dropout(settings.dropout, name="high_dropout"),
             keras.layers.Dense(num_outputs, dtype="float32", name="logits"),
         ],
