@@ -1,0 +1,1 @@
+"""Pushes a blessed model once, and never half of it."""

@@ -1,0 +1,119 @@
+"""Pushes a blessed model unless it is serving already, and so that a server never sees half of it."""
+
+import os
+import re
+import time
+import uuid
+from typing import Any
+
+from absl import logging
+from tfx import types
+from tfx.components.pusher import executor as tfx_pusher_executor
+from tfx.dsl.io import fileio
+from tfx.proto import pusher_pb2
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils, proto_utils
+
+from components.pusher.model_digest import model_digest
+
+ALREADY_SERVING_PROPERTY = "already_serving"
+DIGEST_PROPERTY = "model_digest"
+_SAVED_MODEL_FILE = "saved_model.pb"
+
+
+class Executor(tfx_pusher_executor.Executor):
+    """Executor of `Pusher`."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Pushes the model if it is blessed and new.
+
+        Args:
+            input_dict:
+              - `model`: the exported model.
+              - `model_blessing`: from the Evaluator, optional.
+              - `infra_blessing`: from `ServingCheck` or InfraValidator, optional.
+            output_dict:
+              - `pushed_model`: a copy of the model, with the custom properties of TFX's Pusher (`pushed`,
+                `pushed_destination`, `pushed_version`) and `already_serving` (1: nothing was copied, the newest version
+                at the destination is this very model) and `model_digest`. Empty, with `pushed` 0, without a blessing.
+            exec_properties:
+              - `push_destination`: JSON of `pusher_pb2.PushDestination`; a file system's folder.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        model_push = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(model_push)
+            return
+        model_path = self.GetModelPath(input_dict)
+        base_directory = _base_directory(exec_properties)
+
+        digest = model_digest(model_path)
+        serving_path = os.path.join(base_directory, str(newest_version(base_directory)))
+        already_serving = (
+            fileio.exists(os.path.join(serving_path, _SAVED_MODEL_FILE)) and model_digest(serving_path) == digest
+        )
+        if already_serving:
+            logging.info("This model is serving already, as %s: not pushed again.", serving_path)
+        else:
+            serving_path = push_model(model_path, base_directory)
+            logging.info("Model pushed to %s.", serving_path)
+
+        io_utils.copy_dir(model_path, model_push.uri)
+        self._MarkPushed(model_push, pushed_destination=serving_path, pushed_version=os.path.basename(serving_path))
+        model_push.set_int_custom_property(ALREADY_SERVING_PROPERTY, int(already_serving))
+        model_push.set_string_custom_property(DIGEST_PROPERTY, digest)
+
+
+def newest_version(base_directory: str) -> int | None:
+    """Returns the version a server would serve from the folder, or `None` if it has none."""
+    if not fileio.isdir(base_directory):
+        return None
+    # On a remote file system folders may be listed with a slash at the end.
+    names = [name.rstrip("/") for name in fileio.listdir(base_directory)]
+    versions = [int(name) for name in names if re.fullmatch("[0-9]+", name)]
+    return max(versions, default=None)
+
+
+def push_model(model_path: str, base_directory: str) -> str:
+    """Copies a model to a new version, greater than every other one there.
+
+    The version's folder appears whole: it is copied under a name that servers ignore, and renamed. Where renaming is
+    no single act (object stores), `saved_model.pb` comes last, which is the file servers wait for.
+
+    Args:
+        model_path: str. Folder of the SavedModel.
+        base_directory: str. Folder of the versions.
+
+    Returns:
+        str. Folder of the new version.
+    """
+    fileio.makedirs(base_directory)
+    unfinished = os.path.join(base_directory, f".unfinished-{uuid.uuid4().hex}")
+    try:
+        saved_model_path = os.path.join(model_path.rstrip("/"), _SAVED_MODEL_FILE)
+        io_utils.copy_dir(model_path, unfinished, deny_regex_patterns=[rf"^{re.escape(saved_model_path)}$"])
+        io_utils.copy_file(saved_model_path, os.path.join(unfinished, _SAVED_MODEL_FILE))
+        # The clock may stand behind the last push.
+        version = max(int(time.time()), (newest_version(base_directory) or 0) + 1)
+        serving_path = os.path.join(base_directory, str(version))
+        fileio.rename(unfinished, serving_path)
+    finally:
+        if fileio.exists(unfinished):
+            fileio.rmtree(unfinished)
+    return serving_path
+
+
+def _base_directory(exec_properties: dict[str, Any]) -> str:
+    destination = pusher_pb2.PushDestination()
+    proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
+    if destination.WhichOneof("destination") != "filesystem" or not destination.filesystem.base_directory:
+        raise ValueError(
+            "`push_destination` must be a file system's folder: "
+            f"PushDestination(filesystem=Filesystem(base_directory=...)). Received: {destination}."
+        )
+    return destination.filesystem.base_directory

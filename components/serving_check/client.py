@@ -1,0 +1,284 @@
+"""Calls every signature of a SavedModel with plain TensorFlow; run as a script in a process of its own.
+
+    python -I client.py REQUEST.json RESULT.json
+
+It stands in for TensorFlow Serving where none can be started: it proves names, types, shapes, the vocabulary's asset
+and that no Python of ours is needed; not the operation set of the C++ server. This file imports nothing of the project
+and refuses to let anything else import it.
+"""
+
+import base64
+import importlib
+import importlib.abc
+import json
+import math
+import sys
+import time
+
+# Whoever serves the model has none of these. An editable installation would otherwise let them in by the back door.
+BLOCKED_PACKAGES = (
+    "hfmnas_keras",
+    "components",
+    "pipeline",
+    "schemas",
+    "tfx",
+    "tfx_bsl",
+    "tensorflow_transform",
+    "tensorflow_model_analysis",
+    "tensorflow_data_validation",
+    "apache_beam",
+)
+PREDICTING_SIGNATURES = {"serving_default": {"examples"}, "serve_json": {"image_bytes", "text"}}
+SIGNATURE_INPUTS = {**PREDICTING_SIGNATURES, "transform_features": {"examples"}}
+# Two graphs of the same layers may add in another order.
+AGREEMENT_TOLERANCE = 1e-4
+
+
+class Blocker(importlib.abc.MetaPathFinder):
+    """Makes the blocked packages unimportable, wherever they are installed."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname.partition(".")[0] in BLOCKED_PACKAGES:
+            raise ModuleNotFoundError(f"{fullname} is blocked: a server does not have it.", name=fullname)
+        return None
+
+
+def main(request_path, result_path):
+    """Reads the request, checks the model, writes the result; see `check_model` for both."""
+    _block_packages()
+    with open(request_path, encoding="utf-8") as file:
+        request = json.load(file)
+    result = check_model(request)
+    loaded = sorted(name for name in BLOCKED_PACKAGES if name in sys.modules)
+    if loaded:
+        result["reasons"].append(f"Packages that a server does not have were loaded: {loaded}.")
+    with open(result_path, "w", encoding="utf-8") as file:
+        json.dump(result, file)
+
+
+def check_model(request):
+    """Calls all signatures and looks at what they answer.
+
+    Args:
+        request: dict of `model` (folder), `class_names` (list of str), `multi_label` (bool) and `examples` (list of
+            base64 of serialized raw `tf.Example`s, with every raw feature).
+
+    Returns:
+        Dict of `reasons` (list of str: what is wrong, empty when nothing is), `calls` (list of what was called and
+        came back) and `versions`.
+    """
+    import tensorflow as tf
+
+    reasons, calls = [], []
+    result = {"reasons": reasons, "calls": calls, "versions": {"tensorflow": tf.__version__, "python": sys.version}}
+    try:
+        model = tf.saved_model.load(request["model"])
+    except (OSError, ValueError, KeyError, AttributeError, tf.errors.OpError) as error:
+        reasons.append(f"The model cannot be loaded: {_in_short(error)}")
+        return result
+    signatures = dict(model.signatures)
+    for name, inputs in SIGNATURE_INPUTS.items():
+        if name not in signatures:
+            reasons.append(f"Signature `{name}` is missing. The model has {sorted(signatures)}.")
+        elif set(signatures[name].structured_input_signature[1]) != inputs:
+            received = sorted(signatures[name].structured_input_signature[1])
+            reasons.append(f"Signature `{name}` must take {sorted(inputs)}. It takes {received}.")
+    if reasons:
+        return result
+
+    def call(name, note, **inputs):
+        start = time.monotonic()
+        try:
+            outputs = signatures[name](**inputs)
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            reasons.append(f"Signature `{name}` fails on {note}: {_in_short(error)}")
+            return None
+        calls.append(
+            {
+                "signature": name,
+                "request": note,
+                "seconds": round(time.monotonic() - start, 3),
+                "inputs": {key: _describe(value) for key, value in inputs.items()},
+                "outputs": {key: _describe(value) for key, value in outputs.items()},
+            }
+        )
+        return {key: value.numpy() for key, value in outputs.items()}
+
+    _check_signatures(tf, request, call, reasons)
+    return result
+
+
+def _check_signatures(tf, request, call, reasons):
+    raw_records = [base64.b64decode(record) for record in request["examples"]]
+    raw_examples = [tf.train.Example.FromString(record) for record in raw_records]
+    images = [_only_value(example, "image") for example in raw_examples]
+    texts = [_only_value(example, "text") for example in raw_examples]
+    batch = len(images)
+    requests = [_serving_example(tf, image, text) for image, text in zip(images, texts, strict=True)]
+
+    def checked(note, expected_batch, outputs):
+        if outputs is not None:
+            reasons.extend(_problems(outputs, note, expected_batch, request["class_names"], request["multi_label"]))
+        return outputs
+
+    everything = checked(
+        "serving_default, a batch",
+        batch,
+        call("serving_default", f"{batch} tf.Examples of image and text", examples=tf.constant(requests)),
+    )
+    columns = {
+        "inputs": {
+            "image_bytes": [{"b64": base64.b64encode(image).decode("ascii")} for image in images],
+            "text": [text.decode("utf-8") for text in texts],
+        }
+    }
+    from_json = checked(
+        "serve_json, a batch",
+        batch,
+        call("serve_json", f'a REST body of "inputs", {batch} rows', **_arguments_of_rest(tf, json.dumps(columns))),
+    )
+    names = sorted(columns["inputs"])
+    rows = {"instances": [{name: columns["inputs"][name][row] for name in names} for row in range(batch)]}
+    from_rows = call(
+        "serve_json", f'a REST body of "instances", {batch} rows', **_arguments_of_rest(tf, json.dumps(rows))
+    )
+    _compare(everything, from_json, "serving_default and serve_json", reasons)
+    _compare(from_json, from_rows, 'the REST bodies "inputs" and "instances"', reasons)
+
+    for row in range(batch):
+        alone = call("serving_default", f"example {row} alone", examples=tf.constant(requests[row : row + 1]))
+        if everything is not None:
+            in_batch = {name: value[row : row + 1] for name, value in everything.items()}
+            _compare(in_batch, alone, f"example {row} in the batch and alone", reasons)
+
+    image = tf.io.decode_image(images[0], channels=3, expand_animations=False)
+    jpeg, png = tf.io.encode_jpeg(image)[tf.newaxis], tf.io.encode_png(image)[tf.newaxis]
+    for note, image_bytes, text in (
+        ("a JPEG picture", jpeg, texts[0]),
+        ("a PNG picture", png, texts[0]),
+        ("an empty text", png, b""),
+        ("a text of unknown words", png, "größe \u2603 qxzv".encode()),
+    ):
+        checked(note, 1, call("serve_json", note, image_bytes=image_bytes, text=tf.constant([text])))
+
+    transformed = call("transform_features", f"{batch} raw tf.Examples", examples=tf.constant(raw_records))
+    if transformed is not None:
+        reasons.extend(_label_problems(transformed, raw_examples, request["class_names"], request["multi_label"]))
+
+
+def _block_packages():
+    sys.meta_path.insert(0, Blocker())
+    for name in BLOCKED_PACKAGES:
+        for module in [module for module in sys.modules if module.partition(".")[0] == name]:
+            del sys.modules[module]
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            continue
+        raise RuntimeError(f"Package {name} can still be imported, so this check would prove nothing.")
+
+
+def _only_value(example, name):
+    values = example.features.feature[name].bytes_list.value
+    if len(values) != 1:
+        raise RuntimeError(f"Raw examples must have one `{name}` each. Received: {len(values)}.")
+    return values[0]
+
+
+def _serving_example(tf, image, text):
+    features = {
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image])),
+        "text": tf.train.Feature(bytes_list=tf.train.BytesList(value=[text])),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def _arguments_of_rest(tf, body):
+    """Reads a REST body as TensorFlow Serving does: columns or rows, and base64 behind the key `b64`."""
+    parsed = json.loads(body)
+    columns = parsed.get("inputs")
+    if columns is None:
+        rows = parsed["instances"]
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+
+    def decoded(value):
+        return base64.b64decode(value["b64"]) if isinstance(value, dict) else value.encode("utf-8")
+
+    return {name: tf.constant([decoded(value) for value in values]) for name, values in columns.items()}
+
+
+def _problems(outputs, note, batch, class_names, multi_label):
+    import numpy as np
+
+    for name in ("class_names", "probabilities"):
+        if name not in outputs:
+            return [f"Output `{name}` is missing ({note}). There are {sorted(outputs)}."]
+    problems = []
+    shape = (batch, len(class_names))
+    for name in ("class_names", "probabilities"):
+        if outputs[name].shape != shape:
+            problems.append(f"Output `{name}` must have the shape {shape} ({note}). It has {outputs[name].shape}.")
+    for name, value in outputs.items():
+        if name == "class_names":
+            continue
+        if value.dtype != np.float32:
+            problems.append(f"Output `{name}` must be float32 ({note}). It is {value.dtype}.")
+        elif value.shape[:1] != (batch,):
+            problems.append(f"Output `{name}` must have {batch} rows ({note}). Its shape is {value.shape}.")
+        elif not np.isfinite(value).all():
+            problems.append(f"Output `{name}` is not finite ({note}).")
+        elif value.min() < -AGREEMENT_TOLERANCE or value.max() > 1 + AGREEMENT_TOLERANCE:
+            problems.append(f"Output `{name}` must be in [0, 1] ({note}). It spans {value.min()} to {value.max()}.")
+    if problems:
+        return problems
+    expected_names = np.tile(np.asarray([name.encode("utf-8") for name in class_names], object), (batch, 1))
+    if not np.array_equal(outputs["class_names"], expected_names):
+        problems.append(f"Output `class_names` must be {class_names} ({note}). It is {outputs['class_names'][0]}.")
+    sums = outputs["probabilities"].sum(axis=1)
+    if not multi_label and not np.allclose(sums, 1.0, atol=1e-3):
+        problems.append(f"`probabilities` must sum to one ({note}). They sum to {sums.tolist()}.")
+    return problems
+
+
+def _compare(first, second, note, reasons):
+    import numpy as np
+
+    if first is None or second is None:
+        return
+    for name in sorted(set(first) & set(second) - {"class_names"}):
+        difference = float(np.max(np.abs(first[name] - second[name]))) if first[name].size else 0.0
+        # Not `difference > tolerance`, which a NaN would pass.
+        if not difference <= AGREEMENT_TOLERANCE:
+            what = "both are not numbers" if math.isnan(difference) else f"they differ by {difference:.2g}"
+            reasons.append(f"Output `{name}` must agree between {note}: {what}.")
+
+
+def _label_problems(transformed, raw_examples, class_names, multi_label):
+    if "label" not in transformed:
+        return [f"`transform_features` must return `label`. It returns {sorted(transformed)}."]
+    labels = transformed["label"]
+    expected_shape = (len(raw_examples), len(class_names) if multi_label else 1)
+    if labels.shape != expected_shape:
+        return [f"`label` must have the shape {expected_shape}. It has {labels.shape}."]
+    problems = []
+    for example, label in zip(raw_examples, labels, strict=True):
+        expected = {value.decode("utf-8") for value in example.features.feature["labels"].bytes_list.value}
+        if multi_label:
+            received = {name for name, is_true in zip(class_names, label, strict=True) if is_true > 0.5}
+        else:
+            received = {class_names[label[0]]} if 0 <= label[0] < len(class_names) else {f"number {label[0]}"}
+        if expected != received:
+            problems.append(f"`transform_features` gives {sorted(received)} for an example of {sorted(expected)}.")
+    return problems
+
+
+def _describe(tensor):
+    return {"dtype": tensor.dtype.name, "shape": [int(size) for size in tensor.shape]}
+
+
+def _in_short(error):
+    return " ".join(str(error).split())[:500]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

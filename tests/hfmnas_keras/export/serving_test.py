@@ -1,0 +1,185 @@
+import os
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+pytest.importorskip("tensorflow_transform", reason="needs the extra `pipeline`")
+
+from hfmnas_keras.export.serving import export_saved_model
+from tests import served_model
+
+CLASS_NAMES = served_model.CLASS_NAMES
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["single_label", "multi_label"])
+def multi_label(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def signatures(multi_label, tmp_path_factory):
+    """The model, moved after export: nothing in it may point to where it was made."""
+    moved = str(tmp_path_factory.mktemp("moved") / "elsewhere")
+    shutil.copytree(served_model.exported_model(multi_label), moved)
+    return tf.saved_model.load(moved).signatures
+
+
+def _columns(rows):
+    return {
+        "image_bytes": tf.constant([row["image"] for row in rows]),
+        "text": tf.constant([row["text"] for row in rows]),
+    }
+
+
+def test_outputs_equal_the_classifier_on_separately_prepared_inputs(signatures, multi_label):
+    rows = served_model.raw_rows(multi_label)
+    outputs = signatures["serve_json"](**_columns(rows))
+
+    vocabulary = served_model.transform_output(multi_label).vocabulary_by_name("text_vocabulary")
+    ids = {word.decode(): index + 1 for index, word in enumerate(vocabulary)}
+    tokens = np.zeros((len(rows), served_model.MAX_TOKENS), np.int64)
+    for row, text in enumerate(served_model.TEXTS):
+        words = text.split()[: served_model.MAX_TOKENS]
+        tokens[row, : len(words)] = [ids[word] for word in words]
+    images = np.stack([served_model.resized(row["image"]) for row in rows]).astype(np.float32)
+    expected = served_model.tiny_classifier(multi_label)({"image": images, "tokens": tokens}, training=False)
+
+    assert set(outputs) == {*expected, "class_names"}
+    for name, value in expected.items():
+        np.testing.assert_allclose(outputs[name], value, atol=1e-5, err_msg=name)
+        assert outputs[name].dtype == tf.float32
+    names = np.array(outputs["class_names"])
+    assert names.shape == (len(rows), len(CLASS_NAMES))
+    assert [name.decode() for name in names[3]] == CLASS_NAMES
+
+
+def test_examples_need_only_image_and_text_and_agree_with_json(signatures, multi_label):
+    rows = served_model.raw_rows(multi_label)
+    examples = tf.constant([served_model.serialize(row, names=("image", "text")) for row in rows])
+    from_examples = signatures["serving_default"](examples=examples)
+    from_json = signatures["serve_json"](**_columns(rows))
+    assert set(from_examples) == set(from_json)
+    for name in from_json:
+        np.testing.assert_array_equal(from_examples[name], from_json[name], err_msg=name)
+    # Examples that hold the label, as the Evaluator's do, change nothing.
+    with_labels = signatures["serving_default"](examples=tf.constant([served_model.serialize(row) for row in rows]))
+    np.testing.assert_array_equal(with_labels["probabilities"], from_json["probabilities"])
+
+
+def test_batch_of_one_equals_batch_of_many(signatures, multi_label):
+    rows = served_model.raw_rows(multi_label)
+    together = signatures["serve_json"](**_columns(rows))
+    for index, row in enumerate(rows):
+        alone = signatures["serve_json"](**_columns([row]))
+        for name in ("probabilities", "image_belief", "text_belief", "conflict"):
+            np.testing.assert_allclose(alone[name][0], together[name][index], atol=1e-6, err_msg=name)
+
+
+def test_unknown_words_and_empty_text(signatures):
+    row = served_model.raw_rows(False)[0]
+    outputs = signatures["serve_json"](**_columns([{**row, "text": b""}, {**row, "text": "qxzv ☃".encode()}]))
+    assert np.isfinite(outputs["probabilities"]).all()
+
+
+def test_transform_features_gives_the_label(signatures, multi_label):
+    rows = served_model.raw_rows(multi_label)
+    outputs = signatures["transform_features"](examples=tf.constant([served_model.serialize(row) for row in rows]))
+    assert set(outputs) == {"label"}
+    if multi_label:
+        expected = [[float(name.encode() in row["labels"]) for name in CLASS_NAMES] for row in rows]
+    else:
+        expected = [[CLASS_NAMES.index(row["labels"][0].decode())] for row in rows]
+    np.testing.assert_array_equal(outputs["label"], expected)
+    assert outputs["label"].dtype == (tf.float32 if multi_label else tf.int64)
+
+
+@pytest.mark.parametrize("missing", ["image", "text"])
+def test_an_example_without_image_or_text_is_refused_by_name(signatures, missing):
+    names = [name for name in ("image", "text") if name != missing]
+    example = served_model.serialize(served_model.raw_rows(False)[0], names=names)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"Feature: {missing}"):
+        signatures["serving_default"](examples=tf.constant([example]))
+
+
+def _export(path, classifier=None, class_names=CLASS_NAMES, raw_feature_spec=None, transform_layer=None):
+    output = served_model.transform_output(False)
+    export_saved_model(
+        classifier or served_model.tiny_classifier(False),
+        transform_layer or output.transform_features_layer(),
+        raw_feature_spec or output.raw_feature_spec(),
+        class_names,
+        False,
+        str(path),
+    )
+
+
+def test_a_failed_export_leaves_nothing_behind(tmp_path):
+    class Untraceable(tf.Module):
+        def __call__(self, features):
+            raise RuntimeError("no transform today")
+
+    with pytest.raises(RuntimeError, match="no transform today"):
+        _export(tmp_path / "model", transform_layer=Untraceable())
+
+    class WithUntrackedTable(tf.Module):
+        """Has a table where TensorFlow does not look for one, which shows only while the files are written."""
+
+        table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a"], tf.constant([1], tf.int64)), 0)
+
+        def __call__(self, features):
+            tokens = tf.repeat(self.table.lookup(features["text"])[:, tf.newaxis], 4, axis=1)
+            return {"image": features["image"], "tokens": tf.ensure_shape(tokens, [None, 4]), "label": tokens}
+
+    with pytest.raises(AssertionError, match="untracked"):
+        _export(tmp_path / "model", transform_layer=WithUntrackedTable())
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_empty_folder_is_taken_and_a_full_one_refused(tmp_path):
+    (tmp_path / "model").mkdir()
+    _export(tmp_path / "model")
+    assert sorted(os.listdir(tmp_path)) == ["model"]
+    before = (tmp_path / "model" / "saved_model.pb").read_bytes()
+    with pytest.raises(ValueError, match="must be a new or an empty folder"):
+        _export(tmp_path / "model")
+    assert (tmp_path / "model" / "saved_model.pb").read_bytes() == before
+
+
+def test_refuses_a_classifier_or_features_that_do_not_fit(tmp_path):
+    with pytest.raises(ValueError, match="must name the 3 outputs"):
+        _export(tmp_path / "model", class_names=["a", "b"])
+    image = keras.Input((6, 5, 3), name="image")
+    headless = keras.Model({"image": image}, {"probabilities": keras.layers.Flatten()(image)})
+    with pytest.raises(ValueError, match=r"must take a dictionary of \['image', 'tokens'\]. Received: \['image'\]"):
+        _export(tmp_path / "model", classifier=headless)
+    with pytest.raises(ValueError, match="must have a string feature `text`"):
+        _export(tmp_path / "model", raw_feature_spec={"image": tf.io.FixedLenFeature([], tf.string)})
+    assert os.listdir(tmp_path) == []
+
+
+def test_raw_features_keep_the_form_that_the_schema_gives_them(tmp_path):
+    class Layer(tf.Module):
+        def __call__(self, features):
+            assert isinstance(features["text"], tf.SparseTensor)
+            text = tf.sparse.to_dense(features["text"])
+            lengths = tf.cast(tf.strings.length(tf.ensure_shape(text, [None, None])[:, 0]), tf.int64)
+            tokens = tf.repeat(lengths[:, tf.newaxis], 4, axis=1)
+            batch = tf.shape(tf.ensure_shape(features["image"], [None, 1]))[0]
+            images = tf.repeat(tf.io.encode_png(tf.zeros([6, 5, 3], tf.uint8))[tf.newaxis], batch)
+            return {"image": images, "tokens": tf.ensure_shape(tokens, [None, 4]), "label": features["flags"]}
+
+    spec = {
+        "image": tf.io.FixedLenFeature([1], tf.string),
+        "text": tf.io.VarLenFeature(tf.string),
+        "flags": tf.io.FixedLenFeature([2], tf.int64),
+    }
+    _export(tmp_path / "model", raw_feature_spec=spec, transform_layer=Layer())
+    signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
+    outputs = signatures["serve_json"](image_bytes=tf.constant(["x", "y", "z"]), text=tf.constant(["a", "bb", ""]))
+    expected = served_model.tiny_classifier(False)(
+        {"image": np.zeros((3, 6, 5, 3)), "tokens": np.repeat([[1], [2], [0]], 4, axis=1)}
+    )
+    np.testing.assert_allclose(outputs["text_belief"], expected["text_belief"], atol=1e-6)
