@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from components.multimodal_example_gen import picture
+from components.multimodal_example_gen.count_words import count_words
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
 from components.multimodal_example_gen.source import Listing, Source
 
@@ -207,7 +208,7 @@ def describe_manifest(path: str) -> dict[str, Any]:
         first = f" The first problem: {listing.skipped[0].message()}." if listing.skipped else " It is empty."
         raise ValueError(f"{path!r} has no usable row.{first}")
     records = [record for _, record in _records(path) if isinstance(record, dict)]
-    words = sorted(len(row.text.split()) for row in listing.rows)
+    words = sorted(count_words(row.text) for row in listing.rows)
     return {
         "classes": list(listing.classes),
         "multi_label": any(record.get("labels") not in (None, "", []) for record in records),

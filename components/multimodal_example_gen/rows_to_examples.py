@@ -6,6 +6,7 @@ import dataclasses
 import apache_beam as beam
 import tensorflow as tf
 
+from components.multimodal_example_gen.count_words import count_words
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
 
 #: So many ids of skipped rows are kept for each reason.
@@ -56,7 +57,7 @@ class IngestCounts(beam.CombineFn):
         _add(accumulator["rows"], split, 1)
         for label in feature["labels"].bytes_list.value:
             _add(accumulator["rows_by_class"].setdefault(split, {}), label.decode("utf-8"), 1)
-        _add(accumulator["words"], len(feature["text"].bytes_list.value[0].decode("utf-8").split()), 1)
+        _add(accumulator["words"], count_words(feature["text"].bytes_list.value[0].decode("utf-8")), 1)
         return accumulator
 
     def merge_accumulators(self, accumulators):

@@ -141,7 +141,7 @@ def _tokens(text: tf.Tensor, max_tokens: int, min_frequency: int) -> tf.Tensor:
 
 
 def _multi_hot(labels: tf.Tensor | tf.SparseTensor, classes: list[str]) -> tf.Tensor:
-    """Marks the classes of each row, `(batch, classes)`, by comparing: a table would have to be tracked by an export."""
+    """Marks the classes of each row, `(batch, classes)`, by comparing: an export would have to track a table."""
     names = tf.constant([name.encode("utf-8") for name in classes])
     # (batch, labels, classes)
     is_class = tf.equal(tf.expand_dims(_dense(labels), -1), names)
