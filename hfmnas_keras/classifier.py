@@ -44,7 +44,7 @@ def multimodal_classifier(
     wanted = _input_shapes(fusion_network) or {name: tuple(tensor.shape[1:]) for name, tensor in available.items()}
     for name, shape in wanted.items():
         received = tuple(available[name].shape[1:]) if name in available else None
-        if received != shape:
+        if received is None or not _fits(received, shape):
             raise ValueError(
                 f"The fusion network reads `{name}` of shape {shape}. The backbones ({', '.join(backbones)}) give it "
                 f"{'none' if received is None else received}. Search and train on features of these very backbones."
@@ -55,6 +55,11 @@ def multimodal_classifier(
 
 
 def _input_shapes(network):
-    """Shapes of the inputs by name; nothing for a network that is no functional model."""
-    inputs = getattr(network, "_inputs_struct", None)
-    return {name: tuple(tensor.shape[1:]) for name, tensor in inputs.items()} if isinstance(inputs, dict) else {}
+    """Shapes of a functional model's inputs by name; nothing for another model, which picks from the dict itself."""
+    return {tensor.name: tuple(tensor.shape[1:]) for tensor in getattr(network, "inputs", None) or ()}
+
+
+def _fits(received, expected):
+    return len(received) == len(expected) and all(
+        side is None or side == other for side, other in zip(expected, received, strict=True)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from hfmnas_keras.evidence.opinion import Opinion, binary_opinions, combine, conflict, evidence_of_logits, opinion
+from hfmnas_keras.evidence.opinion import binary_opinions, combine, conflict, evidence_of_logits, opinion
 
 # Past this a softmax or sigmoid has said all it can, and infinity would make the softmax NaN.
 _LARGEST_LOGIT = 1e6
@@ -50,7 +50,7 @@ class OpinionReport(keras.layers.Layer):
     def call(self, inputs):
         logits = ops.clip(ops.cast(inputs["fusion"], "float32"), -_LARGEST_LOGIT, _LARGEST_LOGIT)
         outputs = {"probabilities": ops.sigmoid(logits) if self.multi_label else ops.softmax(logits)}
-        opinions: list[Opinion] = []
+        opinions = []
         for modality in sorted(set(inputs) - {"fusion"}):
             if self.multi_label:
                 formed = binary_opinions(inputs[modality])

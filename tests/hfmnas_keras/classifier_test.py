@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from hfmnas_keras.backbones.image_backbone import image_backbone
 from hfmnas_keras.backbones.text_backbone import text_backbone
@@ -15,12 +16,15 @@ def backbones():
     return {"image": image_backbone((8, 8, 3), 3, image, (2, 2)), "text": text_backbone(9, 5, 3, text)}
 
 
-def fusion_network(names=("text_high", "image_high", "tokens")):
-    shapes = {"text_high": (6,), "image_high": (2, 2, 16), "tokens": (5,)}
-    inputs = {name: keras.Input(shapes[name], name=name) for name in names}
-    flat = [keras.layers.Flatten()(tensor) for tensor in inputs.values()]
+def fusion_network(names=("text_high", "image_high", "tokens"), listed=False, text_width=6):
+    """Inputs as a dict, or as the list of named ones that `searched_model` has."""
+    shapes = {"text_high": (text_width,), "image_high": (2, 2, 16), "tokens": (5,)}
+    dtypes = {"tokens": "int64"}
+    inputs = {name: keras.Input(shapes[name], dtype=dtypes.get(name, "float32"), name=name) for name in names}
+    embedded = {**inputs, **({"tokens": keras.layers.Embedding(9, 3)(inputs["tokens"])} if "tokens" in names else {})}
+    flat = [keras.layers.Flatten()(tensor) for tensor in embedded.values()]
     joined = keras.layers.Concatenate()(flat) if len(flat) > 1 else flat[0]
-    return keras.Model(inputs, keras.layers.Dense(3, name="logits")(joined))
+    return keras.Model(list(inputs.values()) if listed else inputs, keras.layers.Dense(3, name="logits")(joined))
 
 
 ROWS = {
@@ -31,11 +35,13 @@ ROWS = {
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_is_backbones_then_fusion_then_report(multi_label, tmp_path):
-    parts, fusion = backbones(), fusion_network()
+    parts, fusion = backbones(), fusion_network(listed=multi_label)
     classifier = multimodal_classifier(fusion, parts, multi_label)
     outputs = classifier(ROWS)
     image, text = parts["image"](ROWS["image"]), parts["text"](ROWS["tokens"])
-    logits = fusion({"text_high": text["high"], "image_high": image["high"], "tokens": ROWS["tokens"]})
+    logits = fusion(
+        {"text_high": text["high"], "image_high": image["high"], "tokens": ops.convert_to_tensor(ROWS["tokens"])}
+    )
     expected = OpinionReport(multi_label)({"fusion": logits, "image": image["logits"], "text": text["logits"]})
     assert set(outputs) == set(expected) and len(outputs) == 7
     for name, value in expected.items():
@@ -76,3 +82,5 @@ def test_training_reaches_unfrozen_backbones_only():
 def test_features_that_do_not_fit_are_a_clear_error():
     with pytest.raises(ValueError, match="`text_high` of shape"):
         multimodal_classifier(fusion_network(), {"image": backbones()["image"]}, False)
+    with pytest.raises(ValueError, match="give it \\(6,\\)"):
+        multimodal_classifier(fusion_network(text_width=7), backbones(), False)
