@@ -10,8 +10,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
 
-demo: set-up  ## run the whole pipeline on the demo data: search, train, gate, push
-	$(PYTHON) -m pipeline.local_runner
+demo: set-up  ## run the whole pipeline on the demo data: search, train, gate, push (CONFIG=my.yaml: on yours)
+	$(PYTHON) -m pipeline.local_runner $(if $(CONFIG),--config $(CONFIG))
 
 test: set-up  ## run all tests but the long ones
 	$(PYTHON) -m pytest -m "not long" $(ARGS)
