@@ -18,7 +18,11 @@ setuptools.setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=setuptools.find_namespace_packages(include=["hfmnas_keras*", "components*", "pipeline*", "schemas*"]),
-    package_data={"schemas": ["*.pbtxt"], "pipeline": ["configs/*.yaml"]},
+    package_data={
+        "components": ["run_report/*.jinja"],
+        "schemas": ["*.pbtxt"],
+        "pipeline": ["configs/*.yaml"],
+    },
     install_requires=[
         "keras>=3.12",
         "tensorflow>=2.16.2",

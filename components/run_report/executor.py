@@ -1,0 +1,79 @@
+"""The work of RunReport: reads what the stages wrote and renders it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+
+from components.evaluator.evaluation import read_evaluation
+from components.multimodal_example_gen.executor import INGEST_FILE
+from components.run_report.page import render_page
+from components.serving_check.executor import REPORT_FILE as SERVING_CHECK_FILE
+from components.trainer.training import TRAINING_FILE
+from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.training.pretraining import BACKBONES_FILE
+
+PAGE_FILE = "report.html"
+SUMMARY_FILE = "summary.json"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Executor of `RunReport`."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes the report.
+
+        Args:
+            input_dict: the artifacts that `RunReportSpec.INPUTS` names, one each.
+            output_dict: `report`, a `RunReport`.
+            exec_properties: `code_fingerprint`.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        artifacts = {key: artifact_utils.get_single_instance(value) for key, value in input_dict.items()}
+        pushed_model = artifacts["pushed_model"]
+        genotype_text = _read(artifacts["genotype"].uri, "genotype.json")
+        summary = {
+            "version": 1,
+            "ingest": json.loads(_read(artifacts["examples"].uri, INGEST_FILE)),
+            "backbones": json.loads(_read(artifacts["backbones"].uri, BACKBONES_FILE)),
+            "search": json.loads(_read(artifacts["search_report"].uri, "search.json")),
+            "genotype": json.loads(genotype_text),
+            "training": json.loads(_read(artifacts["model_run"].uri, TRAINING_FILE)),
+            "evaluation": read_evaluation(artifacts["evaluation"].uri),
+            "serving_check": json.loads(_read(artifacts["infra_blessing"].uri, SERVING_CHECK_FILE)),
+            "pushed": {
+                "pushed": bool(pushed_model.get_int_custom_property("pushed")),
+                "destination": pushed_model.get_string_custom_property("pushed_destination"),
+            },
+            "lineage": {
+                key: {"id": artifact.id, "type": artifact.type_name, "uri": artifact.uri}
+                for key, artifact in artifacts.items()
+            },
+        }
+        page = render_page(summary, Genotype.from_json(genotype_text))
+
+        (report,) = output_dict["report"]
+        fileio.makedirs(report.uri)
+        _write(report.uri, SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
+        _write(report.uri, PAGE_FILE, page)
+
+
+def _read(folder: str, name: str) -> str:
+    with fileio.open(os.path.join(folder, name), "r") as file:
+        return file.read()
+
+
+def _write(folder: str, name: str, text: str) -> None:
+    with fileio.open(os.path.join(folder, name), "w") as file:
+        file.write(text)

@@ -1,0 +1,54 @@
+"""The HTML page of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from components.run_report import figures
+from hfmnas_keras.genotype.drawing import to_mermaid
+from hfmnas_keras.genotype.genotype import Genotype
+
+OUTPUT_TITLES = {"probabilities": "fused", "text_belief": "text head", "image_belief": "image head"}
+
+
+def render_page(summary: Mapping[str, Any], genotype: Genotype) -> str:
+    """Renders the report of a run: one file without scripts or links to others.
+
+    Args:
+        summary: dict as in `summary.json`.
+        genotype: `Genotype` to draw.
+
+    Returns:
+        str. HTML.
+    """
+    evaluation = summary["evaluation"]
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("components.run_report", "."),
+        # Names of classes and ids of rows come from the user's files.
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    drawings = {
+        "genotype": figures.genotype_figure(genotype),
+        "search": figures.search_figure(summary["search"]["history"]),
+        "probabilities": figures.probabilities_figure(summary["search"]["probabilities"]),
+        "training": figures.training_figure(summary["training"]["history"]),
+        "classes": figures.class_figure(evaluation["by_class"], OUTPUT_TITLES),
+    }
+    # In a multi-label set one label is not confused with another; the table of labels says it all.
+    if not evaluation["multi_label"]:
+        drawings["confusion"] = figures.confusion_figure(
+            evaluation["confusion"]["probabilities"], evaluation["class_names"]
+        )
+    return environment.get_template("page.html.jinja").render(
+        **summary,
+        drawings={name: Markup(drawing) for name, drawing in drawings.items()},
+        mermaid=to_mermaid(genotype),
+        output_titles={output: title for output, title in OUTPUT_TITLES.items() if output in evaluation["overall"]},
+    )
