@@ -128,4 +128,4 @@ def _eight_bits(grey: np.ndarray, sixteen_bits: bool) -> Image.Image:
         raise ValueError("the picture holds numbers that are not finite")
     brightest = grey.max(initial=0.0)
     white = 65535.0 if sixteen_bits else next((top for top in (1.0, 255.0, 65535.0) if brightest <= top), brightest)
-    return Image.fromarray(np.clip(np.round(grey * (255.0 / white)), 0, 255).astype(np.uint8), mode="L")
+    return Image.fromarray(np.clip(np.round(grey * (255.0 / white)), 0, 255).astype(np.uint8))

@@ -49,12 +49,16 @@ def test_transparent_becomes_white(tmp_path):
 
 
 def test_grey_with_alpha_becomes_white(tmp_path):
-    path = save(tmp_path / "a.png", Image.fromarray(np.array([[[100, 255], [100, 0]]], np.uint8), mode="LA"))
+    path = save(
+        tmp_path / "a.png",
+        Image.merge("LA", [Image.fromarray(np.array([values], np.uint8)) for values in ([100, 100], [255, 0])]),
+    )
     np.testing.assert_array_equal(stored(path), [[[100] * 3, [255] * 3]])
 
 
 def test_palette_with_a_transparent_colour_becomes_white(tmp_path):
-    image = Image.fromarray(np.array([[0, 1]], np.uint8), mode="P")
+    image = Image.fromarray(np.array([[0, 1]], np.uint8))
+    # Turns it to mode P.
     image.putpalette([10, 20, 30, 40, 50, 60])
     path = save(tmp_path / "a.png", image, transparency=1)
     np.testing.assert_array_equal(stored(path), [[[10, 20, 30], [255] * 3]])

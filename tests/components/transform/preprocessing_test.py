@@ -1,0 +1,296 @@
+"""The preparation by the real Transform, on a few rows, and what serving makes of the same graph."""
+
+import collections
+import io
+import pathlib
+
+import apache_beam as beam
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+from PIL import Image
+from tfx import v1 as tfx
+
+from components.multimodal_example_gen.count_words import count_words
+from components.multimodal_example_gen.executor import ingest
+from components.multimodal_example_gen.manifest_source import ManifestSource
+from components.multimodal_example_gen.picture import read_picture
+from components.transform.preprocessing import preprocessing_fn, vocabulary_size, words_of
+from tests.components.multimodal_example_gen import manifest_folder
+
+SCHEMA = pathlib.Path(__file__).resolve().parents[3] / "schemas" / "manifest.pbtxt"
+CLASSES = ["dog", "cat"]
+HEIGHT, WIDTH, LENGTH = 6, 9, 5
+TEXTS = {
+    # Words, frequency in train: red 3, fish 2, the rest once.
+    "a": ("train", "Red FISH", ["cat"]),
+    "b": ("train", "red, red fish!", ["dog"]),
+    "c": ("train", "one blue thing and many other things", ["cat", "dog"]),
+    "d": ("train", "#*!", ["dog"]),
+    # "unseen" is not in train, though it is the most frequent word of all.
+    "e": ("dev", "unseen unseen unseen red", ["cat"]),
+    "f": ("test", "unseen fish", ["dog"]),
+}
+
+
+class Prepared:
+    """Rows through ingest and Transform."""
+
+    def __init__(self, folder, multi_label):
+        self.folder = folder
+        records = [
+            {
+                "id": name,
+                "split": split,
+                "text": text,
+                "image": f"{name}.png",
+                "labels": labels if multi_label else labels[:1],
+            }
+            for name, (split, text, labels) in TEXTS.items()
+        ]
+        for index, record in enumerate(records):
+            noise = np.random.default_rng(index).integers(0, 256, (20 + index, 31, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(folder / record["image"])
+        manifest = manifest_folder.write_jsonl(folder, records)
+        ingest(ManifestSource(manifest, multi_label=multi_label), str(folder / "examples"), beam.Pipeline)
+        examples = tfx.types.standard_artifacts.Examples()
+        examples.uri = str(folder / "examples")
+        examples.split_names = '["train", "dev", "test"]'
+        importer = tfx.dsl.Importer(
+            source_uri=examples.uri,
+            artifact_type=tfx.types.standard_artifacts.Examples,
+            properties={"split_names": examples.split_names},
+        ).with_id("examples")
+        schema = tfx.components.ImportSchemaGen(schema_file=str(SCHEMA))
+        transform = tfx.components.Transform(
+            examples=importer.outputs["result"],
+            schema=schema.outputs["schema"],
+            preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
+            splits_config=tfx.proto.SplitsConfig(analyze=["train"], transform=["train", "dev", "test"]),
+            custom_config=settings(multi_label),
+            disable_statistics=True,
+        )
+        tfx.orchestration.LocalDagRunner().run(
+            tfx.dsl.Pipeline(
+                pipeline_name="prepare",
+                pipeline_root=str(folder / "root"),
+                components=[importer, schema, transform],
+                metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+                    str(folder / "metadata.db")
+                ),
+            )
+        )
+        (graph,) = (folder / "root" / "Transform" / "transform_graph").iterdir()
+        self.output = tft.TFTransformOutput(str(graph))
+        self.layer = self.output.transform_features_layer()
+        (transformed,) = (folder / "root" / "Transform" / "transformed_examples").iterdir()
+        self.rows = {}
+        for path in transformed.glob("Split-*/*"):
+            for record in tf.data.TFRecordDataset(str(path), compression_type="GZIP"):
+                row = tf.io.parse_single_example(record, self.output.transformed_feature_spec())
+                row["split"] = path.parent.name
+                self.rows[row["id"].numpy()[0].decode()] = row
+
+    def tokens(self, name):
+        """Token ids of a row."""
+        return self.rows[name]["tokens"].numpy().tolist()
+
+    def serve(self, images, texts):
+        """What a request gets: no id and no labels."""
+        number = len(texts)
+        return self.layer(
+            {
+                "id": tf.fill([number, 1], ""),
+                "image": tf.constant([[image] for image in images]),
+                "text": tf.constant([[text] for text in texts]),
+                "labels": tf.SparseTensor(tf.zeros([0, 2], tf.int64), tf.zeros([0], tf.string), [number, 1]),
+            }
+        )
+
+
+def settings(multi_label=False):
+    return {
+        "classes": CLASSES,
+        "multi_label": multi_label,
+        "image_size": [HEIGHT, WIDTH],
+        "max_tokens": LENGTH,
+        "min_frequency": 1,
+        "code_fingerprint": "0",
+    }
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    return Prepared(tmp_path_factory.mktemp("single"), multi_label=False)
+
+
+@pytest.fixture(scope="module")
+def multi(tmp_path_factory):
+    return Prepared(tmp_path_factory.mktemp("multi"), multi_label=True)
+
+
+def test_features_and_shapes(single, multi):
+    expected = {
+        "id": tf.io.FixedLenFeature([1], tf.string),
+        "image": tf.io.FixedLenFeature([1], tf.string),
+        "tokens": tf.io.FixedLenFeature([LENGTH], tf.int64),
+    }
+    label = {"label": tf.io.FixedLenFeature([1], tf.int64)}
+    labels = {"labels": tf.io.FixedLenFeature([len(CLASSES)], tf.float32)}
+    assert single.output.transformed_feature_spec() == expected | label
+    assert multi.output.transformed_feature_spec() == expected | labels
+    assert {name: row["split"] for name, row in single.rows.items()} == {
+        name: f"Split-{split}" for name, (split, _, _) in TEXTS.items()
+    }
+
+
+def test_the_vocabulary_is_that_of_train(single):
+    words = [word.decode() for word in single.output.vocabulary_by_name("text_vocabulary")]
+    frequency = collections.Counter(
+        word
+        for split, text, _ in TEXTS.values()
+        if split == "train"
+        for word in text.lower().strip("!#*").replace(",", "").split()
+    )
+    assert set(words) == set(frequency) and words[:2] == ["red", "fish"]
+    assert "unseen" not in words
+    assert vocabulary_size(single.output) == len(frequency) + 2
+
+
+def test_tokens(single):
+    other = vocabulary_size(single.output) - 1
+    assert single.tokens("a") == [1, 2, 0, 0, 0]
+    assert single.tokens("b") == [1, 1, 2, 0, 0]
+    assert single.tokens("d") == [0] * LENGTH
+    assert single.tokens("e") == [other, other, other, 1, 0]
+    assert single.tokens("f") == [other, 2, 0, 0, 0]
+    # Seven words, cut to five, each of its own id.
+    assert len(set(single.tokens("c"))) == LENGTH and not {0, 1, 2, other} & set(single.tokens("c"))
+
+
+def test_labels_follow_the_order_of_the_configuration(single, multi):
+    for name, (_, _, labels) in TEXTS.items():
+        assert single.rows[name]["label"].numpy().tolist() == [CLASSES.index(labels[0])]
+        assert multi.rows[name]["labels"].numpy().tolist() == [float(c in labels) for c in CLASSES]
+
+
+def test_pictures_are_resized_once_and_kept_exactly(single):
+    for name, row in single.rows.items():
+        stored = tf.io.decode_png(row["image"][0]).numpy()
+        original = tf.io.decode_image(read_picture(str(single.folder / f"{name}.png")))
+        expected = tf.image.resize(original, (HEIGHT, WIDTH), antialias=True).numpy()
+        assert stored.shape == (HEIGHT, WIDTH, 3) and stored.dtype == np.uint8
+        np.testing.assert_array_equal(stored, np.clip(np.round(expected), 0, 255))
+
+
+def test_serving_without_labels_equals_training(single, multi):
+    names = sorted(TEXTS)
+    for prepared, label, expected in ((single, "label", [[-1]]), (multi, "labels", [[0.0, 0.0]])):
+        images = [(prepared.folder / f"{name}.png").read_bytes() for name in names]
+        served = prepared.serve(images, [TEXTS[name][1] for name in names])
+        for index, name in enumerate(names):
+            np.testing.assert_array_equal(served["tokens"][index], prepared.rows[name]["tokens"])
+            assert served["image"][index] == prepared.rows[name]["image"]
+        assert served[label].numpy().tolist() == expected * len(names)
+
+
+def encoded(image, extension, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format=extension, **options)
+    return buffer.getvalue()
+
+
+def served_picture(prepared, data):
+    return tf.io.decode_png(prepared.serve([data], ["red"])["image"][0, 0]).numpy().astype(int)
+
+
+@pytest.mark.parametrize("extension", ["PNG", "JPEG", "GIF", "BMP"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_formats_in_requests(single, extension, mode):
+    if (extension, mode) == ("BMP", "L"):
+        pytest.skip("TensorFlow reads colour bitmaps only")
+    image = Image.new("RGB", (14, 10), (180, 90, 30)).convert(mode)
+    expected = np.broadcast_to(np.asarray(image.convert("RGB"))[0, 0], (HEIGHT, WIDTH, 3))
+    np.testing.assert_allclose(served_picture(single, encoded(image, extension)), expected, atol=8)
+
+
+def test_transparent_requests_are_set_on_white_as_in_the_ingest(single, tmp_path):
+    pixels = np.random.default_rng(3).integers(0, 256, (20, 30, 4), dtype=np.uint8)
+    for image in (
+        Image.fromarray(pixels),
+        Image.merge("LA", [Image.fromarray(pixels[..., channel].copy()) for channel in (0, 3)]),
+        Image.fromarray(pixels).convert("P", palette=Image.Palette.ADAPTIVE),
+    ):
+        data = encoded(image, "PNG")
+        (tmp_path / "a.png").write_bytes(data)
+        ingested = read_picture(str(tmp_path / "a.png"))
+        # Pillow rounds while it composes, the graph after it resized.
+        np.testing.assert_allclose(served_picture(single, data), served_picture(single, ingested), atol=1)
+
+
+def test_animated_request_takes_the_first_frame(single):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    picture = served_picture(single, encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert (picture[..., 0] > 200).all() and (picture[..., 2] < 50).all()
+
+
+def test_a_long_and_a_broken_text_in_requests(single):
+    data = encoded(Image.new("RGB", (4, 4)), "PNG")
+    served = single.serve([data] * 3, ["red " * 1000, "red\xff".encode("latin-1") + b" fish", ""])
+    assert served["tokens"].numpy().tolist() == [[1] * LENGTH, [1, 2, 0, 0, 0], [0] * LENGTH]
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("Red FISH", ["red", "fish"]),
+        ("ÄRGER, Straße 12!", ["ärger", "straße", "12"]),
+        ("don't-stop", ["don", "t", "stop"]),
+        ("日本語 text", ["日", "本", "語", "text"]),
+        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+        ("שלום עולם", ["שלום", "עולם"]),
+        ("#*! 🎃", []),
+        ("", []),
+    ],
+)
+def test_words(text, expected):
+    found = [word.decode() for word in words_of(tf.constant([text])).to_list()[0]]
+    assert found == expected
+    assert count_words(text) == len(expected)
+
+
+def test_words_of_bytes_that_are_no_text():
+    assert words_of(tf.constant([b"red\xff\xfefish \xc3"])).to_list() == [[b"red", b"fish"]]
+
+
+@pytest.mark.parametrize("change", [{"max_tokens": None}, {"colour": "RGB"}])
+def test_wrong_settings(change):
+    config = {**settings(), **change}
+    config = {name: value for name, value in config.items() if value is not None}
+    with pytest.raises(ValueError, match="custom_config"):
+        preprocessing_fn({}, config)
+
+
+def test_a_vocabulary_without_words(tmp_path):
+    """Texts of which no word is frequent enough: all words are out of vocabulary, and nothing breaks."""
+    import tensorflow_transform.beam as tft_beam
+
+    spec = {
+        "id": tf.io.FixedLenFeature([1], tf.string),
+        "image": tf.io.FixedLenFeature([1], tf.string),
+        "text": tf.io.FixedLenFeature([1], tf.string),
+        "labels": tf.io.VarLenFeature(tf.string),
+    }
+    metadata = tft.DatasetMetadata.from_feature_spec(spec)
+    data = encoded(Image.new("RGB", (4, 4)), "PNG")
+    rows = [{"id": [b"a"], "image": [data], "text": [b"one two"], "labels": [b"cat"]}]
+    config = {**settings(), "min_frequency": 2}
+    with tft_beam.Context(temp_dir=str(tmp_path)):
+        (dataset, _), transform_fn = (rows, metadata) | tft_beam.AnalyzeAndTransformDataset(
+            lambda inputs: preprocessing_fn(inputs, config)
+        )
+        _ = transform_fn | tft_beam.WriteTransformFn(str(tmp_path / "graph"))
+    size = vocabulary_size(tft.TFTransformOutput(str(tmp_path / "graph")))
+    (row,) = dataset
+    assert max(row["tokens"]) < size and list(row["tokens"][2:]) == [0] * (LENGTH - 2) and min(row["tokens"][:2]) > 0
