@@ -82,10 +82,11 @@ def read_feature_set(folder: str | os.PathLike) -> FeatureSet:
     tokens = None if max_tokens is None else np.empty((rows, max_tokens), "int64")
     for file in description["files"]:
         path = posixpath.join(folder, file["name"])
-        before = len(ids)
+        found = 0
         for batch in _batches(path, _parsing_spec(shapes, num_classes, max_tokens)):
             start, stop = len(ids), len(ids) + len(batch["id"])
-            if stop - before > file["rows"]:
+            found += len(batch["id"])
+            if found > file["rows"]:
                 break
             ids += [value.decode("utf-8") for value in batch["id"]]
             for name in shapes:
@@ -93,10 +94,10 @@ def read_feature_set(folder: str | os.PathLike) -> FeatureSet:
             labels[start:stop] = batch["label" if num_classes is None else "labels"]
             if tokens is not None:
                 tokens[start:stop] = batch["tokens"]
-        if len(ids) - before != file["rows"]:
+        if found != file["rows"]:
             raise RuntimeError(
-                f"{path} has {'more' if len(ids) + 1 > before + file['rows'] else len(ids) - before} rows, expected "
-                f"{file['rows']} by {_DESCRIPTION}. Extract the features again."
+                f"{path} has {found} rows{' or more' if found > file['rows'] else ''}, expected {file['rows']} by "
+                f"{_DESCRIPTION}. Extract the features again."
             )
     return FeatureSet(np.array(ids, dtype=object).astype(str), features, labels, tokens)
 

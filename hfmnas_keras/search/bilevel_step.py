@@ -11,6 +11,7 @@ import tensorflow as tf
 from hfmnas_keras.search.schedules import CosineWithRestarts
 from hfmnas_keras.settings import SearchSettings
 from hfmnas_keras.training.device_rows import DeviceRows
+from hfmnas_keras.training.fused_adam import FusedAdam
 from hfmnas_keras.training.losses import task_loss
 from hfmnas_keras.training.weight_decay import add_weight_decay
 
@@ -58,9 +59,9 @@ class BilevelStep:
             first_cycle=settings.first_cycle_epochs * steps_per_epoch,
             total_steps=settings.epochs * steps_per_epoch,
         )
-        self.weight_optimizer = keras.optimizers.Adam(self.schedule, name="weight_adam")
+        self.weight_optimizer = FusedAdam(self.schedule, name="weight_adam")
         self.weight_optimizer.build(self.weight_variables)
-        self.architecture_optimizer = keras.optimizers.Adam(
+        self.architecture_optimizer = FusedAdam(
             architecture_learning_rate, beta_1=0.5, beta_2=0.999, name="architecture_adam"
         )
         self.architecture_optimizer.build(self.architecture_variables)
@@ -77,10 +78,13 @@ class BilevelStep:
         }
         self.traces = {"weights": 0, "architecture": 0, "predict": 0}
         rows = tf.TensorSpec([settings.batch_size], tf.int32)
-        compiled = {"jit_compile": settings.jit_compile or None}
+        # No Python control flow depends on a tensor, and looking for it doubles the time of tracing.
+        compiled = {"jit_compile": settings.jit_compile or None, "autograph": False}
         self.weight_step = tf.function(self._weight_step, input_signature=[rows], **compiled)
         self.architecture_step = tf.function(self._architecture_step, input_signature=[rows], **compiled)
-        self._predict = tf.function(self._predict_dev, input_signature=[tf.TensorSpec([None], tf.int32)])
+        self._predict = tf.function(
+            self._predict_dev, input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False
+        )
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -139,7 +143,9 @@ class BilevelStep:
             loss = task_loss(labels, logits)
             added = sum((tf.cast(added, loss.dtype) for added in self.model.losses), tf.zeros((), loss.dtype))
             total = loss + added
-        gradients = add_weight_decay(tape.gradient(total, values), self.weight_variables, self.settings.weight_decay)
+        # Zero where nothing depends on a variable (a state-space scan over one position never uses its decay).
+        gradients = tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = add_weight_decay(gradients, self.weight_variables, self.settings.weight_decay)
         self.weight_optimizer.apply(gradients, self.weight_variables)
         self._sums["train_loss"].assign_add(loss)
         self._sums["added_loss"].assign_add(added)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from hfmnas_keras.search.schedules import CosineWithRestarts
 from hfmnas_keras.settings import TrainingSettings
+from hfmnas_keras.training.fused_adam import FusedAdam
 from hfmnas_keras.training.losses import task_loss
 from hfmnas_keras.training.weight_decay import add_weight_decay
 
@@ -46,7 +47,7 @@ class TrainingStep:
                 schedule = CosineWithRestarts(
                     factor * settings.learning_rate, factor * settings.min_learning_rate, total_steps, total_steps
                 )
-                optimizer = keras.optimizers.Adam(schedule, name=f"{name}_adam")
+                optimizer = FusedAdam(schedule, name=f"{name}_adam")
                 optimizer.build(variables)
                 self._optimizers.append((optimizer, variables))
         self._sums = {
@@ -55,8 +56,8 @@ class TrainingStep:
         }
         self.traces = 0
         # Every batch has one shape, so each is traced once.
-        self.run = tf.function(self._run)
-        self.predict = tf.function(self._predict)
+        self.run = tf.function(self._run, autograph=False)
+        self.predict = tf.function(self._predict, autograph=False)
 
     @property
     def variables(self) -> list[keras.Variable]:

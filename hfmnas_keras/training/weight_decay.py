@@ -10,7 +10,7 @@ from keras import ops
 
 # Last part of a variable's path: scales and offsets of norms, biases, node importance, and the state-space
 # parameters that Mamba trains without decay.
-_NEVER_DECAYED = ("bias", "gamma", "beta", "scale", "offset", "importance", "a_log", "skip", "d")
+_NEVER_DECAYED = ("bias", "gamma", "beta", "scale", "offset", "importance", "decay_log", "skip")
 
 
 def is_decayed(variable: keras.Variable) -> bool:

@@ -8,7 +8,8 @@ import numpy as np
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.settings import FusionSettings, SearchSettings
 
-FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=2, kept_nodes=2, num_heads=2, correlation_dim=4)
+# One node a cell: the graph has all operations and is traced in seconds.
+FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, correlation_dim=4)
 SETTINGS = SearchSettings(channels=8, epochs=3, batch_size=4, checkpoint_seconds=0.0, seed=7)
 
 

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hfmnas_keras.data.transformed_examples import read_transformed_examples
+
+
+def example(identifier, image, tokens, label):
+    feature = {
+        "id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[identifier.encode()])),
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[tf.io.encode_png(image).numpy()])),
+        "tokens": tf.train.Feature(int64_list=tf.train.Int64List(value=tokens)),
+    }
+    if np.ndim(label):
+        feature["labels"] = tf.train.Feature(float_list=tf.train.FloatList(value=label))
+    else:
+        feature["label"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[label]))
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def write(path, examples):
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for serialized in examples:
+            writer.write(serialized)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_reads_rows_in_a_stable_order(tmp_path, multi_label):
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, size=(5, 4, 6, 3)).astype("uint8")
+    tokens = generator.integers(0, 9, size=(5, 3))
+    labels = (generator.random((5, 2)) < 0.5).astype("float32") if multi_label else generator.integers(0, 4, 5)
+    rows = [example(f"row_{i}", images[i], tokens[i], labels[i]) for i in range(5)]
+    # written in the other order of names
+    write(tmp_path / "part-00001-of-00002.gz", rows[3:])
+    write(tmp_path / "part-00000-of-00002.gz", rows[:3])
+    for patterns in (str(tmp_path / "*"), [str(tmp_path / "*1-of*"), str(tmp_path / "*0-of*")]):
+        examples = read_transformed_examples(patterns)
+        assert examples.ids.tolist() == [f"row_{i}" for i in range(5)]
+        np.testing.assert_array_equal(examples.images(), images)
+        np.testing.assert_array_equal(examples.tokens, tokens)
+        np.testing.assert_array_equal(examples.labels, labels)
+        assert examples.labels.dtype == ("float32" if multi_label else "int64")
+        assert examples.image_shape == (4, 6, 3)
+        assert examples.multi_label is multi_label
+    both = examples.joined(examples)
+    assert both.num_rows == 10
+    np.testing.assert_array_equal(both.images()[5:], images)
+
+
+def test_no_file_and_no_row(tmp_path):
+    with pytest.raises(ValueError, match="No file"):
+        read_transformed_examples(str(tmp_path / "*"))
+    write(tmp_path / "empty.gz", [])
+    with pytest.raises(ValueError, match="no example"):
+        read_transformed_examples(str(tmp_path / "*"))
+
+
+def test_other_examples_are_named(tmp_path):
+    serialized = tf.train.Example().SerializeToString()
+    write(tmp_path / "other.gz", [serialized])
+    with pytest.raises(ValueError, match="not transformed examples"):
+        read_transformed_examples(str(tmp_path / "*"))
+
+
+def test_truncated_file(tmp_path):
+    path = tmp_path / "part.gz"
+    image = np.random.default_rng(0).integers(0, 256, size=(16, 16, 3)).astype("uint8")
+    write(path, [example(f"{i}", image, [1, 2], 0) for i in range(20)])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(RuntimeError, match="Cannot read"):
+        read_transformed_examples(str(path))
