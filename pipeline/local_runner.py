@@ -50,8 +50,8 @@ def run(config: RunConfig) -> int:
     Returns:
         int. The exit code, see the module's documentation.
     """
-    # Before TensorFlow is imported: its start-up lines are about GPUs that are not there.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Before TensorFlow is imported: where no GPU is, its start-up prints errors about that. Real ones come as exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"google\.")
     from absl import logging
     from tfx import v1 as tfx
@@ -114,9 +114,13 @@ def _quiet_logs(logging, file: pathlib.Path):
     from pipeline.stage_log import StageLog
 
     logger, to_terminal = logging.get_absl_logger(), logging.get_absl_handler()
-    before = logging.get_verbosity(), to_terminal.level
+    before = logging.get_verbosity(), to_terminal.level, logger.propagate
     logging.set_verbosity(logging.INFO)
+    # Deprecations inside TFMA, which nobody who runs this can mend.
+    python_logging.getLogger("tensorflow").setLevel(python_logging.ERROR)
     to_terminal.setLevel(python_logging.CRITICAL)
+    # Beam puts a handler of its own on the root logger.
+    logger.propagate = False
     to_file = python_logging.FileHandler(file, mode="w", encoding="utf-8")
     to_file.setFormatter(python_logging.Formatter("%(asctime)s %(levelname)s %(filename)s:%(lineno)d %(message)s"))
     added: list[python_logging.Handler] = [to_file]
@@ -136,6 +140,7 @@ def _quiet_logs(logging, file: pathlib.Path):
             handler.close()
         logging.set_verbosity(before[0])
         to_terminal.setLevel(before[1])
+        logger.propagate = before[2]
 
 
 def _kept_by_content(file: pathlib.Path, folder: pathlib.Path) -> str:
