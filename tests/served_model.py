@@ -14,6 +14,7 @@ import tensorflow_transform.beam as tft_beam
 from keras import ops
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
 
+from components.transform.preprocessing import preprocessing_fn
 from hfmnas_keras.export.serving import export_saved_model
 
 CLASS_NAMES = ["animal", "food", "größe"]
@@ -66,7 +67,16 @@ def transform_output(multi_label):
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(RAW_FEATURE_SPEC))
     with tft_beam.Context(temp_dir=os.path.join(folder, "temp")):
         _, transform_fn = (raw_rows(multi_label), metadata) | tft_beam.AnalyzeAndTransformDataset(
-            functools.partial(_preprocess, multi_label=multi_label)
+            functools.partial(
+                preprocessing_fn,
+                custom_config={
+                    "classes": CLASS_NAMES,
+                    "multi_label": multi_label,
+                    "image_size": list(IMAGE_SIZE),
+                    "max_tokens": MAX_TOKENS,
+                    "min_frequency": 1,
+                },
+            )
         )
         _ = transform_fn | tft_beam.WriteTransformFn(os.path.join(folder, "transform"))
     # TFX's Transform adds the raw schema.
@@ -118,37 +128,7 @@ def exported_model(multi_label=False, seed=0, scale=1.0):
 def resized(image_bytes):
     """The picture as the classifier sees it."""
     image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-    return tf.cast(tf.round(tf.image.resize(image, IMAGE_SIZE)), tf.uint8)
-
-
-def _preprocess(inputs, multi_label):
-    """What the pipeline's preprocessing does, in short."""
-    tokens = tft.compute_and_apply_vocabulary(
-        tf.strings.split(inputs["text"]).to_sparse(), num_oov_buckets=1, vocab_filename="text_vocabulary"
-    )
-    tokens = tf.sparse.to_dense(tf.SparseTensor(tokens.indices, tokens.values + 1, tokens.dense_shape), default_value=0)
-    tokens = tf.pad(tokens, [[0, 0], [0, MAX_TOKENS]])[:, :MAX_TOKENS]
-    tokens.set_shape([None, MAX_TOKENS])
-    outputs = {
-        "id": inputs["id"],
-        "image": tf.map_fn(lambda image: tf.io.encode_png(resized(image)), inputs["image"]),
-        "tokens": tokens,
-    }
-    table = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(CLASS_NAMES, tf.range(len(CLASS_NAMES), dtype=tf.int64)), -1
-    )
-    labels = inputs["labels"]
-    ids = tf.SparseTensor(labels.indices, table.lookup(labels.values), labels.dense_shape)
-    if multi_label:
-        dense = tf.sparse.to_dense(ids, default_value=-1)
-        multi_hot = tf.reduce_sum(tf.one_hot(dense, len(CLASS_NAMES)), axis=1)
-        multi_hot.set_shape([None, len(CLASS_NAMES)])
-        outputs["labels"] = multi_hot
-    else:
-        first = tf.sparse.reduce_max(ids, axis=1, keepdims=True)
-        first.set_shape([None, 1])
-        outputs["label"] = first
-    return outputs
+    return np.clip(np.rint(tf.image.resize(tf.cast(image, tf.float32), IMAGE_SIZE, antialias=True)), 0, 255)
 
 
 def _temporary_folder():

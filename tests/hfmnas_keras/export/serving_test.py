@@ -148,6 +148,28 @@ def test_an_empty_folder_is_taken_and_a_full_one_refused(tmp_path):
     assert (tmp_path / "model" / "saved_model.pb").read_bytes() == before
 
 
+def test_recurrent_layers_are_traced_without_cudnn_at_any_depth(tmp_path):
+    """Beside a GPU, Keras would else write operations that no server without one can run."""
+    lstm = keras.layers.LSTM(3, use_cudnn="auto")
+    tokens = keras.Input((served_model.MAX_TOKENS,), name="tokens", dtype="int64")
+    sequence = keras.layers.Embedding(9, 2)(tokens)
+    encoder = keras.Model(tokens, keras.layers.Bidirectional(lstm, name="bidirectional")(sequence))
+    inputs = {"image": keras.Input((*served_model.IMAGE_SIZE, 3), name="image"), "tokens": keras.Input((4,))}
+    outputs = {"probabilities": keras.layers.Dense(3, activation="softmax")(encoder(inputs["tokens"]))}
+    wrapper = encoder.get_layer("bidirectional")
+    seen = []
+
+    class Layer(tf.Module):
+        def __call__(self, features):
+            seen.append((wrapper.forward_layer.use_cudnn, wrapper.backward_layer.use_cudnn))
+            tokens = tf.zeros([tf.shape(features["text"])[0], 4], tf.int64)
+            return {"image": features["image"], "tokens": tokens, "label": tokens}
+
+    _export(tmp_path / "model", classifier=keras.Model(inputs, outputs), transform_layer=Layer())
+    assert seen and set(seen) == {(False, False)}
+    assert (wrapper.forward_layer.use_cudnn, wrapper.backward_layer.use_cudnn) == ("auto", "auto")
+
+
 def test_refuses_a_classifier_or_features_that_do_not_fit(tmp_path):
     with pytest.raises(ValueError, match="must name the 3 outputs"):
         _export(tmp_path / "model", class_names=["a", "b"])
