@@ -50,7 +50,7 @@ def run(config: RunConfig) -> int:
     Returns:
         int. The exit code, see the module's documentation.
     """
-    # Before TensorFlow is imported: where no GPU is, its start-up prints errors about that. Real ones come as exceptions.
+    # Before TensorFlow is imported: its start-up prints errors where no GPU is. Real ones come as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"google\.")
     from absl import logging

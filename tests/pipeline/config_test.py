@@ -1,0 +1,121 @@
+"""What a configuration may say, and what is said about a wrong one."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pydantic
+import pytest
+
+from components.multimodal_example_gen.manifest_source import ManifestSource
+from hfmnas_keras.settings import SearchSettings
+from pipeline.config import PRESETS_FOLDER, load_config
+
+MINIMAL = """
+name: mine
+data: {source: manifest, manifest: data/rows.jsonl}
+preparation: {classes: [cat, dog]}
+gate: {min_f1_m: 0.5}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str) -> pathlib.Path:
+        path = tmp_path / "run.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("preset", sorted(path.stem for path in PRESETS_FOLDER.glob("*.yaml")))
+def test_every_preset_is_valid(preset):
+    assert load_config(preset).name == preset
+
+
+def test_a_minimal_file_takes_the_defaults_of_the_method(write):
+    config = load_config(write(MINIMAL))
+    assert config.search == SearchSettings()
+    assert config.gate.change_tolerance == 0.0
+    assert config.beam_args[0] == "--direct_running_mode=in_memory"
+
+
+def test_data_paths_are_relative_to_the_file_and_outputs_to_the_current_folder(write, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    path = write(MINIMAL + "backbones: {text: {word_vectors: vectors.txt}}\n")
+    monkeypatch.chdir(elsewhere)
+    config = load_config(path)
+    assert config.data.manifest == str(tmp_path / "data" / "rows.jsonl")
+    assert config.backbones.text.word_vectors == str(tmp_path / "vectors.txt")
+    assert config.root == elsewhere / "runs" / "mine"
+    assert config.push_destination == elsewhere / "runs" / "mine" / "serving" / "mine"
+
+
+def test_the_source_gets_its_settings_and_the_classes(write):
+    config = load_config(write(MINIMAL))
+    source = ManifestSource(**config.source_settings())
+    assert source.classes == ("cat", "dog")
+    assert not source.multi_label
+
+
+def test_the_environment_names_the_file_and_the_demo_is_the_default(write, monkeypatch):
+    monkeypatch.setenv("HFMNAS_CONFIG", str(write(MINIMAL)))
+    assert load_config().name == "mine"
+    monkeypatch.delenv("HFMNAS_CONFIG")
+    assert load_config().name == "demo"
+
+
+def test_nothing_can_be_changed_later():
+    config = load_config("demo")
+    with pytest.raises(pydantic.ValidationError):
+        config.name = "other"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("searhc: {epochs: 3}", ["`searhc`: unknown key", "search"]),
+        ("search: {epochz: 3}", ["`search.epochz`: unknown key", "epochs"]),
+        ("backbones: {image: {dept: 16}}", ["`backbones.image.dept`: unknown key", "depth"]),
+        ("search: {epochs: many}", ["`search.epochs`", "valid integer", "'many'"]),
+        ("search: {epochs: 0}", ["`search`", "`epochs` must be at least 1. Received: 0"]),
+        ("fusion: {channels: 10, num_heads: 4}", ["`fusion`", "multiple of num_heads=4"]),
+        ("serving: {push_destinatoin: x}", ["`serving.push_destinatoin`: unknown key"]),
+        ("- a list", ["not YAML"]),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(write, line, told):
+    path = write(MINIMAL + line + "\n")
+    with pytest.raises(ValueError) as caught:
+        load_config(path)
+    for words in [str(path), *told]:
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("name: mine", "name: My Run", "`name`"),
+        ("manifest: data/rows.jsonl", "manifst: data/rows.jsonl", "`data.manifest.manifst`: unknown key"),
+        ("source: manifest", "source: nowhere", "'demo', 'manifest'"),
+        ("[cat, dog]", "[cat]", "`preparation.classes`"),
+        ("[cat, dog]", "[cat, cat]", "class names must be distinct"),
+        ("min_f1_m: 0.5", "min_f1_m: 50", "`gate.min_f1_m`"),
+        ("gate: {min_f1_m: 0.5}", "", "`gate`: is missing"),
+    ],
+)
+def test_a_wrong_part_is_named(write, old, new, told):
+    with pytest.raises(ValueError, match=told.replace("'", ".")):
+        load_config(write(MINIMAL.replace(old, new)))
+
+
+def test_a_missing_file_lists_the_presets():
+    with pytest.raises(ValueError, match="demo, manifest"):
+        load_config("nowhere.yaml")
+
+
+def test_python_objects_in_yaml_are_refused(write):
+    with pytest.raises(ValueError, match="not YAML that can be read"):
+        load_config(write("name: !!python/object/apply:os.system ['true']\n"))
