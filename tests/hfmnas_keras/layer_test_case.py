@@ -160,6 +160,8 @@ def _check_mixed_precision(layer, tensors, call_arguments, outputs, output_dtype
 
 
 def _check_training_step(model, inputs) -> None:
+    if not model.trainable_weights:
+        return
     model.compile(optimizer=keras.optimizers.SGD(LEARNING_RATE), jit_compile=False)
     history = model.fit(x=inputs, batch_size=len(keras.tree.flatten(inputs)[0]), epochs=1, verbose=0)
     assert np.isfinite(history.history["loss"]).all(), history.history

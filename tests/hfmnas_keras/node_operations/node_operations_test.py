@@ -121,6 +121,8 @@ REFERENCES = {
 }
 
 
+# On a grid of one position attention has nothing to choose from, which Keras remarks on and we mean.
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis:UserWarning")
 @pytest.mark.parametrize("operation", NODE_OPERATIONS)
 @pytest.mark.parametrize("grid", GRIDS)
 def test_values_in_float64(operation, grid):
@@ -138,7 +140,7 @@ def test_values_in_float64(operation, grid):
 
 @pytest.mark.parametrize("operation", ["scaled_dot_attention", "bidirectional_attention", "multi_head_attention"])
 def test_attention_survives_large_values_in_half_precision(operation):
-    grids = [100.0 * random_grid(seed, (2, 4, 4, CHANNELS)) for seed in (4, 5)]
+    grids = [1000.0 * random_grid(seed, (2, 4, 4, CHANNELS)) for seed in (4, 5)]
     layer = node_operation(operation, CHANNELS, dtype="mixed_float16")
     outputs = keras.ops.convert_to_numpy(layer(grids, training=True))
     assert np.isfinite(outputs).all()
