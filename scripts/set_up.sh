@@ -73,11 +73,12 @@ if [ $fits = no ]; then
         fail "one package is built from C++ source and $python has no Python.h: install its headers" \
             "(\`apt-get install python3-dev\`)."
     echo "set_up: stack $(echo $stack | tr ab AB) with $python in .venv; the first time takes a few minutes"
-    "$python" -m venv --clear .venv
+    # The lock file brings pip.
+    "$python" -m venv --clear --without-pip .venv
 fi
 
 source scripts/uv.sh
-use_uv .venv/bin/python .venv/uv
+use_uv "${python:-.venv/bin/python}" .venv/uv
 "$uv" pip sync --quiet --python .venv/bin/python --require-hashes "$lock" ||
     fail "uv could not install $lock (see above); where it speaks of requests or connections, the package index cannot" \
         "be reached: check the network, a proxy in https_proxy, or a mirror in pip's index-url."
