@@ -20,7 +20,7 @@ def test_equals_the_paper_in_float64(beta_1):
         step(tf.constant(gradient, tf.float32))
         m, v = beta_1 * m + (1 - beta_1) * gradient, 0.999 * v + 0.001 * gradient**2
         expected -= 0.01 * (m / (1 - beta_1**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-7 / np.sqrt(1 - 0.999**t))
-    np.testing.assert_allclose(variable, expected, rtol=1e-5)
+    np.testing.assert_allclose(variable, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_gradient_of_an_embedding():

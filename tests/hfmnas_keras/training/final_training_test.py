@@ -1,0 +1,157 @@
+import dataclasses
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hfmnas_keras.data.feature_set import FeatureSet
+from hfmnas_keras.data.transformed_examples import TransformedExamples
+from hfmnas_keras.genotype.discretise import discretise
+from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.settings import FusionSettings, TrainingSettings
+from hfmnas_keras.training import final_training
+from hfmnas_keras.training.f1_score import macro_f1
+from hfmnas_keras.training.final_training import train_searched_model
+
+FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, correlation_dim=4)
+SETTINGS = TrainingSettings(
+    max_epochs=4, patience=4, batch_size=8, learning_rate=5e-3, unfreeze_backbones=False, seed=3
+)
+
+
+def make_genotype():
+    # `skip` on both edges and `sum` at the node, in both cells
+    gamma, beta = np.zeros((2, 10)), np.zeros((1, 9))
+    gamma[:, 1] = 1
+    beta[0, 0] = 1
+    cell = discretise(gamma, beta, np.zeros(1), kept_nodes=1)
+    return Genotype(lfbc=cell, hfbc=cell)
+
+
+def make_features(rows, seed):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, size=rows)
+    shapes = {"text_low": (6,), "text_high": (5,), "image_low": (2, 2, 4), "image_high": (2, 2, 3)}
+    features = {}
+    for name, shape in shapes.items():
+        signal = (labels == (0 if name.startswith("text") else 1)).reshape(rows, *[1] * len(shape))
+        features[name] = (0.3 * generator.normal(size=(rows, *shape)) + 2.0 * signal).astype("float32")
+    tokens = generator.integers(1, 9, size=(rows, 4))
+    return FeatureSet(np.array([f"{i}" for i in range(rows)]), features, labels, tokens)
+
+
+def make_examples(rows, seed):
+    """The colour of the picture and one word tell the label."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, size=rows)
+    images = generator.integers(0, 60, size=(rows, 8, 8, 3)).astype("uint8")
+    images[labels == 1] += 180
+    tokens = generator.integers(2, 9, size=(rows, 4))
+    tokens[labels == 0, 0] = 1
+    encoded = np.array([tf.io.encode_png(image).numpy() for image in images], dtype=object)
+    return TransformedExamples(np.array([f"{i}" for i in range(rows)]), encoded, tokens, labels)
+
+
+def make_backbones():
+    keras.utils.set_random_seed(1)
+    image = keras.Input((8, 8, 3), name="image")
+    low = keras.layers.AveragePooling2D(4)(keras.layers.Rescaling(1 / 255)(image))
+    high = keras.layers.BatchNormalization()(keras.layers.Dense(5, activation="relu")(low))
+    logits = keras.layers.Dense(3)(keras.layers.Dropout(0.2)(keras.layers.Flatten()(high)))
+    image_backbone = keras.Model(image, {"low": low, "high": high, "logits": logits})
+    tokens = keras.Input((4,), dtype="int64", name="tokens")
+    low = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(9, 6)(tokens))
+    high = keras.layers.Dense(7, activation="relu")(low)
+    text_backbone = keras.Model(tokens, {"low": low, "high": high, "logits": keras.layers.Dense(3)(high)})
+    return {"image": image_backbone, "text": text_backbone}
+
+
+def weights_of(result):
+    models = [result.fusion_network, *result.backbones.values()]
+    return list(itertools.chain.from_iterable(model.get_weights() for model in models))
+
+
+def without_times(history):
+    return {
+        part: [{key: value for key, value in record.items() if key != "seconds"} for record in records]
+        for part, records in history.items()
+    }
+
+
+def train_frozen(folder, settings=SETTINGS):
+    rows = make_features(45, 0), make_features(20, 1)
+    return train_searched_model(make_genotype(), *rows, 3, FUSION, settings, folder, vocabulary_size=9)
+
+
+def train_unfrozen(folder, settings=SETTINGS):
+    settings = dataclasses.replace(settings, unfreeze_backbones=True)
+    rows = make_examples(45, 0), make_examples(20, 1)
+    return train_searched_model(
+        make_genotype(), *rows, 3, FUSION, settings, folder, backbones=make_backbones(), vocabulary_size=9
+    )
+
+
+def test_frozen_training_learns_and_chooses_its_epochs_on_dev(tmp_path):
+    result = train_frozen(tmp_path)
+    scores = [record["dev_macro_f1"] for record in result.history["fit"]]
+    assert len(scores) == 4
+    assert result.epochs == scores.index(max(scores)) + 1
+    assert result.dev_macro_f1 == max(scores)
+    assert [record["epoch"] for record in result.history["retrain"]] == list(range(1, result.epochs + 1))
+    # 45 + 20 rows are retrained on: dev rows too must be known now
+    dev = make_features(20, 1)
+    assert macro_f1(dev.labels, result.fusion_network.predict(dev.inputs(), verbose=0)) > 0.9
+    assert result.backbones == {}
+
+
+def test_stopped_training_goes_on_and_ends_in_the_same_weights(tmp_path, monkeypatch):
+    expected = train_unfrozen(tmp_path / "uninterrupted")
+
+    class Stop(Exception):
+        pass
+
+    save = final_training.SavedState.save
+    # stopped once in the fit and once in the retraining
+    stops = [("fit", 2), ("retrain", 1)]
+
+    def save_and_stop(self, variables, record):
+        save(self, variables, record)
+        if stops and (record["part"], len(record["history"][record["part"]])) == stops[0]:
+            stops.pop(0)
+            raise Stop
+
+    monkeypatch.setattr(final_training.SavedState, "save", save_and_stop)
+    for _ in range(2):
+        with pytest.raises(Stop):
+            train_unfrozen(tmp_path / "stopped")
+    result = train_unfrozen(tmp_path / "stopped")
+    assert without_times(result.history) == without_times(expected.history)
+    assert result.epochs == expected.epochs
+    for value, expected_value in zip(weights_of(result), weights_of(expected), strict=True):
+        assert value.tobytes() == expected_value.tobytes()
+    # The backbones were trained along, their heads too.
+    for name, backbone in make_backbones().items():
+        for before, after in zip(backbone.trainable_variables, result.backbones[name].trainable_variables, strict=True):
+            assert not np.array_equal(before, after)
+
+
+def test_patience_stops_the_fit(tmp_path):
+    # At rate 0 nothing gets better after the first epoch.
+    settings = dataclasses.replace(
+        SETTINGS, learning_rate=0.0, min_learning_rate=0.0, weight_decay=0.0, max_epochs=30, patience=2
+    )
+    result = train_frozen(tmp_path, settings)
+    scores = [record["dev_macro_f1"] for record in result.history["fit"]]
+    assert len(scores) == scores.index(max(scores)) + 1 + 2
+    assert len(scores) < 30
+
+
+def test_rows_must_fit_the_mode(tmp_path):
+    examples = make_examples(6, 0)
+    with pytest.raises(ValueError, match="trains on FeatureSet"):
+        train_searched_model(make_genotype(), examples, examples, 3, FUSION, SETTINGS, tmp_path)
+    unfrozen = dataclasses.replace(SETTINGS, unfreeze_backbones=True)
+    with pytest.raises(ValueError, match="needs `backbones`"):
+        train_searched_model(make_genotype(), examples, examples, 3, FUSION, unfrozen, tmp_path)
