@@ -176,6 +176,9 @@ class TextBackboneSettings:
     hidden_units: tuple[int, int] = (64, 128)
     pieces: int = 5
     dropout: float = 0.5
+    token_dropout: float = 0.5
+    """Share of the tokens left out of the mean while training. Not in the paper: without it a head on 1,000 texts knows
+    them by heart within epochs (demo data, one seed: dev macro F1 .61 without, .65 with)."""
     word_vectors: str | None = None
     """Path of a GloVe or word2vec text file; `None` trains the embedding."""
     weights: str | None = None

@@ -15,23 +15,31 @@ class MeanWordVector(keras.layers.Layer):
     Args:
         vocabulary_size: int. Number of ids, padding and the out-of-vocabulary bucket counted.
         embedding_dim: int. Width of a word vector.
+        token_dropout: float. Share of the tokens left out of the mean while training: no word alone may decide.
+            Defaults to `0`.
 
     Call arguments:
         inputs: int tensor `(batch, max_tokens)`.
+        training: bool. Whether tokens are dropped. Defaults to `False`.
 
     Returns:
         Tensor `(batch, embedding_dim)`.
     """
 
-    def __init__(self, vocabulary_size, embedding_dim, **kwargs):
+    def __init__(self, vocabulary_size, embedding_dim, token_dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         if vocabulary_size < 1 or embedding_dim < 1:
             raise ValueError(
                 "`vocabulary_size` and `embedding_dim` must be at least 1. "
                 f"Received: vocabulary_size={vocabulary_size}, embedding_dim={embedding_dim}."
             )
+        if not 0 <= token_dropout < 1:
+            raise ValueError(f"`token_dropout` must be in [0, 1). Received: {token_dropout}.")
         self.vocabulary_size = vocabulary_size
         self.embedding_dim = embedding_dim
+        self.token_dropout = token_dropout
+        if token_dropout:
+            self.seed_generator = keras.random.SeedGenerator()
 
     def build(self, input_shape):
         self.embedding = keras.layers.Embedding(
@@ -39,21 +47,30 @@ class MeanWordVector(keras.layers.Layer):
         )
         self.embedding.build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs, training=False):
         # (batch, max_tokens, embedding_dim)
         vectors = self.embedding(inputs)
         # Half precision could neither count nor add up a long text.
         real = ops.cast(ops.not_equal(inputs, 0), "float32")
+        if training and self.token_dropout:
+            kept = keras.random.uniform(ops.shape(real), seed=self.seed_generator) >= self.token_dropout
+            real = real * ops.cast(kept, "float32")
         total = ops.sum(ops.cast(vectors, "float32") * real[..., None], axis=1)
         return ops.cast(total / ops.maximum(ops.sum(real, axis=1, keepdims=True), 1.0), self.compute_dtype)
 
     def get_config(self):
         config = super().get_config()
-        config.update({"vocabulary_size": self.vocabulary_size, "embedding_dim": self.embedding_dim})
+        config.update(
+            {
+                "vocabulary_size": self.vocabulary_size,
+                "embedding_dim": self.embedding_dim,
+                "token_dropout": self.token_dropout,
+            }
+        )
         return config
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.embedding_dim)
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs, training=False):
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)

@@ -44,7 +44,9 @@ def text_backbone(
     settings = settings or TextBackboneSettings()
     low_units, high_units = settings.hidden_units
     tokens = keras.Input((max_tokens,), dtype="int64", name="tokens")
-    mean_vector = MeanWordVector(vocabulary_size, settings.embedding_dim, name="mean_word_vector")
+    mean_vector = MeanWordVector(
+        vocabulary_size, settings.embedding_dim, settings.token_dropout, name="mean_word_vector"
+    )
     low = Maxout(low_units, settings.pieces, name="low_maxout")(mean_vector(tokens))
     hidden = batch_normalization(affine=True, dtype=None, name="low_normalization")(low)
     hidden = keras.layers.Dropout(settings.dropout, name="low_dropout")(hidden)

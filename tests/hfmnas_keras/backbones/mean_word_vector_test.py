@@ -22,8 +22,23 @@ def test_half_precision_counts_long_texts_right():
     np.testing.assert_allclose(output[0], np.asarray(layer.embedding.embeddings)[1], rtol=1e-2, atol=1e-3)
 
 
+def test_token_dropout_leaves_tokens_out_while_training_only():
+    """Texts of two words: what is left is the mean of the words that were kept."""
+    layer = MeanWordVector(3, 1, token_dropout=0.5)
+    layer.build((None, 2))
+    layer.embedding.embeddings.assign([[0.0], [1.0], [3.0]])
+    tokens = np.tile([[1, 2]], (2000, 1))
+    np.testing.assert_array_equal(np.unique(layer(tokens)), [2.0])
+    values, counts = np.unique(np.asarray(layer(tokens, training=True)), return_counts=True)
+    np.testing.assert_array_equal(values, [0.0, 1.0, 2.0, 3.0])
+    np.testing.assert_allclose(counts / 2000, 0.25, atol=0.05)
+
+
 def test_config_round_trip_and_checks():
-    layer = MeanWordVector.from_config(MeanWordVector(7, 4).get_config())
+    layer = MeanWordVector.from_config(MeanWordVector(7, 4, token_dropout=0.25).get_config())
+    assert layer.token_dropout == 0.25
     assert layer(np.ones((2, 3), "int64")).shape == layer.compute_output_shape((2, 3)) == (2, 4)
     with pytest.raises(ValueError, match="vocabulary_size"):
         MeanWordVector(0, 4)
+    with pytest.raises(ValueError, match="token_dropout"):
+        MeanWordVector(7, 4, token_dropout=1.0)

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -114,6 +115,16 @@ def test_total_conflict_is_full_uncertainty():
     np.testing.assert_array_equal(conflict(first, second), [1.0])
     np.testing.assert_array_equal(fused.belief, [[0.0, 0.0]])
     np.testing.assert_array_equal(fused.uncertainty, [1.0])
+
+
+def test_total_conflict_has_finite_gradients():
+    """The quotient that is not taken must not be 0 / 0 either: its gradient would be NaN."""
+    belief = tf.constant([[1.0, 0.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(belief)
+        fused = combine(Opinion(belief, tf.constant([0.0])), Opinion(belief[:, ::-1], tf.constant([0.0])))
+        total = tf.reduce_sum(fused.belief) + tf.reduce_sum(fused.uncertainty)
+    assert np.isfinite(tape.gradient(total, belief)).all()
 
 
 @pytest.mark.parametrize("extreme", [0.0, 100.0, -100.0, 1e30, -1e30, np.inf, -np.inf])

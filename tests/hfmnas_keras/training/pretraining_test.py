@@ -14,7 +14,7 @@ from hfmnas_keras.training.cross_fitting import folds_of
 from hfmnas_keras.training.extraction import extract_features, load_backbone
 from hfmnas_keras.training.pretraining import pretrain_backbones
 
-TEXT = TextBackboneSettings(embedding_dim=8, hidden_units=(6, 10), pieces=2, dropout=0.1)
+TEXT = TextBackboneSettings(embedding_dim=8, hidden_units=(6, 10), pieces=2, dropout=0.1, token_dropout=0.1)
 IMAGE = ImageBackboneSettings(depth=16, width=1 / 32, train_trunk=False, head_dropout=0.0)
 SETTINGS = PretrainingSettings(max_epochs=12, patience=12, batch_size=16, learning_rate=0.02, folds=2)
 
@@ -147,8 +147,8 @@ def test_memorised_rows_are_a_warning(tmp_path):
     rng = np.random.default_rng(5)
     train = (rng.integers(3, size=24), {"text": rng.integers(1, 12, size=(24, 5))}, [str(i) for i in range(24)])
     dev = (rng.integers(3, size=60), {"text": rng.integers(1, 12, size=(60, 5))}, [])
-    settings = dataclasses.replace(SETTINGS, max_epochs=40, patience=40, folds=0, weight_decay=0.0)
-    text = dataclasses.replace(TEXT, dropout=0.0)
+    settings = dataclasses.replace(SETTINGS, max_epochs=25, patience=25, folds=0, weight_decay=0.0)
+    text = dataclasses.replace(TEXT, dropout=0.0, token_dropout=0.0)
     record = run(tmp_path / "0", {"text": text_recipe(12, 5, 3, text)}, train, dev, settings)["modalities"]["text"]
     assert record["train_macro_f1"] - record["dev_macro_f1"] > 0.15
     assert "not cross-fitted" in record["warning"]
@@ -164,14 +164,14 @@ def test_multi_label_and_a_trained_trunk(tmp_path):
         return np.eye(3, dtype="float32")[labels], {"image": inputs["image"][: len(labels)]}, ids
 
     image = dataclasses.replace(IMAGE, train_trunk=True)
-    settings = dataclasses.replace(SETTINGS, max_epochs=1)
+    settings = dataclasses.replace(SETTINGS, max_epochs=1, folds=0)
     record = run(
         tmp_path, {"image": image_recipe((8, 8, 3), 3, image, (2, 2))}, multi_hot(TRAIN), multi_hot(DEV), settings
     )
     logits = np.asarray(load_backbone(tmp_path, "image")(tf.constant(DEV[1]["image"]))["logits"])
     score = f1_score(multi_hot(DEV)[0], logits > 0, average="macro", zero_division=0)
     np.testing.assert_allclose(record["modalities"]["image"]["dev_macro_f1"], score, atol=1e-6)
-    assert record["modalities"]["image"]["folds"] == 2
+    assert record["modalities"]["image"]["sees_labels"]
 
 
 def test_a_dataset_of_rows_is_as_good_as_an_array(finished, tmp_path):
