@@ -75,19 +75,16 @@ class MultiHeadFusionAttention(keras.layers.Layer):
         first, second = inputs
         head_channels = self.channels // self.num_heads
         split = (-1, _num_positions(first), 3, self.num_heads, head_channels)
-        # (batch, input, positions, query/key/value, heads, head_channels)
-        projected = ops.stack(
-            [
-                ops.reshape(per_position(self.projection_1, first), split),
-                ops.reshape(per_position(self.projection_2, second), split),
-            ],
-            axis=1,
+        # Taken apart and put together by whole tensors: the gradient of a slice would be a tensor of mostly zeros.
+        (query_1, key_1, value_1), (query_2, key_2, value_2) = (
+            ops.unstack(ops.reshape(per_position(projection, grid), split), num=3, axis=2)
+            for projection, grid in ((self.projection_1, first), (self.projection_2, second))
         )
-        query, key, value = projected[:, :, :, 0], projected[:, :, :, 1], projected[:, :, :, 2]
+        # (batch, input, positions, heads, head_channels)
+        query = ops.stack([query_1, query_2], axis=1)
         # Each direction reads the keys of the other input.
-        key = ops.flip(key, axis=1)
-        if self.values == "key":
-            value = ops.flip(value, axis=1)
+        key = ops.stack([key_2, key_1], axis=1)
+        value = ops.stack([value_2, value_1] if self.values == "key" else [value_1, value_2], axis=1)
         # (batch, input, heads, query positions, key positions)
         scores = ops.softmax(attention_logits("bsqhd,bskhd->bshqk", query, key), axis=-1)
         # (batch, positions, input, heads, head_channels)

@@ -10,9 +10,13 @@ from hfmnas_keras.depthwise import depthwise_initializer, kernel_extents
 from hfmnas_keras.edge_operations import EDGE_OPERATIONS
 from hfmnas_keras.normalization import BATCH_MOMENTUM, EPSILON
 
-_CONVOLUTIONS = ("sep_conv_3x3", "dil_conv_3x3")
-_LINEAR = ("linear_relu", "linear_sigmoid", "linear_tanh", "linear_elu")
+# Where the columns of the probabilities split: `none`; then what has no kernels; then convolutions and linear ones.
 _UNLEARNED = ("skip", "max_pool_3x3", "avg_pool_3x3")
+_LINEAR = ("linear_relu", "linear_sigmoid", "linear_tanh", "linear_elu")
+_LEARNED = ("sep_conv_3x3", "dil_conv_3x3", *_LINEAR)
+_IS_LINEAR = np.array([[name not in _LINEAR for name in _LEARNED], [name in _LINEAR for name in _LEARNED]], "float32")
+if ("none", *_UNLEARNED, *_LEARNED) != EDGE_OPERATIONS:
+    raise RuntimeError(f"`MixedEdges` reads another order of the edge operations than {EDGE_OPERATIONS}.")
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
@@ -92,21 +96,19 @@ class MixedEdges(keras.layers.Layer):
             shape=(edges, channels, channels), initializer=pointwise, name="sep_second_pointwise_kernel"
         )
         self.linear_kernel = self.add_weight(
-            shape=(len(_LINEAR), edges, channels, channels), initializer=pointwise, name="linear_kernel"
+            shape=(edges, len(_LINEAR), channels, channels), initializer=pointwise, name="linear_kernel"
         )
         self.linear_bias = self.add_weight(
-            shape=(len(_LINEAR), edges, channels, 1), initializer="zeros", name="linear_bias"
+            shape=(edges, len(_LINEAR), channels, 1), initializer="zeros", name="linear_bias"
         )
         self.pool_norm = _Standardization(axes=(1, 2), dtype=self.dtype_policy, name="pool_norm")
         self.pool_norm.build((2, None, positions, channels))
         self.sep_norm = _Standardization(axes=(-1,), dtype=self.dtype_policy, name="sep_norm")
         self.sep_norm.build((edges, channels, None))
-        self.convolution_norm = _Standardization(axes=(-1,), dtype=self.dtype_policy, name="convolution_norm")
-        self.convolution_norm.build((len(_CONVOLUTIONS), edges, channels, None))
-        self.linear_norm = _Standardization(axes=(-1,), dtype=self.dtype_policy, name="linear_norm")
-        self.linear_norm.build((len(_LINEAR), edges, channels, None))
+        self.learned_norm = _Standardization(axes=(-1,), dtype=self.dtype_policy, name="learned_norm")
+        self.learned_norm.build((edges, len(_LEARNED), channels, None))
         self.linear_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="linear_dropout")
-        self.linear_dropout.build((len(_LINEAR), edges, channels, None))
+        self.linear_dropout.build((edges, None))
 
     def call(self, inputs, training=False):
         source, probabilities = inputs
@@ -115,14 +117,22 @@ class MixedEdges(keras.layers.Layer):
         # over one contiguous row.
         # (channels, positions, batch)
         columns = ops.transpose(source, (2, 1, 0))
-        mixed = self._mix(self._convolutions(columns, training), probabilities, _CONVOLUTIONS)
-        mixed = mixed + self._mix(self._linear(columns, training), probabilities, _LINEAR)
+        _, unlearned_weights, learned_weights = ops.split(probabilities, [1, 1 + len(_UNLEARNED)], axis=1)
+        # (edges, operations, channels, positions * batch)
+        learned = ops.stack([*self._convolutions(columns, training), *self._linear(columns)], axis=1)
+        learned = self.learned_norm(learned, training=training)
+        # One product weighs the operations, the convolutions and the linear ones apart: (edges, 2, operations).
+        learned_weights = ops.expand_dims(learned_weights, 1) * ops.cast(_IS_LINEAR, self.compute_dtype)
+        learned = ops.matmul(learned_weights, ops.reshape(learned, (self.num_edges, len(_LEARNED), -1)))
+        convolutions, linear = ops.unstack(learned, num=2, axis=1)
+        # The linear operations of an edge share a mask, which so comes after their sum: each still drops at its rate,
+        # and they compete on equal terms.
+        mixed = convolutions + self.linear_dropout(linear, training=training)
         mixed = ops.reshape(mixed, (self.num_edges, self.channels, self.height * self.width, -1))
         # (edges, batch, positions, channels)
-        mixed = ops.transpose(mixed, (0, 3, 2, 1))
+        mixed = ops.reshape(ops.transpose(mixed, (0, 3, 2, 1)), (self.num_edges, -1))
         unlearned = ops.reshape(self._unlearned(source, training), (len(_UNLEARNED), -1))
-        unlearned_mixed = ops.matmul(_columns_of(probabilities, _UNLEARNED), unlearned)
-        mixed = mixed + ops.reshape(unlearned_mixed, ops.shape(mixed))
+        mixed = mixed + ops.matmul(unlearned_weights, unlearned)
         return ops.reshape(mixed, (self.num_edges, -1, self.height, self.width, self.channels))
 
     def get_config(self):
@@ -152,10 +162,10 @@ class MixedEdges(keras.layers.Layer):
             ]
         )
         pools = ops.reshape(pools, (2, -1, self.height * self.width, self.channels))
-        return ops.concatenate([source[None], self.pool_norm(pools, training=training)], axis=0)
+        return ops.concatenate([ops.expand_dims(source, 0), self.pool_norm(pools, training=training)], axis=0)
 
     def _convolutions(self, columns, training):
-        """Separable and dilated convolutions of all edges, (2, edges, channels, positions * batch)."""
+        """Separable and dilated convolutions of all edges, each (edges, channels, positions * batch)."""
         edges, channels, positions = self.num_edges, self.channels, self.height * self.width
         # (channels, 2 * edges * positions, positions)
         operators = ops.concatenate(
@@ -174,17 +184,15 @@ class MixedEdges(keras.layers.Layer):
         separable = ops.reshape(separable, (edges, channels, positions, -1))
         operators = self._position_operators(self.sep_second_depthwise_kernel, self._taps)
         separable = ops.reshape(ops.matmul(operators, separable), (edges, channels, -1))
-        separable = ops.matmul(self.sep_second_pointwise_kernel, separable)
-        return self.convolution_norm(ops.stack([separable, dilated]), training=training)
+        return ops.matmul(self.sep_second_pointwise_kernel, separable), dilated
 
-    def _linear(self, columns, training):
-        """The four linear operations of all edges, (4, edges, channels, positions * batch)."""
+    def _linear(self, columns):
+        """The four linear operations of all edges, each (edges, channels, positions * batch)."""
         kernel = ops.reshape(self.linear_kernel, (-1, self.channels))
         outputs = ops.matmul(kernel, ops.reshape(columns, (self.channels, -1)))
-        outputs = ops.reshape(outputs, (len(_LINEAR), self.num_edges, self.channels, -1)) + self.linear_bias
-        relu, sigmoid, tanh, elu = ops.unstack(outputs, num=len(_LINEAR), axis=0)
-        outputs = ops.stack([ops.relu(relu), ops.sigmoid(sigmoid), ops.tanh(tanh), ops.elu(elu)])
-        return self.linear_dropout(self.linear_norm(outputs, training=training), training=training)
+        outputs = ops.reshape(outputs, (self.num_edges, len(_LINEAR), self.channels, -1)) + self.linear_bias
+        relu, sigmoid, tanh, elu = ops.unstack(outputs, num=len(_LINEAR), axis=1)
+        return ops.relu(relu), ops.sigmoid(sigmoid), ops.tanh(tanh), ops.elu(elu)
 
     def _position_operators(self, kernel, taps):
         """Depthwise kernels as matrices between positions, (..., positions, positions).
@@ -195,12 +203,6 @@ class MixedEdges(keras.layers.Layer):
         positions = self.height * self.width
         operators = ops.matmul(kernel, ops.cast(taps, kernel.dtype))
         return ops.reshape(operators, (*kernel.shape[:-1], positions, positions))
-
-    def _mix(self, outputs, probabilities, names):
-        """Weighs the operations `names`, stacked along the first axis of `outputs`, on each edge."""
-        # (operations, edges, 1, 1)
-        weights = ops.transpose(_columns_of(probabilities, names))[:, :, None, None]
-        return ops.sum(weights * outputs, axis=0)
 
 
 class _Standardization(keras.layers.Layer):
@@ -227,8 +229,8 @@ class _Standardization(keras.layers.Layer):
             mean = ops.mean(outputs, axis=self.axes, keepdims=True)
             outputs = outputs - mean
             variance = ops.mean(ops.square(outputs), axis=self.axes, keepdims=True)
-            self._move(self.moving_mean, mean)
-            self._move(self.moving_variance, variance)
+            self.moving_mean.assign_sub((self.moving_mean - mean) * (1.0 - BATCH_MOMENTUM))
+            self.moving_variance.assign_sub((self.moving_variance - variance) * (1.0 - BATCH_MOMENTUM))
         else:
             outputs = outputs - self.moving_mean
             variance = self.moving_variance
@@ -236,13 +238,6 @@ class _Standardization(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-    def _move(self, average, value):
-        average.assign(average * BATCH_MOMENTUM + ops.stop_gradient(value) * (1.0 - BATCH_MOMENTUM))
-
-
-def _columns_of(probabilities, names):
-    return ops.stack([probabilities[:, EDGE_OPERATIONS.index(name)] for name in names], axis=1)
 
 
 def _taps(height, width, extents, dilation):

@@ -53,7 +53,7 @@ class MixedNode(keras.layers.Layer):
             self.operations.append(operation)
         stack_shape = (len(NODE_OPERATIONS), *input_shape[0])
         self.stack_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="stack_dropout")
-        self.stack_dropout.build(stack_shape)
+        self.stack_dropout.build(input_shape[0])
         self.stack_norm = layer_normalization(affine=False, dtype=self.dtype_policy, name="stack_norm")
         self.stack_norm.build(stack_shape)
 
@@ -61,9 +61,12 @@ class MixedNode(keras.layers.Layer):
         first, second, probabilities = inputs
         # (operations, batch, height, width, channels)
         outputs = ops.stack([operation.fuse(first, second, training=training) for operation in self.operations])
-        outputs = self.stack_norm(self.stack_dropout(outputs, training=training))
-        mixed = ops.matmul(probabilities[None], ops.reshape(outputs, (len(NODE_OPERATIONS), -1)))
-        return ops.reshape(mixed, ops.shape(first))
+        if training and self.dropout:
+            # The operations share a mask: each still drops at its rate, and they compete on equal terms.
+            outputs = outputs * self.stack_dropout(ops.ones_like(first), training=True)
+        outputs = self.stack_norm(outputs)
+        mixed = ops.matmul(ops.expand_dims(probabilities, 0), ops.reshape(outputs, (len(NODE_OPERATIONS), -1)))
+        return ops.reshape(mixed, (-1, *first.shape[1:]))
 
     def get_config(self):
         config = super().get_config()

@@ -90,8 +90,8 @@ class SearchedCell(keras.layers.Layer):
         # (batch, height, width, kept nodes, channels)
         outputs = self.output_norm(ops.stack([sources[2 + index] for index in kept], axis=-2))
         scales = ops.convert_to_tensor([self.cell_genotype.scales[index] for index in kept], dtype=outputs.dtype)
-        outputs = outputs * scales[:, None]
-        return ops.reshape(outputs, (*ops.shape(outputs)[:-2], len(kept) * self.channels))
+        outputs = outputs * ops.expand_dims(scales, -1)
+        return ops.reshape(outputs, (-1, *inputs[0].shape[1:-1], len(kept) * self.channels))
 
     def get_config(self):
         config = super().get_config()

@@ -81,13 +81,17 @@ class SupernetCell(keras.layers.Layer):
             shape=(self.num_nodes,), initializer="zeros", autocast=False, dtype="float32", name="importance"
         )
         self.edges_of_source = []
+        self._edges_by_source = []
+        self._first_edges = []
         # The last node is read by no other.
         for source in range(1 + self.num_nodes):
-            num_readers = self.num_nodes - _first_reader(source)
+            readers = range(_first_reader(source), self.num_nodes)
+            self._first_edges.append(len(self._edges_by_source))
+            self._edges_by_source.extend(_edge(reader, source) for reader in readers)
             edges = MixedEdges(
-                self.channels, num_readers, dropout=self.dropout, dtype=self.dtype_policy, name=f"source_{source}"
+                self.channels, len(readers), dropout=self.dropout, dtype=self.dtype_policy, name=f"source_{source}"
             )
-            edges.build([source_shape, (num_readers, len(EDGE_OPERATIONS))])
+            edges.build([source_shape, (len(readers), len(EDGE_OPERATIONS))])
             self.edges_of_source.append(edges)
         self.nodes = []
         for index in range(self.num_nodes):
@@ -105,25 +109,27 @@ class SupernetCell(keras.layers.Layer):
         self._pairs = _Pairs(self.num_nodes)
 
     def call(self, inputs, training=False):
-        probabilities = ops.softmax(self.gamma)
-        fusion_probabilities = ops.softmax(self.beta)
-        mixing = ops.cast(self._mixing(), self.compute_dtype)
+        # Rows of gamma, source by source.
+        probabilities = ops.take(ops.softmax(self.gamma), self._edges_by_source, axis=0)
+        probabilities_of_source = ops.split(probabilities, self._first_edges[1:], axis=0)
+        fusion_probabilities = ops.unstack(ops.softmax(self.beta), num=self.num_nodes, axis=0)
+        mixing = ops.unstack(ops.cast(self._mixing(), self.compute_dtype), num=self.num_nodes, axis=0)
+        grid_shape = (-1, *inputs[0].shape[1:])
         sources = list(inputs)
         mixed_of_source = []
         node_outputs = []
         for index, node in enumerate(self.nodes):
             for source in range(len(mixed_of_source), len(sources)):
-                rows = [_edge(reader, source) for reader in range(_first_reader(source), self.num_nodes)]
-                source_probabilities = ops.take(probabilities, rows, axis=0)
-                mixed = self.edges_of_source[source]([sources[source], source_probabilities], training=training)
-                mixed_of_source.append(ops.unstack(mixed, num=len(rows), axis=0))
+                edges = self.edges_of_source[source]
+                mixed = edges([sources[source], probabilities_of_source[source]], training=training)
+                mixed_of_source.append(ops.unstack(mixed, num=edges.num_edges, axis=0))
             # (predecessors, batch, height, width, channels)
             mixed_edges = ops.stack(
                 [mixed[index - _first_reader(source)] for source, mixed in enumerate(mixed_of_source)]
             )
             # One product makes both inputs: (2, predecessors) by (predecessors, everything else).
-            pair = ops.matmul(mixing[index, :, : 2 + index], ops.reshape(mixed_edges, (2 + index, -1)))
-            first, second = ops.unstack(ops.reshape(pair, (2, *ops.shape(sources[0]))), num=2, axis=0)
+            pair = ops.matmul(mixing[index][:, : 2 + index], ops.reshape(mixed_edges, (2 + index, -1)))
+            first, second = (ops.reshape(grid, grid_shape) for grid in ops.unstack(pair, num=2, axis=0))
             output = node([first, second, fusion_probabilities[index]], training=training)
             node_outputs.append(output)
             if index < self.num_nodes - 1:
@@ -131,8 +137,8 @@ class SupernetCell(keras.layers.Layer):
         # (batch, height, width, nodes, channels)
         outputs = self.output_norm(ops.stack(node_outputs, axis=-2))
         scales = self.num_nodes * _softmax(self.importance)
-        outputs = outputs * ops.cast(scales, outputs.dtype)[:, None]
-        return ops.reshape(outputs, (*ops.shape(outputs)[:-2], self.num_nodes * self.channels))
+        outputs = outputs * ops.expand_dims(ops.cast(scales, outputs.dtype), -1)
+        return ops.reshape(outputs, (*grid_shape[:-1], self.num_nodes * self.channels))
 
     def get_config(self):
         config = super().get_config()

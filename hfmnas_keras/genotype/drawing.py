@@ -13,11 +13,11 @@ TITLES = {"lfbc": "LFBC: low features", "hfbc": "HFBC: high features"}
 DEFAULT_TAPS = {"lfbc": ("text_low", "image_low"), "hfbc": ("text_high", "image_high")}
 
 _INK = "#1f2933"
-_MUTED = "#7b8794"
+_MUTED = "#66727f"
 _FILLS = {"input": "#e4e7eb", "kept": "#d5e8f7", "read": "#ffffff", "output": "#1f5f8b"}
-# One colour a predecessor's edges would be a rainbow; one a family of operations can be read.
+# By family: a colour for each of nine operations could not be told apart.
 _EDGE_COLOURS = {"skip": "#7b8794", "pool": "#b7791f", "conv": "#1f5f8b", "linear": "#2f855a"}
-_EDGE_FAMILIES = {"skip": "skip", "pool": "pool", "conv": "convolution", "linear": "linear"}
+_EDGE_FAMILIES = {"skip": "skip", "pool": "pooling", "conv": "convolution", "linear": "linear"}
 
 
 def to_mermaid(genotype: Genotype) -> str:
@@ -91,50 +91,187 @@ def draw(genotype: Genotype, path_or_file: str | os.PathLike | IO[bytes], format
         layouts = {name: _Layout(cell) for name, cell in genotype.cells.items()}
         height = max(layout.height for layout in layouts.values())
         widths = [layout.width for layout in layouts.values()]
-        figure = Figure(figsize=(0.92 * sum(widths) + 0.4, 0.92 * height + 1.0), facecolor="white")
-        all_axes = figure.subplots(1, len(layouts), width_ratios=widths)
-        figure.subplots_adjust(left=0.01, right=0.99, top=0.93, bottom=0.02, wspace=0.03)
-        for axes, (name, cell) in zip(all_axes, genotype.cells.items(), strict=True):
-            _draw_cell(axes, cell, layouts[name], height, TITLES[name], _taps(genotype, name))
-        _draw_key(figure, genotype)
-        metadata = {"Date": None} if format == "svg" else {}
-        figure.savefig(path_or_file, format=format, dpi=130, metadata=metadata)
+        inches = 0.62
+        figure = Figure(figsize=(inches * sum(widths), inches * (height + 1.7)), facecolor="white")
+        left = 0.0
+        for name, cell in genotype.cells.items():
+            layout = layouts[name]
+            share = layout.width / sum(widths)
+            axes = figure.add_axes((left, 0.7 / (height + 1.7), share, 1 - 0.7 / (height + 1.7)))
+            left += share
+            axes.set_xlim(0, layout.width)
+            axes.set_ylim(-height / 2, height / 2 + 1.0)
+            axes.set_aspect("equal")
+            axes.axis("off")
+            axes.text(0.3, height / 2 + 0.5, TITLES[name], fontsize=13, weight="bold", color=_INK, va="center")
+            _CellDrawing(axes, cell, layout, _taps(genotype, name)).draw()
+        _draw_key(figure)
+        metadata = {"Date": None} if format == "svg" else None
+        figure.savefig(path_or_file, format=format, dpi=150, metadata=metadata)
 
 
 class _Layout:
-    """Where everything stands: columns by the longest way from the inputs, rows by the mean of the predecessors."""
+    """Centres of all boxes: columns by the longest way from the inputs, evenly spread over the height."""
 
-    column_width = 3.0
-    row_height = 1.55
+    box_width, box_height = 3.3, 1.0
+    column_width = 5.4
+    row_height = 2.0
 
     def __init__(self, cell: CellGenotype):
         column = {0: 0, 1: 0}
         for node in cell.nodes:
             column[2 + node.index] = 1 + max(column[predecessor] for predecessor in node.predecessors)
-        self.num_columns = max(column.values())
         members: dict[int, list[int]] = {}
         for place, number in column.items():
             members.setdefault(number, []).append(place)
-        rows = max(3, max(len(places) for places in members.values()))
-        self.width = self.column_width * (self.num_columns + 1) + 0.6
-        self.height = self.row_height * (rows + 0.6)
-        self.position: dict[int, tuple[float, float]] = {}
-        for number in sorted(members):
-            places = members[number]
-            step = self.height / (len(places) + 1)
+        self.height = self.row_height * max(2.6, 1.0 + max(len(places) for places in members.values()))
+        self.centres: dict[int, tuple[float, float]] = {}
+        for number, places in members.items():
             for order, place in enumerate(places):
-                # Every second column is lifted a little, so that an edge over it does not run through its boxes.
-                lift = 0.28 * (-1) ** number if len(places) % 2 else 0.0
-                self.position[place] = (0.9 + number * self.column_width, self.height - step * (order + 1) + lift)
-        self.output = (0.9 + (self.num_columns + 1) * self.column_width - 0.9, self.height / 2)
+                offset = (len(places) - 1) / 2 - order
+                # Single boxes step up and down, so that a way past them stays free.
+                lift = 0.45 * (-1) ** number if len(places) == 1 else 0.0
+                self.centres[place] = (2.0 + number * self.column_width, offset * self.row_height * 1.25 + lift)
+        self.output = (2.0 + (1 + max(members)) * self.column_width - 1.0, 0.0)
+        self.width = self.output[0] + 1.4
 
 
-def _draw_cell(axes: Any, cell: CellGenotype, layout: _Layout, height: float, title: str, taps: tuple) -> None:
-    pass
+class _CellDrawing:
+    """Draws one cell; every curve and label takes the way on which it meets the fewest boxes and labels."""
+
+    def __init__(self, axes: Any, cell: CellGenotype, layout: _Layout, taps: tuple[str, str]):
+        self.axes = axes
+        self.cell = cell
+        self.layout = layout
+        self.taps = taps
+        # Half widths and heights around centres, of all that should not be crossed.
+        self.boxes = [(x, y, layout.box_width / 2, layout.box_height / 2) for x, y in layout.centres.values()]
+        self.labels: list[tuple[float, float, float, float]] = []
+        self.curves: list[list[tuple[float, float]]] = []
+
+    def draw(self) -> None:
+        centres, half = self.layout.centres, self.layout.box_width / 2
+        for node in self.cell.nodes:
+            arrivals = sorted(node.predecessors, key=lambda predecessor: -centres[predecessor][1])
+            for predecessor, edge in zip(node.predecessors, node.edges, strict=True):
+                x, y = centres[2 + node.index]
+                port = y + (0.22 if predecessor == arrivals[0] else -0.22)
+                start = (centres[predecessor][0] + half, centres[predecessor][1])
+                self._connect(start, (x - half - 0.06, port), _colour(edge), edge, width=1.6)
+        kept = sorted(self.cell.kept, key=lambda index: -centres[2 + index][1])
+        for order, index in enumerate(kept):
+            x, y = centres[2 + index]
+            port = self.layout.output[1] + 0.3 * ((len(kept) - 1) / 2 - order)
+            label = f"{self.cell.importance[index]:.2f}"
+            self._connect((x + half, y), (self.layout.output[0] - 1.06, port), _INK, label, width=2.2)
+        for index, tap in enumerate(self.taps):
+            self._box(centres[index], _FILLS["input"], tap, round_corners=True)
+        for node in self.cell.nodes:
+            fill = _FILLS["kept" if node.index in self.cell.kept else "read"]
+            self._box(centres[2 + node.index], fill, node.fusion, caption=f"node {node.index}")
+        self._box(self.layout.output, _FILLS["output"], "output", colour="white", round_corners=True, width=2.0)
+
+    def _box(self, centre, fill, text, caption="", colour=_INK, round_corners=False, width=None) -> None:
+        from matplotlib.patches import FancyBboxPatch
+
+        width, height = width or self.layout.box_width, self.layout.box_height
+        rounding = height / 2 - 0.02 if round_corners else 0.16
+        corner = (centre[0] - width / 2, centre[1] - height / 2)
+        style = f"round,pad=0,rounding_size={rounding}"
+        edge_colour = fill if round_corners else _INK
+        self.axes.add_patch(
+            FancyBboxPatch(corner, width, height, boxstyle=style, fc=fill, ec=edge_colour, lw=1.2, zorder=3)
+        )
+        x, y = centre
+        centred = {"ha": "center", "va": "center", "zorder": 5}
+        self.axes.text(x, y + (0.13 if caption else 0), text, fontsize=9, weight="bold", color=colour, **centred)
+        if caption:
+            self.axes.text(x, y - 0.26, caption, fontsize=7.5, color=_MUTED, **centred)
+
+    def _connect(self, start, end, colour, label, width) -> None:
+        from matplotlib.patches import FancyArrowPatch
+        from matplotlib.path import Path
+
+        # What only goes to the next column has nothing to bow around.
+        furthest = 6 if end[0] - start[0] > self.layout.column_width else 1
+        bows = sorted((0.5 * step for step in range(-furthest, furthest + 1)), key=abs)
+        curves = [_curve(start, end, bow) for bow in bows]
+        # A bow costs a little, so that the straightest free way wins.
+        costs = [self._crossings(curve) + 0.6 * abs(bow) for curve, bow in zip(curves, bows, strict=True)]
+        best = costs.index(min(costs))
+        self.curves.append(curves[best])
+        path = Path(_controls(start, end, bows[best]), [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
+        self.axes.add_patch(
+            FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=11, color=colour, lw=width, zorder=2)
+        )
+        half_width = 0.11 * len(label) + 0.1
+        places = sorted(range(5, 20), key=lambda step: abs(step - 12))
+        spots = [curves[best][step] for step in places]
+        overlaps = [
+            sum(_overlap((x, y, half_width, 0.24), other) for other in self.boxes + self.labels) + 0.02 * rank
+            for rank, (x, y) in enumerate(spots)
+        ]
+        x, y = spots[overlaps.index(min(overlaps))]
+        self.labels.append((x, y, half_width, 0.24))
+        background = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
+        self.axes.text(x, y, label, ha="center", va="center", fontsize=8, color=colour, bbox=background, zorder=4)
+
+    def _crossings(self, curve) -> float:
+        """How badly a curve runs: its points in boxes, on labels, along earlier curves or out of the frame."""
+        inner = curve[1:-1]
+        in_boxes = sum(_overlap((x, y, 0.0, 0.25), box) > 0 for x, y in inner for box in self.boxes)
+        on_labels = sum(_overlap((x, y, 0.0, 0.05), label) > 0 for x, y in inner for label in self.labels)
+        near = sum(
+            abs(y - other_y) < 0.3 and abs(x - other_x) < 0.3
+            for x, y in curve[6:-6]
+            for other in self.curves
+            for other_x, other_y in other[6:-6]
+        )
+        outside = sum(abs(y) > self.layout.height / 2 - 0.3 for _, y in inner)
+        return 3.0 * in_boxes + 0.5 * on_labels + 0.2 * near + 5.0 * outside
 
 
-def _draw_key(figure: Any, genotype: Genotype) -> None:
-    pass
+def _controls(start, end, bow):
+    middle = 0.5 * (end[0] - start[0])
+    return [start, (start[0] + middle, start[1] + bow), (end[0] - middle, end[1] + bow), end]
+
+
+def _curve(start, end, bow):
+    """25 points of the Bezier curve with flat ends, bowed up or down where something is in the way."""
+    points = _controls(start, end, bow)
+    curve = []
+    for step in range(25):
+        t = step / 24
+        weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
+        curve.append(
+            tuple(sum(weight * point[axis] for weight, point in zip(weights, points, strict=True)) for axis in (0, 1))
+        )
+    return curve
+
+
+def _overlap(one, other) -> float:
+    """1 where two boxes (x, y, half width, half height) meet, else 0."""
+    apart = abs(one[0] - other[0]) > one[2] + other[2] or abs(one[1] - other[1]) > one[3] + other[3]
+    return 0.0 if apart else 1.0
+
+
+def _colour(edge: str) -> str:
+    return next(colour for family, colour in _EDGE_COLOURS.items() if family in edge)
+
+
+def _draw_key(figure: Any) -> None:
+    """One line below both cells."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [
+        Line2D([], [], color=colour, lw=2, label=_EDGE_FAMILIES[family]) for family, colour in _EDGE_COLOURS.items()
+    ]
+    handles.append(Patch(fc=_FILLS["kept"], ec=_INK, label="node in the output, with its share of importance"))
+    handles.append(Patch(fc=_FILLS["read"], ec=_INK, label="node that a later one reads"))
+    figure.legend(
+        handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=8.5, labelcolor=_MUTED
+    )
 
 
 def _taps(genotype: Genotype, name: str) -> tuple[str, str]:

@@ -131,10 +131,12 @@ class ES2D(keras.layers.Layer):
             grid, (-1, self.half_height, self.row_parities, self.half_width, self.column_parities, channels)
         )
         shape = (self.column_parities, -1, self.length, channels)
-        even_rows = ops.reshape(ops.transpose(halves[:, :, 0], (3, 0, 1, 2, 4)), shape)
+        # Taken apart by whole tensors here and below: the gradient of a slice would be a tensor of mostly zeros.
+        row_halves = ops.unstack(halves, num=self.row_parities, axis=2)
+        even_rows = ops.reshape(ops.transpose(row_halves[0], (3, 0, 1, 2, 4)), shape)
         if self.row_parities == 1:
             return even_rows
-        odd_rows = ops.reshape(ops.transpose(halves[:, :, 1], (3, 0, 2, 1, 4)), shape)
+        odd_rows = ops.reshape(ops.transpose(row_halves[1], (3, 0, 2, 1, 4)), shape)
         return ops.concatenate([even_rows, odd_rows], axis=0)
 
     def put_back(self, sequences: Any) -> Any:
@@ -142,16 +144,19 @@ class ES2D(keras.layers.Layer):
         channels = sequences.shape[-1]
         even_shape = (self.column_parities, -1, self.half_height, self.half_width, channels)
         # (batch, half_height, half_width, column_parities, channels)
-        halves = [ops.transpose(ops.reshape(sequences[: self.column_parities], even_shape), (1, 2, 3, 0, 4))]
+        row_halves = ops.split(sequences, self.row_parities, axis=0)
+        halves = [ops.transpose(ops.reshape(row_halves[0], even_shape), (1, 2, 3, 0, 4))]
         if self.row_parities == 2:
             odd_shape = (self.column_parities, -1, self.half_width, self.half_height, channels)
-            odd_rows = ops.reshape(sequences[self.column_parities :], odd_shape)
+            odd_rows = ops.reshape(row_halves[1], odd_shape)
             halves.append(ops.transpose(odd_rows, (1, 3, 2, 0, 4)))
         grid = ops.reshape(
             ops.stack(halves, axis=2),
             (-1, self.half_height * self.row_parities, self.half_width * self.column_parities, channels),
         )
-        return grid[:, : self.height, : self.width]
+        if grid.shape[1:3] != (self.height, self.width):
+            grid = grid[:, : self.height, : self.width]
+        return grid
 
     def scan(self, sequences: Any) -> Any:
         """The selective scan of every sequence, `(sequences, batch, length, channels)` to the same shape."""
@@ -159,22 +164,22 @@ class ES2D(keras.layers.Layer):
         # One matrix a sequence: (sequences, batch * length, ...)
         rows = ops.reshape(sequences, (num_sequences, -1, self.channels))
         selected = ops.matmul(rows, self.select_kernel)
-        steps = ops.softplus(ops.matmul(selected[..., :rank], self.step_kernel) + self.step_bias[:, None])
+        low_rank_steps, into_state, out_of_state = ops.split(selected, [rank, rank + states], axis=-1)
+        step_bias = ops.expand_dims(self.step_bias, 1)
+        steps = ops.softplus(ops.matmul(low_rank_steps, self.step_kernel) + step_bias)
         steps = ops.reshape(steps, (num_sequences, -1, self.length, self.channels))
         if self.real_steps is not None:
             steps = steps * ops.cast(self.real_steps, steps.dtype)
-        # (sequences, batch, length, states), for the input and for the output of the state
-        into_state, out_of_state = (
-            ops.reshape(selected[..., first : first + states], (num_sequences, -1, self.length, states))
-            for first in (rank, rank + states)
-        )
-        decay_rates = -ops.exp(self.decay_log)
+        # (sequences, batch, length, states)
+        out_of_state = ops.reshape(out_of_state, (num_sequences, -1, self.length, states))
+        into_state = ops.reshape(into_state, (num_sequences, -1, self.length, 1, states))
+        decay_rates = ops.reshape(-ops.exp(self.decay_log), (num_sequences, 1, 1, self.channels, states))
         # (sequences, batch, length, channels, states)
-        decays = ops.exp(steps[..., None] * decay_rates[:, None, None])
-        updates = (steps * sequences)[..., None] * into_state[..., None, :]
+        decays = ops.exp(ops.expand_dims(steps, -1) * decay_rates)
+        updates = ops.expand_dims(steps * sequences, -1) * into_state
         state_history = _scan(decays, updates)
         outputs = ops.einsum("sblcn,sbln->sblc", state_history, out_of_state)
-        return outputs + self.skip[:, None, None] * sequences
+        return outputs + ops.reshape(self.skip, (num_sequences, 1, 1, self.channels)) * sequences
 
     def get_config(self) -> dict[str, Any]:
         return {

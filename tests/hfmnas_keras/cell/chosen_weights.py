@@ -14,9 +14,9 @@ def copy_edge(mixed_edges, edge, name, layer):
     """Gives `layer`, the operation `name`, the weights that it has on one edge of `mixed_edges`."""
     if name in LINEAR:
         operation = LINEAR.index(name)
-        layer.dense.kernel.assign(np.transpose(mixed_edges.linear_kernel[operation, edge]))
-        layer.dense.bias.assign(mixed_edges.linear_bias[operation, edge, :, 0])
-        _copy_statistics(mixed_edges.linear_norm, (operation, edge, slice(None), 0), layer.normalization)
+        layer.dense.kernel.assign(np.transpose(mixed_edges.linear_kernel[edge, operation]))
+        layer.dense.bias.assign(mixed_edges.linear_bias[edge, operation, :, 0])
+        _copy_statistics(mixed_edges.learned_norm, (edge, 2 + operation, slice(None), 0), layer.normalization)
     elif name == "sep_conv_3x3":
         first, second = layer.depthwise_kernels
         _copy_depthwise(mixed_edges.sep_depthwise_kernel[:, edge], first)
@@ -24,12 +24,12 @@ def copy_edge(mixed_edges, edge, name, layer):
         layer.pointwise_kernels[0].assign(np.transpose(mixed_edges.pointwise_kernel[edge]))
         layer.pointwise_kernels[1].assign(np.transpose(mixed_edges.sep_second_pointwise_kernel[edge]))
         _copy_statistics(mixed_edges.sep_norm, (edge, slice(None), 0), layer.normalizations[0])
-        _copy_statistics(mixed_edges.convolution_norm, (0, edge, slice(None), 0), layer.normalizations[1])
+        _copy_statistics(mixed_edges.learned_norm, (edge, 0, slice(None), 0), layer.normalizations[1])
     elif name == "dil_conv_3x3":
         _copy_depthwise(mixed_edges.dil_depthwise_kernel[:, edge], layer.depthwise_kernel)
         pointwise = mixed_edges.pointwise_kernel[mixed_edges.num_edges + edge]
         layer.pointwise_kernel.assign(np.transpose(pointwise))
-        _copy_statistics(mixed_edges.convolution_norm, (1, edge, slice(None), 0), layer.normalization)
+        _copy_statistics(mixed_edges.learned_norm, (edge, 1, slice(None), 0), layer.normalization)
     elif name.endswith("pool_3x3"):
         pool = ("max_pool_3x3", "avg_pool_3x3").index(name)
         _copy_statistics(mixed_edges.pool_norm, (pool, 0, 0), layer.normalization)

@@ -39,7 +39,7 @@ def test_layer():
         lambda: MixedEdges(CHANNELS, num_edges=3),
         inputs,
         expected_output_shape=(3, 3, 4, 4, CHANNELS),
-        expected_num_weights=7 + 2 * 4,
+        expected_num_weights=7 + 2 * 3,
         batch_independent=False,
     )
 

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from hfmnas_keras.edge_operations import EDGE_OPERATIONS
+from hfmnas_keras.genotype import NodeChoice, discretise
+from hfmnas_keras.node_operations import NODE_OPERATIONS
+
+
+def logits(num_nodes):
+    """Zeros everywhere: all is tied."""
+    return np.zeros((num_nodes * (num_nodes + 3) // 2, 10)), np.zeros((num_nodes, 9)), np.zeros(num_nodes)
+
+
+def test_ties_go_to_the_lower_index():
+    cell = discretise(*logits(4), kept_nodes=3)
+    first, second, third = cell.nodes
+    assert cell.kept == (0, 1, 2)
+    assert first == NodeChoice(0, (0, 1), ("skip", "skip"), "sum")
+    assert second == NodeChoice(1, (0, 1), ("skip", "skip"), "sum")
+    assert third == NodeChoice(2, (0, 1), ("skip", "skip"), "sum")
+    assert cell.importance == (0.25,) * 4
+
+
+def test_strongest_edges_operations_and_fusions_are_chosen():
+    gamma, beta, importance = logits(3)
+    # Node 2 has the rows 5 to 8. Its predecessor 3 (node 1) is the strongest, then the predecessor 1; they are
+    # passed by index all the same.
+    gamma[8, EDGE_OPERATIONS.index("linear_elu")] = 3.0
+    gamma[6, EDGE_OPERATIONS.index("avg_pool_3x3")] = 2.0
+    beta[2, NODE_OPERATIONS.index("mamba_fusion")] = 0.1
+    cell = discretise(gamma, beta, importance, kept_nodes=3)
+    assert cell.nodes[2] == NodeChoice(2, (1, 3), ("avg_pool_3x3", "linear_elu"), "mamba_fusion")
+
+
+def test_an_edge_that_is_mostly_none_ranks_low_and_none_is_never_chosen():
+    gamma, beta, importance = logits(2)
+    # The logit of `sep_conv_3x3` is the largest of the node's, but most of that edge's probability is `none`'s.
+    gamma[2, EDGE_OPERATIONS.index("sep_conv_3x3")] = 5.0
+    gamma[2, EDGE_OPERATIONS.index("none")] = 9.0
+    gamma[3, EDGE_OPERATIONS.index("skip")] = 1.0
+    gamma[4, EDGE_OPERATIONS.index("skip")] = 1.0
+    cell = discretise(gamma, beta, importance, kept_nodes=2)
+    assert cell.nodes[1].predecessors == (1, 2)
+    gamma[:, EDGE_OPERATIONS.index("none")] = 1000.0
+    cell = discretise(gamma, beta, importance, kept_nodes=2)
+    assert all(edge != "none" for node in cell.nodes for edge in node.edges)
+
+
+def test_a_dropped_node_stays_if_read_and_goes_if_not():
+    gamma, beta, importance = logits(4)
+    skip = EDGE_OPERATIONS.index("skip")
+    # Node 3 (rows 9 to 13) reads the input 0 and node 2; node 2 (rows 5 to 8) reads the input 1 and node 0.
+    gamma[[9, 13, 6, 7], skip] = 4.0
+    importance[:] = [0.0, 0.1, -0.5, 2.0]
+    cell = discretise(gamma, beta, importance, kept_nodes=1)
+    assert cell.kept == (3,)
+    assert [node.index for node in cell.nodes] == [0, 2, 3]
+    assert cell.nodes[1].predecessors == (1, 2)
+    assert cell.importance == pytest.approx(np.exp(importance) / np.exp(importance).sum())
+    cell = discretise(gamma, beta, importance, kept_nodes=2)
+    assert cell.kept == (1, 3)
+    assert [node.index for node in cell.nodes] == [0, 1, 2, 3]
+
+
+def test_one_node_and_extreme_logits():
+    gamma, beta, importance = logits(1)
+    gamma[0, 4] = 1e4
+    gamma[1] = -np.inf
+    gamma[1, 5] = -1e4
+    cell = discretise(gamma, beta, importance, kept_nodes=1)
+    assert cell.nodes[0].edges == ("sep_conv_3x3", "dil_conv_3x3")
+    gamma, beta, importance = logits(3)
+    importance[:] = [0.0, 2000.0, 1000.0]
+    # Both shares of the others round to 0; the rank is that of the logits.
+    assert discretise(gamma, beta, importance, kept_nodes=2).kept == (1, 2)
+
+
+def test_wrong_arguments_are_refused():
+    gamma, beta, importance = logits(2)
+    with pytest.raises(ValueError, match=r"`gamma`.*\(5, 10\).*\(4, 10\)"):
+        discretise(gamma[1:], beta, importance, kept_nodes=1)
+    with pytest.raises(ValueError, match=r"`importance`.*\(2,\).*\(3,\)"):
+        discretise(gamma, beta, np.zeros(3), kept_nodes=1)
+    for kept_nodes in (0, 3):
+        with pytest.raises(ValueError, match="from 1 to the 2 nodes"):
+            discretise(gamma, beta, importance, kept_nodes=kept_nodes)
+    gamma[0, 0] = np.nan
+    with pytest.raises(ValueError, match="`gamma` holds NaN"):
+        discretise(gamma, beta, importance, kept_nodes=1)

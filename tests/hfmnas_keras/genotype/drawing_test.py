@@ -1,0 +1,92 @@
+import builtins
+import io
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
+from hfmnas_keras.genotype.drawing import draw, to_dot, to_mermaid
+
+
+def make_genotype(**metadata):
+    nodes = (
+        NodeChoice(0, (0, 1), ("skip", "sep_conv_3x3"), "sum"),
+        NodeChoice(2, (1, 2), ("max_pool_3x3", "linear_tanh"), "linear_glu"),
+    )
+    cell = CellGenotype(num_nodes=3, nodes=nodes, kept=(2,), importance=(0.2, 0.2, 0.6))
+    return Genotype(cell, cell, metadata=metadata)
+
+
+def test_mermaid_states_every_choice():
+    text = to_mermaid(make_genotype())
+    assert text.startswith("flowchart LR\n")
+    assert 'lfbc_0(["text_low"])' in text
+    assert "lfbc_1 -->|sep_conv_3x3| lfbc_2" in text
+    assert "hfbc_2 -->|linear_tanh| hfbc_4" in text
+    assert 'hfbc_4["node 2<br/>linear_glu"]' in text
+    assert 'hfbc_4 ==>|"0.60"| hfbc_out' in text
+    # Node 1 is pruned, and node 0 forms no output.
+    assert "lfbc_3" not in text
+    assert "lfbc_2 ==>" not in text
+
+
+def test_dot_states_every_choice():
+    text = to_dot(make_genotype())
+    assert text.startswith("digraph genotype {")
+    assert text.count("{") == text.count("}") == 3
+    assert 'hfbc_2 -> hfbc_4 [label="linear_tanh"];' in text
+    assert 'lfbc_4 -> lfbc_out [label="0.60", style=bold];' in text
+
+
+def test_names_of_the_inputs_come_from_the_metadata_and_cannot_break_out():
+    genotype = make_genotype(lfbc_taps=["image_low", 'x"] evil <b>'], hfbc_taps="none")
+    for text in (to_mermaid(genotype), to_dot(genotype)):
+        assert "image_low" in text
+        assert 'x"] evil' not in text
+        assert "<b>" not in text
+        assert "text_high" in text
+
+
+def test_svg_holds_every_word_and_is_always_the_same(tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "genotype.svg"
+    draw(make_genotype(), path)
+    words = [element.text for element in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")]
+    for word, count in {"linear_glu": 2, "node 2": 2, "sep_conv_3x3": 2, "text_low": 1, "0.60": 2, "output": 2}.items():
+        assert words.count(word) == count, word
+    assert "node 1" not in words
+    again = io.BytesIO()
+    draw(make_genotype(), again, format="svg")
+    assert again.getvalue() == path.read_bytes()
+
+
+def test_png_is_a_picture_with_colours():
+    pytest.importorskip("matplotlib")
+    from matplotlib import image
+
+    file = io.BytesIO()
+    draw(make_genotype(), file)
+    file.seek(0)
+    pixels = image.imread(file, format="png")
+    assert pixels.shape[1] > pixels.shape[0] > 300
+    assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 50
+
+
+def test_other_formats_are_refused(tmp_path):
+    for path in (tmp_path / "genotype.gif", tmp_path / "genotype"):
+        with pytest.raises(ValueError, match="`png` or `svg`"):
+            draw(make_genotype(), path)
+
+
+def test_missing_matplotlib_names_the_extra(monkeypatch, tmp_path):
+    import_module = builtins.__import__
+
+    def without_matplotlib(name, *arguments, **keywords):
+        if name.split(".")[0] == "matplotlib":
+            raise ImportError(name)
+        return import_module(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", without_matplotlib)
+    with pytest.raises(ImportError, match="extra `plots`"):
+        draw(make_genotype(), tmp_path / "genotype.png")
