@@ -79,8 +79,9 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path):
     np.testing.assert_array_equal(stored(path)[0, :, 0], [0, 5, 128, 255])
 
 
-def test_a_dark_sixteen_bit_picture_stays_dark(tmp_path):
-    path = save(tmp_path / "a.png", Image.fromarray(np.array([[0, 200]], np.uint16)))
+@pytest.mark.parametrize("extension", ["png", "tiff"])
+def test_a_dark_sixteen_bit_picture_stays_dark(tmp_path, extension):
+    path = save(tmp_path / f"a.{extension}", Image.fromarray(np.array([[0, 200]], np.uint16)))
     np.testing.assert_array_equal(stored(path)[0, :, 0], [0, 1])
 
 
