@@ -121,7 +121,7 @@ class _PredictionCountsCombiner(beam.CombineFn):
             scores = scores + self._read(element, self._uncertainty)[1] / 2
         if scores.size != self._num_classes:
             raise ValueError(
-                f"Output `{self._key.output_name}` must have {self._num_classes} values an example, one for each class. "
+                f"Output `{self._key.output_name}` must have {self._num_classes} values an example, one a class. "
                 f"Received: {scores.size}."
             )
         accumulator.total += weight
