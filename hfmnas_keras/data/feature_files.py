@@ -37,7 +37,7 @@ def write_feature_set(feature_set: FeatureSet, folder: str | os.PathLike, rows_p
         # Not whole while its files are being replaced.
         tf.io.gfile.remove(description_path)
     starts = list(range(0, max(feature_set.num_rows, 1), rows_per_file))
-    files = []
+    files: list[dict[str, Any]] = []
     for number, start in enumerate(starts):
         stop = min(start + rows_per_file, feature_set.num_rows)
         name = f"features-{number:05d}-of-{len(starts):05d}.gz"

@@ -77,7 +77,7 @@ def search_architecture(
     fusion = dataclasses.replace(fusion, channels=settings.channels, num_cells=1)
     supernet = Supernet({name: train.feature_shapes[name] for name in names}, num_outputs, fusion, name="supernet")
     device_train, device_dev = DeviceRows(train, names), DeviceRows(dev, names)
-    fingerprint = {
+    fingerprint: dict[str, Any] = {
         "settings": dataclasses.asdict(settings),
         "fusion": dataclasses.asdict(fusion),
         "num_outputs": num_outputs,

@@ -108,7 +108,8 @@ def train_searched_model(
         return EncodedRows(rows) if settings.unfreeze_backbones else DeviceRows(rows, names)
 
     best_epoch, best_f1 = training.fit(make_rows(train), make_rows(dev))
-    training.retrain(make_rows(train.joined(dev)), best_epoch)
+    all_rows = train.joined(dev)  # type: ignore[arg-type]  # `_check_rows` saw that both are of one type
+    training.retrain(make_rows(all_rows), best_epoch)
     logging.info("Final training: %d epochs, chosen at dev macro F1 %.4f.", best_epoch, best_f1)
     return TrainingResult(fusion_network, backbones, training.history, best_epoch, best_f1)
 

@@ -8,13 +8,14 @@ from typing import Any
 import keras
 from keras import ops
 
-# Last part of a variable's path: scales and offsets of norms, biases, node importance, and the state-space
-# parameters that Mamba trains without decay.
-_NEVER_DECAYED = ("bias", "gamma", "beta", "scale", "offset", "importance", "decay_log", "skip")
+# Last part of a variable's path: scales and offsets of norms, biases, node importance, the state-space parameters that
+# Mamba trains without decay, and embeddings: a row whose word is not in the batch has no gradient but the decay's,
+# which Adam would scale up to a full step, so that rare words would be forgotten.
+_NEVER_DECAYED = ("bias", "gamma", "beta", "scale", "offset", "importance", "decay_log", "skip", "embeddings")
 
 
 def is_decayed(variable: keras.Variable) -> bool:
-    """Whether weight decay applies: kernels and embeddings, not norms, biases or node importance."""
+    """Whether weight decay applies: kernels, not norms, biases, embeddings or node importance."""
     name = variable.path.split("/")[-1].lower()
     return len(variable.shape) >= 2 and name not in _NEVER_DECAYED and not name.endswith("bias")
 
