@@ -89,8 +89,9 @@ echo "$here" >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path
 # The first import writes the byte code of what we use, which makes every later process start in a third of the time;
 # compiling all 22,000 files would take longer than a whole run saves. It also shows that the binaries fit the machine.
 echo "set_up: packages are installed after $((SECONDS - started)) s; first import"
-env -u PYTHONDONTWRITEBYTECODE TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python -W ignore scripts/first_import.py ||
-    fail "the installed packages do not import (see above): remove .venv and try again."
+said=$(env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -W ignore scripts/first_import.py 2>&1) ||
+    fail "the installed packages do not import: remove .venv and try again. The last words were:
+$(tail -n 5 <<<"$said")"
 
 echo "$stamp" >.venv/set_up.stamp
 echo "set_up: done in $((SECONDS - started)) s"
