@@ -8,9 +8,10 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class MeanWordVector(keras.layers.Layer):
-    """Embeds token ids and averages over the real tokens (HF-MNAS, section III-D; docs/method.md, section 3).
+    """Embeds token ids and averages over the known words (HF-MNAS, section III-D; docs/method.md, section 3).
 
-    Id 0 is padding and takes no part; a text without tokens gives zeros.
+    Neither padding, id 0, nor the out-of-vocabulary bucket, the last id, takes part: where every word of the train
+    split is in the vocabulary, the bucket's vector never learns anything. A text without known words gives zeros.
 
     Args:
         vocabulary_size: int. Number of ids, padding and the out-of-vocabulary bucket counted.
@@ -51,12 +52,13 @@ class MeanWordVector(keras.layers.Layer):
         # (batch, max_tokens, embedding_dim)
         vectors = self.embedding(inputs)
         # Half precision could neither count nor add up a long text.
-        real = ops.cast(ops.not_equal(inputs, 0), "float32")
+        known = ops.logical_and(ops.not_equal(inputs, 0), ops.not_equal(inputs, self.vocabulary_size - 1))
+        known = ops.cast(known, "float32")
         if training and self.token_dropout:
-            kept = keras.random.uniform(ops.shape(real), seed=self.seed_generator) >= self.token_dropout
-            real = real * ops.cast(kept, "float32")
-        total = ops.sum(ops.cast(vectors, "float32") * real[..., None], axis=1)
-        return ops.cast(total / ops.maximum(ops.sum(real, axis=1, keepdims=True), 1.0), self.compute_dtype)
+            kept = keras.random.uniform(ops.shape(known), seed=self.seed_generator) >= self.token_dropout
+            known = known * ops.cast(kept, "float32")
+        total = ops.sum(ops.cast(vectors, "float32") * known[..., None], axis=1)
+        return ops.cast(total / ops.maximum(ops.sum(known, axis=1, keepdims=True), 1.0), self.compute_dtype)
 
     def get_config(self):
         config = super().get_config()

@@ -21,11 +21,13 @@ class BackboneRecipe:
             `high` and `logits`, in which a layer `head` maps `high` to `logits`.
         sees_labels: bool. Whether training the backbone changes what its taps say. Such taps know the labels of the
             rows they were fitted on, so they are cross-fitted.
+        learning_rate: float or None. Adam's rate; `None` (default) takes that of `PretrainingSettings`.
         weights: optional path of a `.keras` or `.weights.h5` file that replaces the training.
     """
 
     build: Callable[[], keras.Model]
     sees_labels: bool
+    learning_rate: float | None = None
     weights: str | None = None
 
 
@@ -41,6 +43,7 @@ def text_recipe(
     return BackboneRecipe(
         build=lambda: text_backbone(vocabulary_size, max_tokens, num_outputs, settings, vocabulary),
         sees_labels=True,
+        learning_rate=settings.learning_rate,
         weights=settings.weights,
     )
 

@@ -88,7 +88,7 @@ def pretrain_backbones(
             (train_arrays[modality], train_labels),
             (dev_arrays[modality], dev_labels),
             fold_of_row,
-            settings,
+            dataclasses.replace(settings, learning_rate=recipe.learning_rate or settings.learning_rate),
             work_dir / modality,
         )
         modalities[modality] = run.finish()

@@ -4,19 +4,19 @@ import pytest
 from hfmnas_keras.backbones.mean_word_vector import MeanWordVector
 
 
-def test_is_the_mean_over_real_tokens_and_zero_for_an_empty_text():
-    layer = MeanWordVector(7, 4)
-    tokens = np.array([[3, 5, 0, 0], [6, 6, 1, 2], [0, 0, 0, 0]])
+def test_is_the_mean_over_known_words_and_zero_without_any():
+    layer = MeanWordVector(8, 4)
+    tokens = np.array([[3, 5, 0, 7], [6, 6, 1, 2], [0, 0, 0, 0], [7, 7, 0, 0]])
     output = np.asarray(layer(tokens))
     table = np.asarray(layer.embedding.embeddings)
     np.testing.assert_allclose(output[0], (table[3] + table[5]) / 2, atol=1e-6)
     np.testing.assert_allclose(output[1], (2 * table[6] + table[1] + table[2]) / 4, atol=1e-6)
-    np.testing.assert_array_equal(output[2], np.zeros(4))
+    np.testing.assert_array_equal(output[2:], np.zeros((2, 4)))
 
 
 def test_half_precision_counts_long_texts_right():
     """Counting 3000 tokens must not stop at float16's 2048."""
-    layer = MeanWordVector(2, 4, dtype="mixed_float16")
+    layer = MeanWordVector(3, 4, dtype="mixed_float16")
     tokens = np.ones((1, 3000), "int64")
     output = np.asarray(layer(tokens))
     np.testing.assert_allclose(output[0], np.asarray(layer.embedding.embeddings)[1], rtol=1e-2, atol=1e-3)
@@ -24,9 +24,9 @@ def test_half_precision_counts_long_texts_right():
 
 def test_token_dropout_leaves_tokens_out_while_training_only():
     """Texts of two words: what is left is the mean of the words that were kept."""
-    layer = MeanWordVector(3, 1, token_dropout=0.5)
+    layer = MeanWordVector(4, 1, token_dropout=0.5)
     layer.build((None, 2))
-    layer.embedding.embeddings.assign([[0.0], [1.0], [3.0]])
+    layer.embedding.embeddings.assign([[0.0], [1.0], [3.0], [9.0]])
     tokens = np.tile([[1, 2]], (2000, 1))
     np.testing.assert_array_equal(np.unique(layer(tokens)), [2.0])
     values, counts = np.unique(np.asarray(layer(tokens, training=True)), return_counts=True)
