@@ -69,33 +69,36 @@ def compile_pipeline(config: RunConfig, output: str | os.PathLike[str] | None = 
         )
 
     kubeflow = config.kubeflow
+    values = {
+        "source-config": json.dumps(config.source_settings(), sort_keys=True),
+        "source-fingerprint": "first",
+        "schema-file": config.data.schema_file or f"{kubeflow.schema_folder}/{config.schema_file.name}",
+        "push-destination": push_destination_json(
+            config.serving.push_destination or f"{kubeflow.pipeline_root}/serving"
+        ),
+    }
+    parameters = {name: RuntimeParameter(name=name, ptype=str, default=value) for name, value in values.items()}
     pipeline = create_pipeline(
         config,
         pipeline_root=kubeflow.pipeline_root,
-        schema_file=RuntimeParameter(
-            name="schema-file",
-            ptype=str,
-            default=config.data.schema_file or f"{kubeflow.schema_folder}/{config.schema_file.name}",
-        ),
+        schema_file=parameters["schema-file"],
         checkpoint_root=kubeflow.checkpoint_root,
-        push_destination=RuntimeParameter(
-            name="push-destination",
-            ptype=str,
-            default=push_destination_json(config.serving.push_destination or f"{kubeflow.pipeline_root}/serving"),
-        ),
-        source_config=RuntimeParameter(
-            name="source-config", ptype=str, default=json.dumps(config.source_settings(), sort_keys=True)
-        ),
-        source_fingerprint=RuntimeParameter(name="source-fingerprint", ptype=str, default="first"),
+        push_destination=parameters["push-destination"],
+        source_config=parameters["source-config"],
+        source_fingerprint=parameters["source-fingerprint"],
         platform_configs={stage: _resources(config) for stage in TRAINING_STAGES},
     )
     path = pathlib.Path(output) if output is not None else config.root / "kubeflow_pipeline.json"
     runner = tfx.orchestration.experimental.KubeflowV2DagRunner(
-        config=tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(default_image=kubeflow.image),
+        # Schema 2.1 is what Kubeflow Pipelines 2 takes; Vertex AI takes both.
+        config=tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(
+            default_image=kubeflow.image, use_pipeline_spec_2_1=True
+        ),
         output_dir=str(path.absolute().parent),
         output_filename=path.name,
     )
-    runner.run(pipeline)
+    # Defaults of RuntimeParameters get lost on the way, so the values are named again.
+    runner.run(pipeline, parameter_values=values)
     return path
 
 

@@ -1,0 +1,68 @@
+"""The compiled pipeline of Kubeflow: parameters, resources, what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from coloured_shapes import write_shapes
+from conftest import write_config
+
+from pipeline.config import load_config
+from pipeline.kubeflow_runner import compile_pipeline, main
+
+TRAINING_STAGES = ("BackboneTrainer", "FeatureExtractor", "ArchitectureSearch", "Trainer")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kubeflow")
+    resources = {"cpu": 4, "memory_gb": 20, "gpu_type": "NVIDIA_TESLA_T4", "gpu_count": 2}
+    path = write_config(
+        folder,
+        write_shapes(folder / "data", rows=9),
+        kubeflow={"image": "registry.example/hfmnas:1", "pipeline_root": "gs://bucket/x", "resources": resources},
+    )
+    return json.loads(compile_pipeline(load_config(path), folder / "compiled.json").read_text(encoding="utf-8"))
+
+
+def test_every_stage_is_there(compiled):
+    tasks = compiled["pipelineSpec"]["root"]["dag"]["tasks"]
+    for stage in (*TRAINING_STAGES, "MultimodalExampleGen", "Evaluator", "ServingCheck", "Pusher", "RunReport"):
+        assert stage in tasks
+    # Kubeflow finds the last blessed model in two steps.
+    assert {"LatestBlessedModel-model-resolver", "LatestBlessedModel-model-blessing-resolver"} <= set(tasks)
+
+
+def test_training_stages_ask_for_gpu_and_memory_and_others_do_not(compiled):
+    executors = compiled["pipelineSpec"]["deploymentSpec"]["executors"]
+    for stage in TRAINING_STAGES:
+        resources = executors[f"{stage}_executor"]["container"]["resources"]
+        assert resources["memoryLimit"] == 20 and resources["cpuLimit"] == 4
+        assert resources["accelerator"] == {"type": "NVIDIA_TESLA_T4", "count": "2"}
+    assert "resources" not in executors["Pusher_executor"]["container"]
+
+
+def test_containers_are_of_the_given_image(compiled):
+    executors = compiled["pipelineSpec"]["deploymentSpec"]["executors"].values()
+    images = {executor["container"]["image"] for executor in executors if "container" in executor}
+    assert images == {"registry.example/hfmnas:1"}
+
+
+def test_what_changes_from_run_to_run_is_a_parameter(compiled):
+    parameters = compiled["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
+    assert {"source-config", "source-fingerprint", "schema-file", "push-destination"} <= set(parameters)
+    values = compiled["runtimeConfig"]["parameterValues"]
+    assert json.loads(values["push-destination"]) == {"filesystem": {"baseDirectory": "gs://bucket/x/serving"}}
+    assert json.loads(values["source-config"])["classes"] == ["blue_square", "green_stripes", "red_disc"]
+    assert values["schema-file"] == "/app/schemas/manifest.pbtxt"
+    inputs = compiled["pipelineSpec"]["root"]["dag"]["tasks"]["MultimodalExampleGen"]["inputs"]["parameters"]
+    assert inputs["source_config"] == {"componentInputParameter": "source-config"}
+
+
+def test_a_validator_that_needs_docker_is_refused(tmp_path):
+    path = write_config(tmp_path, str(tmp_path / "rows.jsonl"), serving={"infra_validation": True})
+    result = CliRunner().invoke(main, ["--config", str(path)])
+    assert result.exit_code == 2
+    assert "InfraValidator" in result.output

@@ -1,0 +1,175 @@
+"""The whole road on a tiny data set: what runs, what is pushed, what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+import yaml
+from coloured_shapes import write_shapes
+from conftest import run_once, write_config
+
+from pipeline.local_runner import BLESSED, FAILED, NOT_BLESSED
+from pipeline.run_summary import summarise_run
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+STAGES = {
+    "MultimodalExampleGen",
+    "StatisticsGen",
+    "ImportSchemaGen",
+    "ExampleValidator",
+    "Transform",
+    "BackboneTrainer",
+    "FeatureExtractor",
+    "ArchitectureSearch",
+    "Trainer",
+    "LatestBlessedModel",
+    "Evaluator",
+    "ServingCheck",
+    "Pusher",
+    "RunReport",
+}
+
+
+@pytest.fixture(scope="module")
+def first(finished_run):
+    """Code, shown text and summary of the first run."""
+    assert finished_run.code == BLESSED, finished_run.text
+    return finished_run, summarise_run(finished_run.config.metadata_path)
+
+
+@pytest.fixture(scope="module")
+def again(first):
+    """The second run of the same."""
+    second = run_once(first[0].config_path)
+    assert second.code == BLESSED, second.text
+    return second, summarise_run(second.config.metadata_path)
+
+
+def test_each_stage_ran_once(first):
+    stages = first[1].stages
+    assert {stage.name for stage in stages} == STAGES
+    assert len(stages) == len(STAGES)
+    assert all(stage.state == "complete" for stage in stages)
+
+
+def test_the_summary_tells_scores_gate_times_and_places(first):
+    finished, summary = first
+    last = finished.text.strip().splitlines()[-1]
+    assert last.startswith("BLESSED and pushed: macro F1")
+    assert set(summary.f1_m()) == {"text head", "image head", "fused"}
+    assert summary.f1_m()["fused"] >= 0.8
+    for words in ("ArchitectureSearch", "text head", "image head", "Gate: bar 0.800", "SavedModel: ", "Report: "):
+        assert words in finished.text
+    assert "INFO" not in finished.text and "WARNING" not in finished.text
+
+
+def test_one_version_is_pushed_and_answers(first):
+    (version,) = first[0].config.push_destination.iterdir()
+    assert str(version) == first[1].pushed_path
+    manifest = pathlib.Path(first[0].config.data.manifest)
+    row = json.loads(manifest.read_text(encoding="utf-8").splitlines()[-1])
+    served = tf.saved_model.load(str(version)).signatures["serve_json"]
+    answer = served(
+        image_bytes=tf.constant([(manifest.parent / row["image"]).read_bytes()]), text=tf.constant([row["text"]])
+    )
+    names = [name.decode() for name in answer["class_names"][0].numpy()]
+    assert names[int(tf.argmax(answer["probabilities"][0]))] == row["label"]
+
+
+def test_the_report_and_the_genotype_are_written(first):
+    report = pathlib.Path(first[1].report_file)
+    assert "<html" in report.read_text(encoding="utf-8")
+    assert (report.parent / "summary.json").is_file()
+    (genotype,) = first[0].config.pipeline_root.glob("ArchitectureSearch/genotype/*/genotype.json")
+    assert json.loads(genotype.read_text(encoding="utf-8"))["cells"]
+
+
+def test_features_leave_the_test_split_alone(first):
+    root = first[0].config.pipeline_root
+    for pattern in ("FeatureExtractor/features/*/Split-*", "Transform/transformed_examples/*/Split-*"):
+        assert {path.name for path in root.glob(pattern)} == {"Split-train", "Split-dev"}
+
+
+def test_checkpoints_are_removed_after_success(first):
+    root = first[0].config.checkpoint_root
+    assert not root.exists() or not [path for path in root.rglob("*") if path.is_file()]
+
+
+def test_a_second_run_comes_from_the_cache_and_pushes_nothing_new(first, again):
+    ran = {stage.name for stage in again[1].stages if stage.state == "complete"}
+    # The model of the first run is the baseline of the second, so the gate has to look again.
+    assert ran <= {"LatestBlessedModel", "Evaluator", "Pusher", "RunReport"}
+    assert "from cache" in again[0].text
+    assert again[1].evaluation["gate"]["compared"]
+    assert len(list(first[0].config.push_destination.iterdir())) == 1
+
+
+def test_a_bar_above_the_model_is_not_reached(first, again):
+    folder = first[0].config_path.parent
+    content = yaml.safe_load(first[0].config_path.read_text(encoding="utf-8"))
+    path = folder / "higher.yaml"
+    # Above any score: nothing else differs from the run that was blessed.
+    content["gate"] = {"min_f1_m": 1.0, "change_tolerance": 0.0}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    higher = run_once(path)
+    fused = summarise_run(first[0].config.metadata_path).f1_m()["fused"]
+    assert higher.code == (BLESSED if fused == 1.0 else NOT_BLESSED)
+    assert len(list(first[0].config.push_destination.iterdir())) == 1
+
+
+def test_an_anomaly_stops_the_run(first, again):
+    folder = first[0].config_path.parent
+    content = yaml.safe_load(first[0].config_path.read_text(encoding="utf-8"))
+    schema = (ROOT / "schemas" / "manifest.pbtxt").read_text(encoding="utf-8")
+    assert 'name: "labels"' in schema
+    # A domain that does not know the class of the discs.
+    (folder / "strict.pbtxt").write_text(
+        schema.replace('name: "labels"', 'name: "labels" domain: "classes"')
+        + 'string_domain { name: "classes" value: "blue_square" value: "green_stripes" }\n',
+        encoding="utf-8",
+    )
+    content["data"]["schema_file"] = "strict.pbtxt"
+    path = folder / "anomaly.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    stopped = run_once(path)
+    assert stopped.code == FAILED
+    assert "ExampleValidator failed" in stopped.text
+    assert "labels" in stopped.text and "red_disc" in stopped.text
+    assert "Transform ..." not in stopped.text
+
+
+def test_a_model_of_shuffled_labels_is_neither_blessed_nor_pushed(tmp_path):
+    refused = run_once(write_config(tmp_path, write_shapes(tmp_path / "data", shuffled=True)))
+    summary = summarise_run(refused.config.metadata_path)
+    assert refused.code == NOT_BLESSED, refused.text
+    assert summary.f1_m()["fused"] < 0.8
+    assert not summary.is_blessed and not summary.is_pushed
+    assert not refused.config.push_destination.exists() or not list(refused.config.push_destination.iterdir())
+    assert refused.text.strip().splitlines()[-1].startswith("NOT BLESSED, not pushed")
+
+
+def test_the_tfx_command_creates_compiles_and_runs(first, again, tmp_path):
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "HFMNAS_CONFIG": str(first[0].config_path),
+        "PYTHONPATH": str(ROOT),
+    }
+    tfx = [str(pathlib.Path(sys.executable).parent / "tfx")]
+    runner = f"--pipeline_path={ROOT / 'pipeline' / 'local_runner.py'}"
+    for arguments, told in (
+        (["pipeline", "create", "--engine=local", runner], "created successfully"),
+        (["pipeline", "compile", "--engine=local", runner], "compiled successfully"),
+        (["run", "create", "--engine=local", "--pipeline_name=shapes"], "BLESSED and pushed"),
+    ):
+        process = subprocess.run(
+            tfx + arguments, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=540
+        )
+        assert process.returncode == 0, process.stderr
+        assert told in process.stdout

@@ -1,0 +1,36 @@
+"""The runner's exit codes where no stage runs."""
+
+from __future__ import annotations
+
+import fcntl
+
+import pytest
+from click.testing import CliRunner
+from conftest import write_config
+
+from pipeline.config import load_config
+from pipeline.local_runner import FAILED, WRONG_USE, main, run
+
+
+def test_a_wrong_configuration_is_told_and_ends_with_its_own_code(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("name: x\nsearhc: 3\n", encoding="utf-8")
+    result = CliRunner().invoke(main, ["--config", str(path)])
+    assert result.exit_code == WRONG_USE
+    assert "`searhc`: unknown key" in result.output
+
+
+def test_a_manifest_that_is_not_there_fails_the_first_stage(tmp_path):
+    code = run(load_config(write_config(tmp_path, str(tmp_path / "nowhere.jsonl"))))
+    assert code in (FAILED, WRONG_USE)
+
+
+def test_two_runs_do_not_write_the_same_folder(tmp_path, capsys):
+    config = load_config(write_config(tmp_path, str(tmp_path / "rows.jsonl")))
+    config.root.mkdir(parents=True)
+    with open(config.root / ".lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(SystemExit) as caught:
+            run(config)
+    assert caught.value.code == FAILED
+    assert "Another run is at work" in capsys.readouterr().err
