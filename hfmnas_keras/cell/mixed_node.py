@@ -1,4 +1,4 @@
-"""One node of a supernet cell: all node operations, weighed (HF-MNAS, Eq. 11)."""
+"""One node of a supernet cell: all node operations, weighed (HF-MNAS, Eq. 11-23)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hfmnas_keras.normalization import layer_normalization
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class MixedNode(keras.layers.Layer):
-    """The mixture of all nine node operations on one pair of inputs (HF-MNAS, Eq. 11).
+    """The mixture of all nine node operations on one pair of inputs (HF-MNAS, Eq. 11-23).
 
     Dropout and LayerNorm, which follow every operation, are applied to all of them at once.
 

@@ -48,10 +48,10 @@ class SearchedCell(keras.layers.Layer):
         source_shape = tuple(input_shape[0])
         if len(input_shape) != 2 or source_shape != tuple(input_shape[1]):
             raise ValueError(f"`SearchedCell` needs two inputs with equal shapes. Received: {input_shape}.")
-        self.edges_of_node = []
+        # Two a node, in one flat list: of a nested one a `.keras` file would hold no weights.
+        self.edges = []
         self.nodes = []
         for choice in self.cell_genotype.nodes:
-            edges = []
             for predecessor, name in zip(choice.predecessors, choice.edges, strict=True):
                 edge = edge_operation(
                     name,
@@ -61,8 +61,7 @@ class SearchedCell(keras.layers.Layer):
                     name=f"node_{choice.index}_edge_{predecessor}",
                 )
                 edge.build(source_shape)
-                edges.append(edge)
-            self.edges_of_node.append(edges)
+                self.edges.append(edge)
             node = node_operation(
                 choice.fusion,
                 self.channels,
@@ -80,7 +79,7 @@ class SearchedCell(keras.layers.Layer):
     def call(self, inputs, training=False):
         # Predecessor 2 + i is node i.
         sources = dict(enumerate(inputs))
-        for choice, edges, node in zip(self.cell_genotype.nodes, self.edges_of_node, self.nodes, strict=True):
+        for choice, edges, node in zip(self.cell_genotype.nodes, self.edges_of_node(), self.nodes, strict=True):
             pair = [
                 edge(sources[predecessor], training=training)
                 for predecessor, edge in zip(choice.predecessors, edges, strict=True)
@@ -92,6 +91,10 @@ class SearchedCell(keras.layers.Layer):
         scales = ops.convert_to_tensor([self.cell_genotype.scales[index] for index in kept], dtype=outputs.dtype)
         outputs = outputs * ops.expand_dims(scales, -1)
         return ops.reshape(outputs, (-1, *inputs[0].shape[1:-1], len(kept) * self.channels))
+
+    def edges_of_node(self) -> list[tuple[keras.layers.Layer, keras.layers.Layer]]:
+        """The edge operations of every node, in the order of its predecessors."""
+        return list(zip(self.edges[::2], self.edges[1::2], strict=True))
 
     def get_config(self):
         config = super().get_config()

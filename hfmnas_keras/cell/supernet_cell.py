@@ -18,10 +18,10 @@ from hfmnas_keras.settings import NODE_INPUTS
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class SupernetCell(keras.layers.Layer):
-    """A cell of which every edge and node is a mixture of all operations (HF-MNAS, Fig. 8, Eq. 10-11, 24-25).
+    """A cell of which every edge and node is a mixture of all operations (HF-MNAS, Fig. 8, Eq. 10-25).
 
     Two inputs and `num_nodes` nodes; node `i` reads the inputs and all earlier nodes. Architecture parameters are
-    `gamma`, one row of ten logits an edge, and `beta`, one row of nine logits a node. `importance`, the w of Eq. 24,
+    `gamma`, one row of ten logits an edge, and `beta`, one row of nine logits a node. `importance`, the w of Eq. 24-25,
     is an ordinary weight: it is trained on the training loss.
 
     Each node's operations take two inputs, which `node_inputs` makes of its mixed edges z_j (docs/method.md, section

@@ -65,10 +65,10 @@ class Supernet(keras.Model):
         fusion = self.fusion
         grid_shape = (None, *fusion.grid, fusion.channels)
         # Both inputs of a cell may be the same feature: each has a projection of its own (unimodal runs).
-        self.feature_grids = {}
+        # One flat list: of a nested one a `.keras` file would hold no weights.
+        self.feature_grids = []
         self.cells = {}
         for name in CELLS:
-            self.feature_grids[name] = []
             for position, tap in enumerate(self.taps[name]):
                 feature_grid = FeatureGrid(
                     fusion.channels,
@@ -79,7 +79,7 @@ class Supernet(keras.Model):
                     name=f"{name}_input_{position}",
                 )
                 feature_grid.build((None, *self.feature_shapes[tap]))
-                self.feature_grids[name].append(feature_grid)
+                self.feature_grids.append(feature_grid)
             cell = SupernetCell(
                 fusion.channels,
                 num_nodes=fusion.num_nodes,
@@ -116,11 +116,16 @@ class Supernet(keras.Model):
         for name in CELLS:
             grids = [
                 feature_grid(inputs[tap], training=training)
-                for tap, feature_grid in zip(self.taps[name], self.feature_grids[name], strict=True)
+                for tap, feature_grid in zip(self.taps[name], self.feature_grids_of(name), strict=True)
             ]
             branches.append(self.cells[name](grids, training=training))
         fused = self.inconsistency_mitigation(branches, training=training)
         return self.head(self.flatten(fused))
+
+    def feature_grids_of(self, cell: str) -> list[FeatureGrid]:
+        """The projections of the two inputs of a cell, `"lfbc"` or `"hfbc"`."""
+        first = 2 * CELLS.index(cell)
+        return self.feature_grids[first : first + 2]
 
     @property
     def architecture_variables(self) -> list[keras.Variable]:
@@ -143,8 +148,8 @@ class Supernet(keras.Model):
         kept_nodes = self.fusion.kept_nodes if kept_nodes is None else kept_nodes
         chosen = {}
         for name, cell in self.cells.items():
-            logits = [ops.convert_to_numpy(variable.value) for variable in (cell.gamma, cell.beta, cell.importance)]
-            chosen[name] = discretise(*logits, kept_nodes=kept_nodes)
+            gamma, beta, importance = map(ops.convert_to_numpy, (cell.gamma, cell.beta, cell.importance))
+            chosen[name] = discretise(gamma, beta, importance, kept_nodes=kept_nodes)
         taps = {f"{name}_taps": list(taps) for name, taps in self.taps.items()}
         return Genotype(**chosen, metadata={**taps, "node_inputs": self.fusion.node_inputs, **(metadata or {})})
 
@@ -178,6 +183,7 @@ def _settings(fusion: FusionSettings | Mapping[str, Any] | None) -> FusionSettin
     if isinstance(fusion, FusionSettings):
         return fusion
     # From a saved config, in which tuples have become lists.
-    return FusionSettings(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in fusion.items()}
-    )
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fusion.items()
+    }
+    return FusionSettings(**values)

@@ -37,7 +37,7 @@ def copy_edge(mixed_edges, edge, name, layer):
 
 def copy_cell(supernet_cell, searched_cell):
     """Gives a searched cell the weights that its chosen operations have in a supernet's cell."""
-    choices = zip(searched_cell.cell_genotype.nodes, searched_cell.edges_of_node, searched_cell.nodes, strict=True)
+    choices = zip(searched_cell.cell_genotype.nodes, searched_cell.edges_of_node(), searched_cell.nodes, strict=True)
     for choice, edges, node in choices:
         for predecessor, name, layer in zip(choice.predecessors, choice.edges, edges, strict=True):
             first_reader = max(0, predecessor - 1)

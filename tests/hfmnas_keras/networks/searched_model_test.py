@@ -36,8 +36,7 @@ def random_inputs(rows=3, tokens=False):
     return inputs
 
 
-@pytest.mark.parametrize("num_cells", [1, 3])
-@pytest.mark.parametrize("tokens", [False, True])
+@pytest.mark.parametrize(("num_cells", "tokens"), [(1, False), (3, True)])
 def test_builds_trains_saves_and_loads(num_cells, tokens, tmp_path):
     keras.utils.set_random_seed(0)
     fusion = dataclasses.replace(FUSION, num_cells=num_cells)
@@ -52,9 +51,8 @@ def test_builds_trains_saves_and_loads(num_cells, tokens, tmp_path):
         cells = [layer.name for layer in model.layers if "_cell_" in layer.name and "input" not in layer.name]
         assert sorted(cells) == [f"{name}_cell_{number}" for name in ("hfbc", "lfbc") for number in (1, 2, 3)]
     model.compile(optimizer="adam", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    before = model.evaluate(inputs, np.array([0, 1, 2]), verbose=0)
-    model.fit(inputs, np.array([0, 1, 2]), epochs=2, verbose=0)
-    assert np.isfinite(before)
+    history = model.fit(inputs, np.array([0, 1, 2]), epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
     path = tmp_path / "model.keras"
     model.save(path)
     loaded = keras.saving.load_model(path)
@@ -90,7 +88,7 @@ def test_decided_supernet_is_the_searched_model():
     model = searched_model(genotype, SHAPES, 4, fusion)
     for name in ("lfbc", "hfbc"):
         copy_cell(supernet.cells[name], model.get_layer(f"{name}_cell_1"))
-        for position, feature_grid in enumerate(supernet.feature_grids[name]):
+        for position, feature_grid in enumerate(supernet.feature_grids_of(name)):
             model.get_layer(f"{name}_input_{position}").set_weights(feature_grid.get_weights())
     mitigation = model.get_layer("inconsistency_mitigation")
     mitigation.set_weights(supernet.inconsistency_mitigation.get_weights())
