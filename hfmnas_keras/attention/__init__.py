@@ -1,1 +1,1 @@
-"""Attention between two grids (HF-MNAS, Eq. 11-15)."""
+"""Attention between two grids (HF-MNAS, Eq. 11-23)."""

@@ -10,7 +10,7 @@ from hfmnas_keras.positions import per_position, project_positions
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class BidirectionalAttention(NodeOperation):
-    """Attention both ways with one affinity of the positions (HF-MNAS, Eq. 11; method section 4).
+    """Attention both ways with one affinity of the positions (HF-MNAS, Eq. 11-23).
 
     S = x1 W x2^T / sqrt C; a = softmax(S) x2, b = softmax(S^T) x1; Dense([a; b]).
 

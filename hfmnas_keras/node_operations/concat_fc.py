@@ -10,7 +10,7 @@ from hfmnas_keras.positions import per_position
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class ConcatFC(NodeOperation):
-    """Concatenates the channels and projects them: ReLU(BN(Dense([x1; x2]))) (HF-MNAS, Eq. 19).
+    """Concatenates the channels and projects them: ReLU(BN(Dense([x1; x2]))) (HF-MNAS, Eq. 11-23).
 
     Weights: `dense/kernel (2 * channels, channels)`, rows of x1 first, no bias before the batch normalisation;
     `batch_normalization`, `normalization`.

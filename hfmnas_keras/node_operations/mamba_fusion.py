@@ -11,7 +11,7 @@ from hfmnas_keras.state_space.es2d import ES2D
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class MambaFusion(NodeOperation):
-    """Fuses two grids with a state space model of their product (HF-MNAS, Eq. 21-23; method section 4).
+    """Fuses two grids with a state space model of their product (HF-MNAS, Eq. 11-23).
 
     u_i = depthwise 3x3(Dense_i(x_i)); m = ES2D(SiLU(u_1 * u_2)), computed once;
     Dense(m * SiLU(Dense(x_1)) + m * SiLU(Dense(x_2))).

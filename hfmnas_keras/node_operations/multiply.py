@@ -7,7 +7,7 @@ from hfmnas_keras.node_operations.node_operation_base import NodeOperation
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class Multiply(NodeOperation):
-    """Multiplies the two grids element by element: x1 * x2 (`multiply` in HF-MNAS, Eq. 11).
+    """Multiplies the two grids element by element: x1 * x2 (`multiply` in HF-MNAS, Eq. 11-23).
 
     No weights but those of `normalization`. Arguments and shapes are those of `NodeOperation`.
 

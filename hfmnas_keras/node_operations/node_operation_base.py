@@ -8,7 +8,7 @@ from hfmnas_keras.normalization import layer_normalization
 
 
 class NodeOperation(keras.layers.Layer):
-    """Base of the node operations: fuses two grids, then dropout and layer normalisation (HF-MNAS, Eq. 11).
+    """Base of the node operations: fuses two grids, then dropout and layer normalisation (HF-MNAS, Eq. 11-23).
 
     A subclass states `fuse`, and `build_fusion` where it has weights. A supernet that weighs several operations may
     call their `fuse` and normalise the results together.

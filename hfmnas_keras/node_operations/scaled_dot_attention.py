@@ -9,7 +9,7 @@ from hfmnas_keras.node_operations.node_operation_base import NodeOperation
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class ScaledDotAttention(NodeOperation):
-    """Lets each position of the first grid gather from those of the second (HF-MNAS, Eq. 12-13; method section 4).
+    """Lets each position of the first grid gather from those of the second (HF-MNAS, Eq. 11-23).
 
     softmax(x1 x2^T / sqrt C) x2 over the positions. No weights but those of `normalization`.
     Arguments and shapes are those of `NodeOperation`.

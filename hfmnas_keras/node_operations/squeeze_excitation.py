@@ -8,7 +8,7 @@ from hfmnas_keras.node_operations.node_operation_base import NodeOperation
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class SqueezeExcitation(NodeOperation):
-    """Weighs the channels of the second grid by what the first one holds on average (HF-MNAS, Eq. 16-18).
+    """Weighs the channels of the second grid by what the first one holds on average (HF-MNAS, Eq. 17-18).
 
     E = sigmoid(Dense(mean of x1 over the positions)); E * x2. Eq. 17 and 18 both multiply by x2; once is meant.
 

@@ -7,7 +7,7 @@ from hfmnas_keras.node_operations.node_operation_base import NodeOperation
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class Sum(NodeOperation):
-    """Adds the two grids: x1 + x2 (`sum` in HF-MNAS, Eq. 11). No weights but those of `normalization`.
+    """Adds the two grids: x1 + x2 (`sum` in HF-MNAS, Eq. 11-23). No weights but those of `normalization`.
 
     Arguments and shapes are those of `NodeOperation`.
 

@@ -1,1 +1,1 @@
-"""State space models on grids (HF-MNAS, Eq. 21-23)."""
+"""State space models on grids (HF-MNAS, Eq. 11-23)."""

@@ -15,7 +15,7 @@ LONGEST_UNROLLED_SCAN = 16
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class ES2D(keras.layers.Layer):
-    """Efficient two-dimensional selective scan (HF-MNAS, Eq. 22; EfficientVMamba).
+    """Efficient two-dimensional selective scan (HF-MNAS, Eq. 11-23; EfficientVMamba).
 
     The even and odd rows and columns of a grid make four sequences. Those of the even rows are read row by row, those
     of the odd rows transposed, column by column. Each passes one selective scan with parameters of its own and is put
