@@ -24,7 +24,7 @@ class CellGenotype:
         num_nodes: int. Nodes M of the searched cell, pruned ones counted.
         nodes: tuple of `NodeChoice`, by rising index.
         kept: tuple of ints, by rising index. The nodes whose outputs are concatenated.
-        importance: tuple of `num_nodes` floats, the softmax of w; they sum to 1. `None` means all the same.
+        importance: tuple of `num_nodes` floats, the softmax of w; they sum to 1. None given means all the same.
 
     Raises:
         ValueError: when the parts do not fit together, naming the node at fault.
@@ -33,7 +33,7 @@ class CellGenotype:
     num_nodes: int
     nodes: tuple[NodeChoice, ...]
     kept: tuple[int, ...]
-    importance: tuple[float, ...] | None = None
+    importance: tuple[float, ...] = ()
 
     def __post_init__(self):
         if not _is_int(self.num_nodes) or not 1 <= self.num_nodes <= _MAX_NODES:
@@ -63,7 +63,7 @@ class CellGenotype:
         labels: Mapping[str, str],
         num_nodes: int,
         kept: tuple[int, ...],
-        importance: tuple[float, ...] | None = None,
+        importance: tuple[float, ...] = (),
     ) -> CellGenotype:
         """Reads what `to_labels` writes.
 
@@ -141,10 +141,7 @@ class CellGenotype:
                 read.add(predecessor - 2)
 
     def _check_importance(self) -> None:
-        importance = self.importance
-        if importance is None:
-            importance = (1.0 / self.num_nodes,) * self.num_nodes
-        importance = tuple(importance)
+        importance = tuple(self.importance) or (1.0 / self.num_nodes,) * self.num_nodes
         if not all(_is_share(share) for share in importance):
             raise ValueError(f"Importances must be numbers from 0 to 1. Received: {importance!r}.")
         if len(importance) != self.num_nodes or abs(math.fsum(importance) - 1) > 1e-3:

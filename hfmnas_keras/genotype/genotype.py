@@ -202,9 +202,9 @@ def _check_keys(name: str, content: dict[str, Any], required: set[str], allowed:
         )
 
 
-def _importance(value: Any, num_nodes: Any) -> dict[str, tuple[float, ...] | None]:
+def _importance(value: Any, num_nodes: Any) -> dict[str, tuple[float, ...]]:
     if value is None:
-        return dict.fromkeys(CELLS)
+        return dict.fromkeys(CELLS, ())
     if not isinstance(num_nodes, int) or not 1 <= num_nodes <= 64:
         raise ValueError(f"`num_nodes` must be an int from 1 to 64. Received: {num_nodes!r}.")
     value = _mapping("importance", value)
