@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 
+from hfmnas_keras.node_operations.mamba_fusion import MambaFusion
 from hfmnas_keras.training.weight_decay import add_weight_decay, is_decayed
 
 
@@ -17,6 +18,14 @@ def test_only_kernels_decay():
     assert decayed == {"dense/kernel"}
     assert not is_decayed(keras.Variable(np.zeros((4, 4)), name="linear_bias"))
     assert not is_decayed(keras.Variable(np.zeros(4), name="importance"))
+
+
+def test_state_space_parameters_do_not_decay():
+    fusion = MambaFusion(channels=4, name="fusion")
+    fusion.build([(None, 2, 2, 4)] * 2)
+    spared = {v.path.split("/")[-1] for v in fusion.trainable_variables if not is_decayed(v)}
+    assert {"decay_log", "skip", "step_bias", "depthwise_bias"} <= spared
+    assert all("kernel" in v.path.split("/")[-1] for v in fusion.trainable_variables if is_decayed(v))
 
 
 def test_decay_is_added_to_the_gradient():
