@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -78,7 +80,7 @@ def probabilities_figure(probabilities: Mapping[str, Sequence[Sequence[float]]])
     Args:
         probabilities: `lfbc/gamma` (edges, operations), `lfbc/beta` (nodes, operations), and those of `hfbc`.
     """
-    with matplotlib.rc_context(_STYLE):
+    with _style():
         figure = Figure(figsize=(11, 7))
         num_edges = len(probabilities["lfbc/gamma"])
         num_nodes = len(probabilities["lfbc/beta"])
@@ -109,7 +111,7 @@ def class_figure(by_class: Mapping[str, Mapping[str, Mapping[str, float]]], outp
     """
     shown = [output for output in outputs if output in by_class]
     classes = list(by_class[shown[0]])
-    with matplotlib.rc_context(_STYLE):
+    with _style():
         figure = Figure(figsize=(9, 0.8 + 0.42 * len(classes)))
         axes = figure.subplots()
         places = np.arange(len(classes))
@@ -117,7 +119,7 @@ def class_figure(by_class: Mapping[str, Mapping[str, Mapping[str, float]]], outp
         for number, (output, colour) in enumerate(zip(shown, (_BLUE, _ORANGE, _GREY), strict=False)):
             values = [by_class[output][name]["f1"] for name in classes]
             axes.barh(places + number * height, values, height * 0.9, color=colour, label=outputs[output])
-        axes.set_yticks(places + 0.4 - height / 2, classes)
+        axes.set_yticks(places + 0.4 - height / 2, classes, parse_math=False)
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
         axes.set_xlabel("F1 on the test split")
@@ -131,7 +133,7 @@ def confusion_figure(confusion: Sequence[Sequence[float]], class_names: Sequence
     counts = np.asarray(confusion, "float64")
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 1.8 + 0.5 * len(class_names)
-    with matplotlib.rc_context(_STYLE):
+    with _style():
         figure = Figure(figsize=(side + 1, side))
         axes = figure.subplots()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -139,12 +141,21 @@ def confusion_figure(confusion: Sequence[Sequence[float]], class_names: Sequence
             if counts[row, column]:
                 colour = "white" if shares[row, column] > 0.55 else "black"
                 axes.text(column, row, f"{counts[row, column]:g}", ha="center", va="center", color=colour, fontsize=8)
-        axes.set_xticks(range(len(class_names)), class_names, rotation=40, ha="right")
-        axes.set_yticks(range(len(class_names)), class_names)
+        # Names of classes are the user's: a dollar sign in one is no mathematics.
+        axes.set_xticks(range(len(class_names)), class_names, rotation=40, ha="right", parse_math=False)
+        axes.set_yticks(range(len(class_names)), class_names, parse_math=False)
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         figure.tight_layout()
         return _save(figure)
+
+
+@contextlib.contextmanager
+def _style() -> Iterator[None]:
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # Text stays text in the SVG: a browser has the letters that matplotlib's own font lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        yield
 
 
 def _edge_labels(num_nodes: int) -> list[str]:
@@ -153,7 +164,7 @@ def _edge_labels(num_nodes: int) -> list[str]:
 
 
 def _row_of_axes(count: int) -> tuple[Figure, Any]:
-    with matplotlib.rc_context(_STYLE):
+    with _style():
         figure = Figure(figsize=(3.8 * count, 2.8))
         return figure, figure.subplots(1, count)
 
@@ -163,7 +174,7 @@ def _line(axes: Any, x: Sequence[float], y: Sequence[float], colour: str, label:
 
 
 def _finish(figure: Figure, all_axes: Sequence[Any]) -> str:
-    with matplotlib.rc_context(_STYLE):
+    with _style():
         for axes in all_axes:
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)

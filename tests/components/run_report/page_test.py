@@ -1,0 +1,251 @@
+"""The page on a summary made by hand: what it shows, and what it must not let through."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from components.run_report.page import render_page
+from hfmnas_keras.genotype.genotype import Genotype
+
+EVIL = "<script>alert(1)</script>"
+CLASSES = ["birds", "boats & <b>ships</b>", "trees"]
+
+
+def metrics(f1_m, f1_w, accuracy):
+    return {"f1_m": f1_m, "f1_w": f1_w, "accuracy": accuracy}
+
+
+def of_class(f1, precision, recall, support):
+    return {"f1": f1, "precision": precision, "recall": recall, "support": float(support), "predicted": 9.0}
+
+
+def genotype_content():
+    labels = {}
+    for cell in ("lfbc", "hfbc"):
+        labels[f"{cell}/node_0/edge_0"] = "sep_conv_3x3"
+        labels[f"{cell}/node_0/edge_1"] = "linear_elu"
+        labels[f"{cell}/node_0/fusion"] = "squeeze_excitation"
+    return {"version": 1, "num_nodes": 1, "cells": labels, "kept": {"lfbc": [0], "hfbc": [0]}}
+
+
+def search_record(epoch):
+    return {
+        "epoch": epoch,
+        "train_loss": 2.0 / epoch,
+        "dev_loss": 2.2 / epoch,
+        "dev_macro_f1": 0.2 * epoch,
+        "gamma_entropy": 1.0 - 0.1 * epoch,
+        "beta_entropy": 0.9,
+        "none_share": 0.1,
+    }
+
+
+def training_record(epoch):
+    return {"epoch": epoch, "loss": 1.5 / epoch, "dev_loss": 1.7 / epoch, "dev_macro_f1": 0.3 * epoch}
+
+
+def modality(**changes):
+    return {
+        "train_macro_f1": 0.912,
+        "dev_macro_f1": 0.611,
+        "cross_fitted_macro_f1": 0.587,
+        "epochs": 12,
+        "folds": 5,
+        "sees_labels": True,
+        "warning": None,
+        **changes,
+    }
+
+
+def make_summary():
+    """A run that was blessed and pushed, as RunReport puts it together."""
+    of_classes = (of_class(0.811, 0.801, 0.821, 17), of_class(0.0, 0.0, 0.0, 3), of_class(0.499, 0.998, 0.333, 6))
+    by_class = dict(zip(CLASSES, of_classes, strict=True))
+    uniform = {"gamma": [[0.1] * 10] * 2, "beta": [[1 / 9] * 9]}
+    return {
+        "version": 1,
+        "ingest": {
+            "source": "manifest",
+            "multi_label": False,
+            "classes": CLASSES,
+            "rows": {"train": 120, "dev": 31, "test": 26},
+            "rows_by_class": {
+                split: dict(zip(CLASSES, counts, strict=True))
+                for split, counts in (("train", (71, 19, 30)), ("dev", (16, 5, 10)), ("test", (17, 3, 6)))
+            },
+            "skipped": {"picture cannot be decoded": {"count": 2, "ids": ["row 7", EVIL]}},
+            "warnings": [f"The class {EVIL} is rare."],
+            "attribution": "Pictures by A & B",
+        },
+        "backbones": {
+            "modalities": {
+                "text": modality(warning="The text head knows its rows by heart."),
+                "image": modality(folds=0, cross_fitted_macro_f1=None, sees_labels=False),
+            }
+        },
+        "search": {
+            "cost": {
+                "weight_steps": 480,
+                "architecture_steps": 121,
+                "seconds": 93.4,
+                "peak_memory_bytes": 1_840_000_000,
+            },
+            "travel": {"possible": 3.0, "largest": 1.234, "architecture_learning_rate": 0.02},
+            "history": [search_record(1), search_record(2)],
+            "probabilities": {f"{cell}/{kind}": rows for cell in ("lfbc", "hfbc") for kind, rows in uniform.items()},
+        },
+        "genotype": genotype_content(),
+        "training": {
+            "epochs": 14,
+            "dev_macro_f1": 0.702,
+            "parameters": 1_234_567,
+            "history": {"fit": [training_record(1), training_record(2)], "retrain": [{"epoch": 1, "loss": 1.1}]},
+        },
+        "evaluation": {
+            "class_names": CLASSES,
+            "multi_label": False,
+            "threshold": 0.5,
+            "examples": 26,
+            "overall": {
+                "probabilities": metrics(0.7321, 0.7541, 0.7692),
+                "text_belief": metrics(0.6111, 0.6222, 0.6333),
+                "image_belief": metrics(0.4444, 0.4555, 0.4666),
+            },
+            "baseline": None,
+            "by_class": dict.fromkeys(("probabilities", "text_belief", "image_belief"), by_class),
+            "by_slice": {},
+            "confusion": {"probabilities": [[14, 0, 3], [2, 0, 1], [4, 0, 2]]},
+            "gate": {
+                "blessed": True,
+                "reasons": [],
+                "min_f1_m": 0.6,
+                "change_tolerance": None,
+                "compared": False,
+            },
+        },
+        "serving_check": {"blessed": True, "reasons": []},
+        "pushed": {"pushed": True, "destination": "models/manifest/1"},
+        "lineage": {"model_run": {"id": 4711, "type": "ModelRun", "uri": f"runs/{EVIL}/model_run"}},
+    }
+
+
+@pytest.fixture(scope="module")
+def page():
+    return render(make_summary())
+
+
+def render(summary):
+    return render_page(summary, Genotype.from_json(json.dumps(summary["genotype"])))
+
+
+def table_rows(page):
+    """The cells of every table row, without markup."""
+    rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    return [
+        [re.sub(r"<[^>]*>", "", cell).strip() for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)]
+        for row in rows
+    ]
+
+
+def figure_words(page):
+    """The text of each figure; fails where a figure is not well-formed SVG."""
+    figures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    return [" ".join(ElementTree.fromstring(figure).itertext()) for figure in figures]
+
+
+def test_scores_and_counts_stand_in_the_tables(page):
+    rows = table_rows(page)
+    assert ["fused", "0.732", "0.754", "0.769"] in rows
+    assert ["text head", "0.611", "0.622", "0.633"] in rows
+    assert ["image head", "0.444", "0.456", "0.467"] in rows
+    assert ["birds", "0.811", "0.801", "0.821", "17"] in rows
+    assert ["text", "0.912", "0.611", "0.587", "12", "5", "yes"] in rows
+    assert ["birds", "71", "16", "17"] in rows
+    assert ["rows", "120", "31", "26"] in rows
+    assert ["model_run", "4711", "ModelRun"] in [row[:3] for row in rows]
+    assert not [row for row in rows if row[0] == "last blessed model"]
+
+
+def test_the_text_tells_the_run(page):
+    shown = " ".join(re.sub(r"<[^>]*>", "", page).split())
+    assert "Macro F1 on the test split, 26 examples: 0.732. Gate: blessed. Serving check: passed." in shown
+    assert "Serving from models/manifest/1." in shown
+    assert "480 weight steps and 121 architecture steps in 93 s" in shown
+    assert "1.8 GB" in shown
+    assert "could travel 3.00; the farthest travelled 1.23" in shown
+    assert "14 epochs, chosen at a dev macro F1 of 0.702" in shown
+    assert "1,234,567 parameters" in shown
+    assert "The text head knows its rows by heart." in shown
+    assert "mostly noise" not in shown
+
+
+def test_ids_of_rows_warnings_and_places_are_text(page):
+    assert "row 7, &lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "The class &lt;script&gt;alert(1)&lt;/script&gt; is rare." in page
+    assert "runs/&lt;script&gt;alert(1)&lt;/script&gt;/model_run" in page
+    assert "<script" not in page
+
+
+def test_figures_are_svg_inside_the_page(page):
+    words = figure_words(page)
+    # Classes, confusion, genotype, search, probabilities, final training
+    assert len(words) == 6
+    assert page.count("<svg") == 6 and "<?xml" not in page
+    assert "squeeze_excitation" in words[2] and "Task loss" in words[3]
+    # One file: nothing is loaded from anywhere.
+    assert not re.search(r"<(link|img|script|iframe)|src=|@import|url\((?!#)", page)
+
+
+def test_the_same_run_gives_the_same_page(page):
+    assert render(make_summary()) == page
+
+
+def test_a_refused_run_says_why_and_unknown_numbers_are_dashes():
+    summary = make_summary()
+    summary["evaluation"]["overall"]["probabilities"] = metrics(None, None, None)
+    summary["evaluation"]["baseline"] = {"probabilities": metrics(0.7013, 0.7024, 0.7035)}
+    summary["evaluation"]["gate"].update(
+        blessed=False, reasons=["Macro F1 is not a number."], compared=True, change_tolerance=0.015
+    )
+    summary["serving_check"] = {"blessed": False, "reasons": [f"The answer was {EVIL}."]}
+    summary["pushed"] = {"pushed": False, "destination": ""}
+    summary["search"]["travel"]["possible"] = 0.4
+    page = render(summary)
+    for words in ("not blessed", "failed", "Not pushed.", "Macro F1 is not a number.", "mostly noise", "0.015 worse"):
+        assert words in page
+    assert "The answer was &lt;script&gt;" in page and EVIL not in page
+    rows = table_rows(page)
+    assert ["fused", "–", "–", "–"] in rows
+    assert ["last blessed model", "0.701", "0.702", "0.704"] in rows
+    # Without folds there is no cross-fitted score.
+    assert ["image", "0.912", "0.611", "–", "12", "0", "no"] in rows
+
+
+def test_names_of_classes_are_text():
+    names = [EVIL, "1 $x_2$ {3} $\\frac$ %s", "\"'><img src=x> 鳥 & птица"]
+    text = json.dumps(make_summary())
+    for old, new in zip(CLASSES, names, strict=True):
+        text = text.replace(json.dumps(old), json.dumps(new))
+    page = render(json.loads(text))
+    assert "<script" not in page and "<img" not in page
+    first_cells = [html.unescape(row[0]) for row in table_rows(page)]
+    words = figure_words(page)
+    for name in names:
+        # In the tables of scores and of data; in the figures of classes and of confusion (twice) as it is written.
+        assert first_cells.count(name) == 2
+        assert [figure.count(name) for figure in words] == [1, 2, 0, 0, 0, 0]
+
+
+def test_labels_of_a_multi_label_set_are_not_confused():
+    summary = make_summary()
+    summary["evaluation"]["multi_label"] = True
+    summary["evaluation"]["confusion"] = {"probabilities": [[[9, 1], [2, 14]]] * 3}
+    page = render(summary)
+    assert "<h2>Confusion</h2>" not in page
+    assert len(figure_words(page)) == 5
+    assert "Labels at a probability above 0.5" in page
