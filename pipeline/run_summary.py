@@ -41,7 +41,8 @@ class RunSummary:
         is_blessed: bool. The gate's word.
         is_serving_checked: bool. Whether the SavedModel answered in a fresh process.
         is_pushed: bool. Whether the model of this run serves now, be it pushed by this run or by an earlier one.
-        model_uri, report_uri, pushed_path: str or None. Folders.
+        uris: dict of str. Folder of every artifact of the run by `"Component.output"`, such as `"Trainer.model"`.
+        pushed_path: str or None. Folder of the version that serves.
     """
 
     stages: tuple[StageOutcome, ...]
@@ -49,8 +50,7 @@ class RunSummary:
     is_blessed: bool
     is_serving_checked: bool
     is_pushed: bool
-    model_uri: str | None
-    report_uri: str | None
+    uris: dict[str, str]
     pushed_path: str | None
 
     def to_text(self, name: str) -> str:
@@ -69,7 +69,10 @@ class RunSummary:
             compared = "compared with the last blessed model" if gate["compared"] else "no blessed model before it"
             lines.append(f"Gate: bar {gate['min_f1_m']:.3f}, {compared}")
             lines.extend(f"  {reason}" for reason in gate["reasons"])
-        for what, path in (("SavedModel", self.pushed_path or self.model_uri), ("Report", self.report_file)):
+        for what, path in (
+            ("SavedModel", self.pushed_path or self.uris.get("Trainer.model")),
+            ("Report", self.report_file),
+        ):
             if path is not None:
                 lines.append(f"{what}: {_short(path)}")
         lines.append(self._last_line())
@@ -85,7 +88,8 @@ class RunSummary:
     @property
     def report_file(self) -> str | None:
         """Path of the HTML report."""
-        return None if self.report_uri is None else os.path.join(self.report_uri, "report.html")
+        folder = self.uris.get("RunReport.report")
+        return None if folder is None else os.path.join(folder, "report.html")
 
     def _last_line(self) -> str:
         fused = _number(self.f1_m().get("fused"))
@@ -130,16 +134,13 @@ def summarise_run(metadata_path: str | os.PathLike[str], since: float = 0.0) -> 
     blessing = outputs.get(("Evaluator", "blessing"))
     checked = outputs.get(("ServingCheck", "blessing"))
     pushed = outputs.get(("Pusher", "pushed_model"))
-    model = outputs.get(("Trainer", "model"))
-    report = outputs.get(("RunReport", "report"))
     return RunSummary(
         stages=stages,
         evaluation=None if evaluation is None else read_evaluation(evaluation.uri),
         is_blessed=blessing is not None and is_blessed(blessing.uri),
         is_serving_checked=checked is not None and _custom(checked, "blessed") == 1,
         is_pushed=pushed is not None and bool(_custom(pushed, "pushed")),
-        model_uri=None if model is None else model.uri,
-        report_uri=None if report is None else report.uri,
+        uris={f"{component}.{output}": artifact.uri for (component, output), artifact in outputs.items()},
         pushed_path=None if pushed is None else _custom(pushed, "pushed_destination") or None,
     )
 

@@ -1,0 +1,202 @@
+"""HF-MNAS on the demo data against plain references, over seeds: `python -m benchmarks.demo`.
+
+Each seed runs the whole pipeline (pre-training, search, final training and gate) with that seed; its numbers are the
+Evaluator's. Beside it, from the same split: an MLP on the concatenation of the very features that the search reads, and
+scikit-learn on simple features. Everything is chosen on the dev split and reads the test split once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import json
+import os
+import pathlib
+import time
+from typing import Any
+
+# The settings of the log come with it, before TensorFlow is imported.
+from pipeline.local_runner import run  # isort: skip
+
+import click
+import keras
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+
+from benchmarks.simple_features import picture_features, text_features
+from pipeline.config import RunConfig, load_config
+
+_STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
+_MLP_EPOCHS = 30
+_MLP_BATCH = 32
+
+
+@click.command(help="Compares HF-MNAS with plain references on the demo data.")
+@click.option("--seeds", default=3, show_default=True, help="Number of seeds.")
+@click.option("--config", "config_path", default="demo", show_default=True, help="Configuration of the runs.")
+@click.option("--output", default="runs/benchmark/results.json", show_default=True, help="JSON to write.")
+def main(seeds: int, config_path: str, output: str) -> None:
+    """Runs the comparison, prints a table and writes the numbers."""
+    from pipeline.run_summary import summarise_run
+
+    config = load_config(config_path)
+    results: dict[str, list[float]] = {}
+    travels: list[dict[str, float]] = []
+    seconds = []
+    for seed in range(seeds):
+        seeded = _with_seed(config, seed)
+        started = time.time()
+        run(seeded)
+        seconds.append(time.time() - started)
+        summary = summarise_run(seeded.metadata_path, since=started)
+        for name, score in {**summary.f1_m(), **_mlp(summary.uris, seed)}.items():
+            results.setdefault(name, []).append(score)
+        if not seed:
+            # No chance in them: once is enough.
+            for name, score in _scikit_learn(summary.uris).items():
+                results[name] = [score]
+        with open(os.path.join(summary.uris["ArchitectureSearch.search_report"], "search.json")) as file:
+            travels.append(json.load(file)["travel"])
+    _write(pathlib.Path(output), {"seeds": seeds, "macro_f1": results, "travel": travels, "seconds": seconds})
+
+
+def _with_seed(config: RunConfig, seed: int) -> RunConfig:
+    """The same split; all other chance from the seed."""
+    seeded = {
+        part: dataclasses.replace(getattr(config, part), seed=seed) for part in ("pretraining", "search", "training")
+    }
+    return config.model_copy(update={"name": "benchmark", **seeded})
+
+
+def _mlp(uris: dict[str, str], seed: int) -> dict[str, float]:
+    """Macro F1 of an MLP on the concatenated features: epochs chosen on dev, retrained on both, test read once."""
+    from hfmnas_keras.data.feature_files import read_feature_set
+    from hfmnas_keras.training.extraction import extract_features
+
+    features = uris["FeatureExtractor.features"]
+    train, dev = (read_feature_set(os.path.join(features, f"Split-{split}")) for split in ("train", "dev"))
+    test = _test_rows(uris)
+    test_features = extract_features(
+        uris["BackboneTrainer.backbones"], test["ids"], {"text": test["tokens"], "image": test["images"]}, "test"
+    )
+    arrays = [_by_modality(rows) for rows in (train.features, dev.features, test_features)]
+
+    keras.utils.set_random_seed(seed)
+    model = _mlp_model([array.shape[1:] for array in arrays[0]], int(train.labels.max()) + 1)
+    initial = model.get_weights()
+    scores = []
+    for _ in range(_MLP_EPOCHS):
+        model.fit(arrays[0], train.labels, batch_size=_MLP_BATCH, verbose=0)
+        scores.append(_macro_f1(dev.labels, model.predict(arrays[1], verbose=0)))
+    epochs = int(np.argmax(scores)) + 1
+
+    model = _mlp_model([array.shape[1:] for array in arrays[0]], int(train.labels.max()) + 1)
+    model.set_weights(initial)
+    both = [np.concatenate(pair) for pair in zip(arrays[0], arrays[1], strict=True)]
+    labels = np.concatenate([train.labels, dev.labels])
+    model.fit(both, labels, batch_size=_MLP_BATCH, epochs=epochs, verbose=0)
+    return {"MLP on the concatenated features": _macro_f1(test["labels"], model.predict(arrays[2], verbose=0))}
+
+
+def _by_modality(features: dict[str, np.ndarray]) -> list[np.ndarray]:
+    return [
+        np.concatenate(
+            [features[f"{modality}_{level}"].reshape(len(features[f"{modality}_{level}"]), -1) for level in levels],
+            axis=1,
+        )
+        for modality, levels in (("text", ("low", "high")), ("image", ("low", "high")))
+    ]
+
+
+def _mlp_model(shapes: list[tuple[int, ...]], num_classes: int) -> keras.Model:
+    inputs = [keras.Input(shape) for shape in shapes]
+    hidden = []
+    for tensor in inputs:
+        tensor = keras.layers.Dropout(0.5)(keras.layers.BatchNormalization()(tensor))
+        hidden.append(keras.layers.Dense(128, activation="relu")(tensor))
+    joined = keras.layers.Dropout(0.5)(keras.layers.Concatenate()(hidden))
+    model = keras.Model(inputs, keras.layers.Dense(num_classes)(joined))
+    model.compile(
+        keras.optimizers.AdamW(1e-3, weight_decay=1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    return model
+
+
+def _scikit_learn(uris: dict[str, str]) -> dict[str, float]:
+    """Macro F1 of logistic regression on tf-idf, on histograms of gradients and colours, and on both."""
+    import tensorflow as tf
+
+    rows = {}
+    for split in ("train", "dev", "test"):
+        images, texts, labels = [], [], []
+        for features in _raw_rows(uris, split):
+            image = tf.io.decode_image(features["image"].bytes_list.value[0], channels=3, expand_animations=False)
+            images.append(image.numpy())
+            texts.append(features["text"].bytes_list.value[0].decode("utf-8"))
+            labels.append(features["labels"].bytes_list.value[0])
+        rows[split] = (picture_features(np.stack(images)), texts, np.array(labels))
+    texts = text_features(*(rows[split][1] for split in ("train", "dev", "test")))
+    pictures = [rows[split][0] for split in ("train", "dev", "test")]
+    labels = [rows[split][2] for split in ("train", "dev", "test")]
+    joined = [np.concatenate(pair, axis=1) for pair in zip(texts, pictures, strict=True)]
+    return {
+        f"scikit-learn, {name}": _logistic_regression(features, labels)
+        for name, features in (("text", texts), ("image", pictures), ("both", joined))
+    }
+
+
+def _logistic_regression(features: list[np.ndarray], labels: list[np.ndarray]) -> float:
+    models = [LogisticRegression(C=strength, max_iter=3000).fit(features[0], labels[0]) for strength in _STRENGTHS]
+    scores = [f1_score(labels[1], model.predict(features[1]), average="macro", zero_division=0) for model in models]
+    best = models[int(np.argmax(scores))]
+    return float(f1_score(labels[2], best.predict(features[2]), average="macro", zero_division=0))
+
+
+def _test_rows(uris: dict[str, str]) -> dict[str, np.ndarray]:
+    """The test rows through the graph of Transform, which serving uses too."""
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    transform = tft.TFTransformOutput(uris["Transform.transform_graph"])
+    layer = transform.transform_features_layer()
+    columns: dict[str, list[Any]] = {"ids": [], "tokens": [], "images": [], "labels": []}
+    for features in _raw_rows(uris, "test"):
+        record = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+        row = layer(tf.io.parse_example([record], transform.raw_feature_spec()))
+        columns["ids"].append(row["id"].numpy()[0, 0].decode("utf-8"))
+        columns["tokens"].append(row["tokens"].numpy()[0])
+        columns["images"].append(tf.io.decode_png(row["image"][0, 0], channels=3).numpy())
+        columns["labels"].append(int(row["label"].numpy()[0, 0]))
+    return {name: np.array(values) for name, values in columns.items()}
+
+
+def _raw_rows(uris: dict[str, str], split: str):
+    import tensorflow as tf
+
+    files = sorted(glob.glob(os.path.join(uris["MultimodalExampleGen.examples"], f"Split-{split}", "*")))
+    for record in tf.data.TFRecordDataset(files, compression_type="GZIP"):
+        yield tf.train.Example.FromString(record.numpy()).features.feature
+
+
+def _macro_f1(labels: np.ndarray, outputs: np.ndarray) -> float:
+    return float(f1_score(labels, outputs.argmax(axis=1), average="macro", zero_division=0))
+
+
+def _write(path: pathlib.Path, results: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    click.echo("\n| model | macro F1 on test | seeds |\n| --- | --- | --- |")
+    for name, scores in results["macro_f1"].items():
+        spread = f" ± {np.std(scores, ddof=1):.3f}" if len(scores) > 1 else ""
+        click.echo(f"| {name} | {np.mean(scores):.3f}{spread} | {', '.join(f'{score:.3f}' for score in scores)} |")
+    for seed, travel in enumerate(results["travel"]):
+        click.echo(
+            f"Seed {seed}: logits could travel {travel['possible']:.2f}, the farthest travelled "
+            f"{travel['largest']:.2f}; {results['seconds'][seed]:.0f} s."
+        )
+    click.echo(f"Written to {path}.")
+
+
+if __name__ == "__main__":
+    main()
