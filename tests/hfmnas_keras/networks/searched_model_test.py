@@ -36,6 +36,8 @@ def random_inputs(rows=3, tokens=False):
     return inputs
 
 
+# On a 2x2 grid the scans have one step, in which nothing decays.
+@pytest.mark.filterwarnings("ignore:Gradients do not exist for variables .*decay_log:UserWarning")
 @pytest.mark.parametrize(("num_cells", "tokens"), [(1, False), (3, True)])
 def test_builds_trains_saves_and_loads(num_cells, tokens, tmp_path):
     keras.utils.set_random_seed(0)
@@ -50,9 +52,16 @@ def test_builds_trains_saves_and_loads(num_cells, tokens, tmp_path):
     if num_cells == 3:
         cells = [layer.name for layer in model.layers if "_cell_" in layer.name and "input" not in layer.name]
         assert sorted(cells) == [f"{name}_cell_{number}" for name in ("hfbc", "lfbc") for number in (1, 2, 3)]
-    model.compile(optimizer="adam", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    history = model.fit(inputs, np.array([0, 1, 2]), epochs=1, verbose=0)
-    assert np.isfinite(history.history["loss"]).all()
+    # Tracing is what takes the time: SGD has the smaller graph, and three cells need not be traced too.
+    model.compile(
+        optimizer="sgd",
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+        run_eagerly=num_cells == 3,
+    )
+    before = model.get_layer("logits").get_weights()[0]
+    assert np.isfinite(model.train_on_batch(inputs, np.array([0, 1, 2])))
+    assert not np.array_equal(model.get_layer("logits").get_weights()[0], before)
     path = tmp_path / "model.keras"
     model.save(path)
     loaded = keras.saving.load_model(path)
