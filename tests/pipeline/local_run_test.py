@@ -155,13 +155,16 @@ def test_a_model_of_shuffled_labels_is_neither_blessed_nor_pushed(tmp_path):
 
 
 def test_the_tfx_command_creates_compiles_and_runs(first, again, tmp_path):
+    binaries = pathlib.Path(sys.executable).parent
     environment = {
         **os.environ,
+        # As in an activated environment: the command calls pip by name.
+        "PATH": os.pathsep.join([str(binaries), os.environ["PATH"]]),
         "HOME": str(tmp_path),
         "HFMNAS_CONFIG": str(first[0].config_path),
         "PYTHONPATH": str(ROOT),
     }
-    tfx = [str(pathlib.Path(sys.executable).parent / "tfx")]
+    tfx = [str(binaries / "tfx")]
     runner = f"--pipeline_path={ROOT / 'pipeline' / 'local_runner.py'}"
     for arguments, told in (
         (["pipeline", "create", "--engine=local", runner], "created successfully"),
