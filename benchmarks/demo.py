@@ -58,7 +58,8 @@ def main(seeds: int, config_path: str, output: str) -> None:
                 results[name] = [score]
         with open(os.path.join(summary.uris["ArchitectureSearch.search_report"], "search.json")) as file:
             travels.append(json.load(file)["travel"])
-    _write(pathlib.Path(output), {"seeds": seeds, "macro_f1": results, "travel": travels, "seconds": seconds})
+        # After each seed: a comparison takes long and may be cut off.
+        _write(pathlib.Path(output), {"macro_f1": results, "travel": travels, "seconds": seconds})
 
 
 def _with_seed(config: RunConfig, seed: int) -> RunConfig:
