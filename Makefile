@@ -5,7 +5,7 @@
 PYTHON := .venv/bin/python
 # Byte code is worth keeping (TFX's imports take three times as long without), TensorFlow's start-up chatter is not.
 unexport PYTHONDONTWRITEBYTECODE
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
