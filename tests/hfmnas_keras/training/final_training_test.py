@@ -16,6 +16,8 @@ from hfmnas_keras.training.f1_score import macro_f1
 from hfmnas_keras.training.final_training import train_searched_model
 
 FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, correlation_dim=4)
+# A smaller graph to trace, where it is not about the words' order.
+WITHOUT_SEQUENCE = dataclasses.replace(FUSION, sequence_encoder=False)
 SETTINGS = TrainingSettings(
     max_epochs=4, patience=4, batch_size=8, learning_rate=5e-3, unfreeze_backbones=False, seed=3
 )
@@ -82,14 +84,14 @@ def without_times(history):
 
 def train_frozen(folder, settings=SETTINGS):
     rows = make_features(45, 0), make_features(20, 1)
-    return train_searched_model(make_genotype(), *rows, 3, FUSION, settings, folder, vocabulary_size=9)
+    return train_searched_model(make_genotype(), *rows, 3, WITHOUT_SEQUENCE, settings, folder)
 
 
-def train_unfrozen(folder, settings=SETTINGS):
-    settings = dataclasses.replace(settings, unfreeze_backbones=True)
+def train_unfrozen(folder, max_epochs=3, fusion=WITHOUT_SEQUENCE):
+    settings = dataclasses.replace(SETTINGS, max_epochs=max_epochs, unfreeze_backbones=True)
     rows = make_examples(45, 0), make_examples(20, 1)
     return train_searched_model(
-        make_genotype(), *rows, 3, FUSION, settings, folder, backbones=make_backbones(), vocabulary_size=9
+        make_genotype(), *rows, 3, fusion, settings, folder, backbones=make_backbones(), vocabulary_size=9
     )
 
 
@@ -135,6 +137,14 @@ def test_stopped_training_goes_on_and_ends_in_the_same_weights(tmp_path, monkeyp
     for name, backbone in make_backbones().items():
         for before, after in zip(backbone.trainable_variables, result.backbones[name].trainable_variables, strict=True):
             assert not np.array_equal(before, after)
+
+
+def test_backbones_and_sequence_encoder_share_the_tokens(tmp_path):
+    result = train_unfrozen(tmp_path, max_epochs=1, fusion=FUSION)
+    assert {tensor.name for tensor in result.fusion_network.inputs} >= {"tokens", "text_low"}
+    names = [variable.path for variable in result.fusion_network.trainable_variables]
+    assert [name for name in names if "lstm" in name.lower()]
+    assert result.epochs == 1 and len(result.history["retrain"]) == 1
 
 
 def test_patience_stops_the_fit(tmp_path):
