@@ -75,7 +75,8 @@ def _load_word_vectors(mean_vector: MeanWordVector, path: str, vocabulary: Seque
             f"`vocabulary_size={mean_vector.vocabulary_size}`."
         )
     vectors, found = read_word_vectors(path, vocabulary, mean_vector.embedding_dim)
-    table = np.array(mean_vector.embedding.embeddings)
+    # A copy, by way of Keras: NumPy 2 cannot copy a variable itself.
+    table = np.array(keras.ops.convert_to_numpy(mean_vector.embedding.embeddings))
     # Words that the file lacks keep their random vectors.
     table[1 : len(vocabulary) + 1][found] = vectors[found]
     mean_vector.embedding.embeddings.assign(table)
