@@ -1,5 +1,6 @@
 """A small search on generated features; run as a script, it is the process that a test kills."""
 
+import dataclasses
 import pathlib
 import sys
 
@@ -10,7 +11,7 @@ from hfmnas_keras.settings import FusionSettings, SearchSettings
 
 # One node a cell: the graph has all operations and is traced in seconds.
 FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, correlation_dim=4)
-SETTINGS = SearchSettings(channels=8, epochs=3, batch_size=4, checkpoint_seconds=0.0, seed=7)
+SETTINGS = SearchSettings(channels=8, epochs=3, batch_size=4, seed=7)
 
 
 def make_rows(rows, seed, num_classes=3):
@@ -33,4 +34,5 @@ def run_search(folder, report_dir=None, settings=SETTINGS):
 
 
 if __name__ == "__main__":
-    run_search(pathlib.Path(sys.argv[1]))
+    # A checkpoint after each step: how often there is one changes nothing else.
+    run_search(pathlib.Path(sys.argv[1]), settings=dataclasses.replace(SETTINGS, checkpoint_seconds=0.0))
