@@ -111,9 +111,14 @@ def _check_build(layer, input_shape, tensors, call_arguments, expected_num_weigh
 
 
 def _symbolic_model(layer, inputs, expected_output_shape, call_arguments) -> keras.Model:
-    symbolic_inputs = keras.tree.map_structure(
-        lambda array: keras.Input(shape=array.shape[1:], dtype=str(array.dtype)), inputs
-    )
+    def symbolic(array, name=None):
+        return keras.Input(shape=array.shape[1:], dtype=str(array.dtype), name=name)
+
+    if isinstance(inputs, dict):
+        # Keras warns of keys that are not the names.
+        symbolic_inputs = {name: symbolic(array, name) for name, array in inputs.items()}
+    else:
+        symbolic_inputs = keras.tree.map_structure(symbolic, inputs)
     symbolic_outputs = layer(symbolic_inputs, **call_arguments)
     input_shape = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), symbolic_inputs)
     expected_leaves = _shape_leaves(expected_output_shape)
