@@ -80,7 +80,8 @@ class SavedState:
 
     def _read(self, with_arrays: bool) -> tuple[dict[str, Any], list[np.ndarray]]:
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            # Opened here: of a file that is no archive, NumPy would leave its own handle open.
+            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
                 count = len(header["variables"]) if with_arrays else 0
                 arrays = [file[f"variable_{i:05d}"] for i in range(count)]

@@ -1,5 +1,6 @@
 import json
 import os
+import pathlib
 import time
 
 import pytest
@@ -47,11 +48,8 @@ def _push(model_folder, destination, pushed_folder, blessed=1, infra_blessed=1):
 
 
 def _files(folder):
-    return {
-        os.path.relpath(os.path.join(directory, name), folder): open(os.path.join(directory, name)).read()
-        for directory, _, names in os.walk(folder)
-        for name in names
-    }
+    paths = [path for path in pathlib.Path(folder).rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_text() for path in paths}
 
 
 def test_pushes_once_and_again_only_what_changed(tmp_path):

@@ -154,7 +154,10 @@ def test_recurrent_layers_are_traced_without_cudnn_at_any_depth(tmp_path):
     tokens = keras.Input((served_model.MAX_TOKENS,), name="tokens", dtype="int64")
     sequence = keras.layers.Embedding(9, 2)(tokens)
     encoder = keras.Model(tokens, keras.layers.Bidirectional(lstm, name="bidirectional")(sequence))
-    inputs = {"image": keras.Input((*served_model.IMAGE_SIZE, 3), name="image"), "tokens": keras.Input((4,))}
+    inputs = {
+        "image": keras.Input((*served_model.IMAGE_SIZE, 3), name="image"),
+        "tokens": keras.Input((4,), name="tokens"),
+    }
     joined = keras.layers.concatenate([encoder(inputs["tokens"]), keras.layers.Flatten()(inputs["image"])])
     outputs = {"probabilities": keras.layers.Dense(3, activation="softmax")(joined)}
     wrapper = encoder.get_layer("bidirectional")
