@@ -208,6 +208,19 @@ class ImageBackboneSettings:
     weights: str | None = None
     """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
 
+    def __post_init__(self):
+        _require(self.depth in (16, 19), "depth", self.depth, "16 or 19")
+        _require(self.width > 0, "width", self.width, "above 0")
+        _require(self.trunk in (None, "hed"), "trunk", self.trunk, '"hed" or None')
+        _require(
+            self.head_pooling in ("flatten", "average"), "head_pooling", self.head_pooling, '"flatten" or "average"'
+        )
+        if self.trunk == "hed" and (self.depth, self.width) != (16, 1.0):
+            raise ValueError(
+                'The trunk "hed" is a VGG-16 of full width. '
+                f"Received: depth={self.depth}, width={self.width}. Set depth=16 and width=1.0."
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingSettings:

@@ -212,7 +212,12 @@ class RunConfig(pydantic.BaseModel):
     paths: PathsConfig = PathsConfig()
     kubeflow: KubeflowConfig = KubeflowConfig()
     # In one process: each further worker would import TensorFlow anew, which takes longer than small data do.
-    beam_args: tuple[str, ...] = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+    # With an image named, though none is used: TFX would pack itself anew in every Beam stage, for workers elsewhere.
+    beam_args: tuple[str, ...] = (
+        "--direct_running_mode=in_memory",
+        "--direct_num_workers=1",
+        "--sdk_container_image=unused",
+    )
 
     def source_settings(self) -> dict[str, Any]:
         """Arguments of the source's class; what preparation says about the classes among them."""

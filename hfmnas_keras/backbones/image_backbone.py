@@ -40,7 +40,7 @@ def image_backbone(
         RuntimeError: when the trunk's weights are asked for and missing.
     """
     settings = settings or ImageBackboneSettings()
-    _check(image_shape, settings)
+    _check(image_shape)
     image = keras.Input(tuple(image_shape), dtype="float32", name="image")
     hidden = CaffePreprocessing(name="preprocessing")(image)
     outputs = {}
@@ -89,17 +89,6 @@ def _head(input_shape, num_outputs, settings):
     return keras.Sequential(layers, name="head")
 
 
-def _check(image_shape, settings):
+def _check(image_shape):
     if len(image_shape) != 3 or image_shape[-1] != 3:
         raise ValueError(f"`image_shape` must be (height, width, 3). Received: {tuple(image_shape)}.")
-    if settings.depth not in _CONVOLUTIONS:
-        raise ValueError(f"`depth` must be one of {tuple(_CONVOLUTIONS)}. Received: {settings.depth}.")
-    if settings.trunk not in (None, "hed"):
-        raise ValueError(f'`trunk` must be "hed" or None. Received: {settings.trunk!r}.')
-    if settings.head_pooling not in ("flatten", "average"):
-        raise ValueError(f'`head_pooling` must be "flatten" or "average". Received: {settings.head_pooling!r}.')
-    if settings.trunk == "hed" and (settings.depth, settings.width) != (16, 1.0):
-        raise ValueError(
-            'The trunk "hed" is a VGG-16 of full width. '
-            f"Received: depth={settings.depth}, width={settings.width}. Set depth=16 and width=1.0."
-        )

@@ -6,6 +6,7 @@ import pathlib
 
 import pydantic
 import pytest
+import yaml
 
 from components.multimodal_example_gen.manifest_source import ManifestSource
 from hfmnas_keras.settings import SearchSettings
@@ -119,3 +120,16 @@ def test_a_missing_file_lists_the_presets():
 def test_python_objects_in_yaml_are_refused(write):
     with pytest.raises(ValueError, match="not YAML that can be read"):
         load_config(write("name: !!python/object/apply:os.system ['true']\n"))
+
+
+@pytest.mark.parametrize("path", sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=str)
+def test_the_configurations_of_ci_are_read(path):
+    assert load_config(path).name == path.stem
+
+
+def test_a_wrong_setting_of_the_method_shows_when_the_file_is_read(tmp_path):
+    content = yaml.safe_load((PRESETS_FOLDER / "demo.yaml").read_text(encoding="utf-8"))
+    content["backbones"]["image"]["depth"] = 11
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ValueError, match="backbones.image.*16 or 19"):
+        load_config(tmp_path / "run.yaml")
