@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.run_report.component import RunReport
 from tfx import v1 as tfx
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types.channel import Channel
@@ -19,6 +18,7 @@ from components.example_validator.component import ExampleValidator
 from components.feature_extractor.component import FeatureExtractor
 from components.multimodal_example_gen.component import MultimodalExampleGen
 from components.pusher.component import Pusher
+from components.run_report.component import RunReport
 from components.serving_check.component import ServingCheck
 from components.trainer.component import Trainer
 from pipeline.config import RunConfig

@@ -8,13 +8,13 @@ import os
 import shutil
 
 import tensorflow_transform as tft
-from hfmnas_keras.classifier import multimodal_classifier
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.dsl.io import fileio
 
 from components.local_folders import readable_folder, writable_folder
 from components.settings_json import settings_from_json
 from components.transform.preprocessing import vocabulary_size
+from hfmnas_keras.classifier import multimodal_classifier
 from hfmnas_keras.data.feature_files import read_feature_set
 from hfmnas_keras.data.transformed_examples import read_transformed_examples
 from hfmnas_keras.export.serving import export_saved_model
