@@ -44,9 +44,10 @@ def train_searched_model(
 ) -> TrainingResult:
     """Fits the searched model on train with dev watched, then retrains it on train + dev (docs/method.md, section 7).
 
-    The first fit stops after `settings.patience` epochs without a better macro F1 on dev; its best epoch is the number
-    of epochs of the second one, which starts from the same initial weights and follows the same learning rate over
-    epochs. Both parts save their state after each epoch; called again with the same arguments, the training goes on.
+    The first fit stops after `settings.patience` epochs without a better macro F1 on dev, each epoch taken with its two
+    neighbours: alone, an early one is often the best by luck. The best epoch is the number of epochs of the second fit,
+    which starts from the same initial weights and lets the learning rate fall to its end within them. Both parts save
+    their state after each epoch; called again with the same arguments, the training goes on.
 
     With `settings.unfreeze_backbones` the backbones train too, end to end on raw inputs: `train` and `dev` are
     `TransformedExamples`, and `backbones` are changed in place. Without it, on cached features: `FeatureSet`s, with
@@ -139,12 +140,12 @@ class _Training:
     def fit(self, train: DeviceRows | EncodedRows, dev: DeviceRows | EncodedRows) -> tuple[int, float]:
         """Trains on train until dev no longer gets better; returns the best epoch, from 1, and its macro F1."""
         if self.part == "fit":
-            step = self._start(train)
+            step = self._start(train, self.settings.max_epochs)
             while not self._has_stopped():
                 self.history["fit"].append(self._run_epoch(step, train, dev, self.settings.max_epochs))
                 self._save(step)
-        scores = [record["dev_macro_f1"] for record in self.history["fit"]]
-        return int(np.argmax(scores)) + 1, float(np.max(scores))
+        best = int(np.argmax(self._smoothed_scores()))
+        return best + 1, self.history["fit"][best]["dev_macro_f1"]
 
     def retrain(self, rows: DeviceRows | EncodedRows, epochs: int) -> None:
         """Trains from the initial weights again, on all rows, for as many epochs."""
@@ -152,15 +153,14 @@ class _Training:
             for variable, value in zip(self.model.variables, self.initial, strict=True):
                 variable.assign(value)
             self.part = "retrain"
-        step = self._start(rows)
+        step = self._start(rows, epochs)
         while len(self.history["retrain"]) < epochs:
             self.history["retrain"].append(self._run_epoch(step, rows, None, epochs))
             self._save(step)
 
-    def _start(self, rows: DeviceRows | EncodedRows) -> TrainingStep:
+    def _start(self, rows: DeviceRows | EncodedRows, epochs: int) -> TrainingStep:
         steps = -(-rows.num_rows // self.settings.batch_size)
-        # The same length in epochs for both parts: the retraining then passes through the rates of the fit.
-        step = TrainingStep(self.model, self.backbone_variables, self.settings, steps * self.settings.max_epochs)
+        step = TrainingStep(self.model, self.backbone_variables, self.settings, steps * epochs)
         if self.history[self.part]:
             self.saved_state.restore(step.variables)
         return step
@@ -169,11 +169,16 @@ class _Training:
         self.saved_state.save(step.variables, {"part": self.part, "history": self.history})
 
     def _has_stopped(self) -> bool:
-        scores = [record["dev_macro_f1"] for record in self.history["fit"]]
+        scores = self._smoothed_scores()
         if not scores:
             return False
         since_best = len(scores) - 1 - int(np.argmax(scores))
         return len(scores) >= self.settings.max_epochs or since_best >= self.settings.patience
+
+    def _smoothed_scores(self) -> list[float]:
+        """Dev macro F1 of each epoch, as the mean with its neighbours."""
+        scores = [record["dev_macro_f1"] for record in self.history["fit"]]
+        return [float(np.mean(scores[max(0, epoch - 1) : epoch + 2])) for epoch in range(len(scores))]
 
     def _run_epoch(
         self,
