@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pydantic
 import yaml
@@ -18,6 +18,7 @@ from hfmnas_keras.settings import (
     TextBackboneSettings,
     TrainingSettings,
 )
+from pipeline.data_config import SOURCE_DATA, DataConfig, DemoData, FolderData
 
 CONFIG_VARIABLE = "HFMNAS_CONFIG"
 SCHEMAS_FOLDER = pathlib.Path(__file__).resolve().parent.parent / "schemas"
@@ -25,51 +26,6 @@ PRESETS_FOLDER = pathlib.Path(__file__).resolve().parent / "configs"
 
 _STRICT = pydantic.ConfigDict(frozen=True, extra="forbid")
 _Share = Annotated[float, pydantic.Field(ge=0, le=1)]
-
-
-class DemoData(pydantic.BaseModel):
-    """The embedded pictures and words.
-
-    Args:
-        source: `"demo"`.
-        seed: int. Which of the splits by group. Defaults to `0`.
-        schema_file: str or None. Schema of the raw examples, relative to the configuration file. `None` (default)
-            takes the one in `schemas/`.
-    """
-
-    model_config = _STRICT
-
-    source: Literal["demo"] = "demo"
-    seed: int = 0
-    schema_file: str | None = None
-
-
-class ManifestData(pydantic.BaseModel):
-    """The user's own JSONL or CSV; see `components.multimodal_example_gen.manifest_source.ManifestSource`.
-
-    Args:
-        source: `"manifest"`.
-        manifest: str. Path, relative to the configuration file.
-        data_root: str or None. Folder of the pictures, relative to the configuration file. `None` (default) is the
-            manifest's folder.
-        strict: bool. Whether a bad row stops the run instead of being skipped and counted. Defaults to `True`.
-        split_ratios: three floats. Train, dev and test, where the manifest has no `split`.
-        seed: int. Of that split. Defaults to `0`.
-        max_image_pixels, max_image_bytes: ints or None. Bounds of a picture; `None` takes the source's own.
-        schema_file: see `DemoData`.
-    """
-
-    model_config = _STRICT
-
-    source: Literal["manifest"]
-    manifest: str
-    data_root: str | None = None
-    strict: bool = True
-    split_ratios: tuple[_Share, _Share, _Share] = (0.7, 0.1, 0.2)
-    seed: int = 0
-    max_image_pixels: pydantic.PositiveInt | None = None
-    max_image_bytes: pydantic.PositiveInt | None = None
-    schema_file: str | None = None
 
 
 class PreparationConfig(pydantic.BaseModel):
@@ -200,7 +156,7 @@ class RunConfig(pydantic.BaseModel):
     model_config = _STRICT
 
     name: Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
-    data: Annotated[DemoData | ManifestData, pydantic.Field(discriminator="source")] = DemoData()
+    data: DataConfig = DemoData()
     preparation: PreparationConfig
     fusion: FusionSettings = FusionSettings()
     backbones: BackbonesConfig = BackbonesConfig()
@@ -219,11 +175,19 @@ class RunConfig(pydantic.BaseModel):
         "--sdk_container_image=unused",
     )
 
+    @pydantic.model_validator(mode="after")
+    def _has_labels_as_the_source_has(self) -> RunConfig:
+        if self.data.multi_label not in (None, self.preparation.multi_label):
+            raise ValueError(
+                f"`preparation.multi_label` must be {str(self.data.multi_label).lower()} for the source "
+                f"{self.data.source!r}. Received: {str(self.preparation.multi_label).lower()}."
+            )
+        return self
+
     def source_settings(self) -> dict[str, Any]:
         """Arguments of the source's class; what preparation says about the classes among them."""
-        settings = self.data.model_dump(exclude={"source", "schema_file"}, exclude_none=True)
-        if isinstance(self.data, ManifestData):
-            settings.update(classes=self.preparation.classes, multi_label=self.preparation.multi_label)
+        settings = self.data.model_dump(exclude=set(self.data.not_the_sources), exclude_none=True)
+        settings.update({name: getattr(self.preparation, name) for name in self.data.shared})
         return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
     @property
@@ -316,7 +280,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     for part in location:
         if known is RunConfig and part == "data":
             # Under `data` the next part of a place is the name of the source.
-            known = {"demo": DemoData, "manifest": ManifestData}
+            known = SOURCE_DATA
         elif isinstance(known, dict):
             known = known[part]
         else:
@@ -327,10 +291,10 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
 def _with_absolute_paths(config: RunConfig, folder: pathlib.Path) -> RunConfig:
     """Copies `config` with the paths that the user's own files have, relative to the configuration, made absolute."""
     content = config.model_dump()
+    if isinstance(config.data, FolderData) and config.data.data_root is None:
+        content["data"]["data_root"] = config.data.default_root()
     for owner, key in (
-        (content["data"], "manifest"),
-        (content["data"], "data_root"),
-        (content["data"], "schema_file"),
+        *((content["data"], path) for path in config.data.paths),
         (content["backbones"]["text"], "word_vectors"),
         (content["backbones"]["text"], "weights"),
         (content["backbones"]["image"], "weights"),

@@ -70,6 +70,7 @@ def create_pipeline(
         source=config.data.source,
         source_config=config.source_settings(),
         source_fingerprint=source_fingerprint,
+        fingerprint_by=config.data.fingerprint_by,
         code_fingerprint=code_fingerprint("components.multimodal_example_gen"),
     )
     if source_config is not None:

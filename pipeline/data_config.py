@@ -1,0 +1,112 @@
+"""The `data` part of a run's configuration: which source, and its settings. One class a source."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, ClassVar, Literal, get_args
+
+import pydantic
+
+DATA_VARIABLE = "HFMNAS_DATA"
+_Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+
+class SourceData(pydantic.BaseModel):
+    """What every source can be told.
+
+    A further source is one more subclass with a `source` name of its own, listed in `DataConfig`. Its other fields are
+    arguments of the source's class in `components.multimodal_example_gen`.
+
+    Args:
+        schema_file: str or None. Schema of the raw examples, relative to the configuration file. `None` (default)
+            takes the one in `schemas/`.
+        fingerprint_by: str. What tells the cache that the data changed: `"content"` (default) reads every byte of them
+            whenever the pipeline is made, `"metadata"` takes size and modification time, for many gigabytes.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    #: Settings that are paths relative to the configuration file.
+    paths: ClassVar[tuple[str, ...]] = ("schema_file",)
+    #: Settings of `preparation` that the source's class takes too.
+    shared: ClassVar[tuple[str, ...]] = ()
+    #: Whether a row of the source may have several labels; `None`: `preparation` says.
+    multi_label: ClassVar[bool | None] = None
+    #: Settings that are not the source's.
+    not_the_sources: ClassVar[frozenset[str]] = frozenset({"source", "schema_file", "fingerprint_by"})
+
+    schema_file: str | None = None
+    fingerprint_by: Literal["content", "metadata"] = "content"
+
+
+class FolderData(SourceData):
+    """What the sources share whose files lie in a folder, in the layout that their authors distribute.
+
+    Args:
+        data_root: str or None. The folder, relative to the configuration file. `None` (default) is the folder
+            `default_folder` below that which the environment variable `HFMNAS_DATA` names, and below `data` in the
+            current folder where it is not set. So a preset needs no editing.
+    """
+
+    paths = ("data_root", "schema_file")
+    #: Name of the data set's folder.
+    default_folder: ClassVar[str]
+
+    data_root: str | None = None
+
+    def default_root(self) -> str:
+        """Returns the absolute folder of the data where the configuration names none."""
+        return os.path.abspath(os.path.join(os.environ.get(DATA_VARIABLE) or "data", self.default_folder))
+
+
+class DemoData(SourceData):
+    """The embedded pictures and words.
+
+    Args:
+        source: `"demo"`.
+        seed: int. Which of the splits by group. Defaults to `0`.
+    """
+
+    multi_label = False
+
+    source: Literal["demo"] = "demo"
+    seed: int = 0
+
+
+class ManifestData(SourceData):
+    """The user's own JSONL or CSV; see `components.multimodal_example_gen.manifest_source.ManifestSource`.
+
+    Args:
+        source: `"manifest"`.
+        manifest: str. Path, relative to the configuration file.
+        data_root: str or None. Folder of the pictures, relative to the configuration file. `None` (default) is the
+            manifest's folder.
+        strict: bool. Whether a bad row stops the run instead of being skipped and counted. Defaults to `True`.
+        split_ratios: three floats. Train, dev and test, where the manifest has no `split`.
+        seed: int. Of that split. Defaults to `0`.
+        max_image_pixels, max_image_bytes: ints or None. Bounds of a picture; `None` takes the source's own.
+    """
+
+    paths = ("manifest", "data_root", "schema_file")
+    shared = ("classes", "multi_label")
+
+    source: Literal["manifest"]
+    manifest: str
+    data_root: str | None = None
+    strict: bool = True
+    split_ratios: tuple[_Share, _Share, _Share] = (0.7, 0.1, 0.2)
+    seed: int = 0
+    max_image_pixels: pydantic.PositiveInt | None = None
+    max_image_bytes: pydantic.PositiveInt | None = None
+
+
+DataConfig = Annotated[
+    DemoData | ManifestData,
+    pydantic.Field(discriminator="source"),
+]
+#: The classes above by the name of their source.
+SOURCE_DATA: dict[str, type[SourceData]] = {
+    name: data
+    for data in get_args(get_args(DataConfig)[0])
+    for name in get_args(data.model_fields["source"].annotation)
+}
