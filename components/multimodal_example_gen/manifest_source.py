@@ -5,22 +5,20 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from components.multimodal_example_gen import picture
 from components.multimodal_example_gen.count_words import count_words
+from components.multimodal_example_gen.record import inside, is_utf8, jsonl_records, text_of
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
 from components.multimodal_example_gen.source import Listing, Source
 
 COLUMNS = ("id", "split", "text", "image", "label", "labels")
 #: Other usual names of the second split.
 SPLIT_NAMES = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
-_WINDOWS_OR_URL = re.compile(r"^([A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*://|\\)")
 
 
 class ManifestSource(Source):
@@ -125,7 +123,7 @@ class ManifestSource(Source):
     def image(self, row: Row) -> bytes:
         """See `Source.image`."""
         # Resolved again: on a worker, and long after the manifest was read, a link may lead elsewhere.
-        path = _inside(self.data_root, row.media["image"])
+        path = inside(self.data_root, row.media["image"], "image")
         return picture.read_picture(path, self.max_image_pixels, self.max_image_bytes)
 
     def files(self) -> Iterator[tuple[str, str]]:
@@ -135,7 +133,7 @@ class ManifestSource(Source):
             relative = record.get("image") if isinstance(record, dict) else None
             if isinstance(relative, str):
                 try:
-                    yield f"image/{relative}", _inside(self.data_root, relative)
+                    yield f"image/{relative}", inside(self.data_root, relative, "image")
                 except SkipRowError:
                     # Never opened, so its content is no part of the data; its name is part of the manifest.
                     continue
@@ -145,24 +143,24 @@ class ManifestSource(Source):
         row_id = record.get("id")
         if isinstance(row_id, int) and not isinstance(row_id, bool):
             row_id = str(row_id)
-        row_id = _text(row_id, "id")
+        row_id = text_of(row_id, "id")
         if not row_id:
             raise SkipRowError("missing_id", "`id` is empty or missing")
-        text = _text(record.get("text"), "text")
+        text = text_of(record.get("text"), "text")
         if not text:
             raise SkipRowError("empty_text", "`text` is empty or missing")
-        relative = _text(record.get("image"), "image")
+        relative = text_of(record.get("image"), "image")
         if not relative:
             raise SkipRowError("missing_image", "`image` is empty or missing")
         labels = self._labels(record)
         if has_split:
-            split_name = _text(record.get("split"), "split").lower()
+            split_name = text_of(record.get("split"), "split").lower()
             if split_name not in SPLIT_NAMES:
                 raise SkipRowError("unknown_split", f"`split` is {split_name!r}, expected one of {sorted(SPLIT_NAMES)}")
             split = SPLIT_NAMES[split_name]
         else:
             split = _split_by_hash(row_id, self.seed, self.split_ratios)
-        _inside(self.data_root, relative)
+        inside(self.data_root, relative, "image")
         return Row(id=row_id, split=split, text=text, labels=labels, media={"image": relative}, place=place)
 
     def _labels(self, record: dict[str, Any]) -> tuple[str, ...]:
@@ -174,7 +172,7 @@ class ManifestSource(Source):
             labels = [label] if label is not None else []
         if not isinstance(labels, list):
             raise SkipRowError("wrong_type", f"`labels` must be a list of names. Received: {labels!r}")
-        names = tuple(dict.fromkeys(name for name in (_text(name, "label") for name in labels) if name))
+        names = tuple(dict.fromkeys(name for name in (text_of(name, "label") for name in labels) if name))
         if not names:
             raise SkipRowError("no_label", "neither `label` nor `labels` names a class")
         if len(names) > 1 and not self.multi_label:
@@ -235,28 +233,7 @@ def _records(path: str) -> Iterator[tuple[str, dict[str, Any] | SkipRowError]]:
     if path.lower().endswith(".csv"):
         yield from _csv_records(data, path)
     else:
-        yield from _jsonl_records(data)
-
-
-def _jsonl_records(data: bytes) -> Iterator[tuple[str, dict[str, Any] | SkipRowError]]:
-    # Split at line feeds alone: JSON text may hold other line separators.
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            yield f"line {number}", SkipRowError("not_utf8", f"the line is not UTF-8: {error}")
-        except (json.JSONDecodeError, RecursionError) as error:
-            yield f"line {number}", SkipRowError("broken_row", f"the line is not JSON: {error}")
-        else:
-            if isinstance(record, dict):
-                yield f"line {number}", record
-            else:
-                yield (
-                    f"line {number}",
-                    SkipRowError("broken_row", f"a JSON object is expected. Received: {record!r:.80}"),
-                )
+        yield from jsonl_records(data)
 
 
 def _csv_records(data: bytes, path: str) -> Iterator[tuple[str, dict[str, Any] | SkipRowError]]:
@@ -285,52 +262,13 @@ def _csv_records(data: bytes, path: str) -> Iterator[tuple[str, dict[str, Any] |
                 SkipRowError("broken_row", f"the row has {len(fields)} fields, the header {len(header)}"),
             )
             continue
-        if not _is_utf8("".join(fields)):
+        if not is_utf8("".join(fields)):
             yield f"line {number}", SkipRowError("not_utf8", "the row is not UTF-8")
             continue
         record: dict[str, Any] = dict(zip(header, fields, strict=True))
         if record.get("labels"):
             record["labels"] = record["labels"].split("|")
         yield f"line {number}", record
-
-
-def _text(value: Any, column: str) -> str:
-    """Returns a column's text without outer blanks; missing is empty."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise SkipRowError("wrong_type", f"`{column}` must be text. Received: {value!r:.80}")
-    if not _is_utf8(value):
-        # JSON can spell half of a surrogate pair, which no encoder takes.
-        raise SkipRowError("not_utf8", f"`{column}` cannot be written as UTF-8")
-    if "\0" in value:
-        raise SkipRowError("wrong_type", f"`{column}` holds a zero byte")
-    return value.strip()
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _inside(root: str, relative: str) -> str:
-    """Returns the real path of a file named in the manifest.
-
-    Raises:
-        SkipRowError: when it leaves the data root: by an absolute path, by `..`, or through a link.
-    """
-    relative = relative.strip()
-    parts = relative.replace("\\", "/").split("/")
-    if "\0" in relative or relative.startswith("/") or _WINDOWS_OR_URL.match(relative) or ".." in parts:
-        raise SkipRowError("path_outside_root", f"`image` is {relative!r}, expected a relative path without '..'")
-    real_root = os.path.realpath(root)
-    path = os.path.realpath(os.path.join(real_root, relative))
-    if os.path.commonpath([real_root, path]) != real_root:
-        raise SkipRowError("path_outside_root", f"`image` is {relative!r}, a link that leads out of the data root")
-    return path
 
 
 def _split_by_hash(row_id: str, seed: int, ratios: Sequence[float]) -> str:
@@ -344,4 +282,4 @@ def _split_by_hash(row_id: str, seed: int, ratios: Sequence[float]) -> str:
 
 def _id_or_place(record: dict[str, Any] | SkipRowError, place: str) -> str:
     row_id = record.get("id") if isinstance(record, dict) else None
-    return str(row_id) if isinstance(row_id, str | int) and str(row_id).strip() and _is_utf8(str(row_id)) else place
+    return str(row_id) if isinstance(row_id, str | int) and str(row_id).strip() and is_utf8(str(row_id)) else place

@@ -1,0 +1,114 @@
+"""Reads records that strangers wrote: JSON that may be anything, text that may be bytes, paths that may lead elsewhere.
+
+No message repeats the content of a record: it may be private or offensive, and messages end up in logs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from components.multimodal_example_gen.row import SkipRowError
+
+_WINDOWS_OR_URL = re.compile(r"^([A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*://|\\)")
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """Parses one JSON object.
+
+    Args:
+        data: bytes. UTF-8.
+
+    Returns:
+        dict.
+
+    Raises:
+        SkipRowError: with the reason `not_utf8`, or `broken_row` for everything else that is no JSON object, endlessly
+            nested text and endless numbers included.
+    """
+    try:
+        record = json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise SkipRowError("not_utf8", f"the bytes from {error.start} on are not UTF-8") from error
+    # Numbers of thousands of digits are a plain ValueError.
+    except (ValueError, RecursionError) as error:
+        raise SkipRowError("broken_row", f"this is not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise SkipRowError("broken_row", f"a JSON object is expected. Received: {type(record).__name__}")
+    return record
+
+
+def jsonl_records(data: bytes) -> Iterator[tuple[str, dict[str, Any] | SkipRowError]]:
+    """Yields `(place, record)` of each line that is not blank; a line that is no JSON object yields its error instead.
+
+    Args:
+        data: bytes. JSON lines.
+    """
+    # Split at line feeds alone: JSON text may hold other line separators.
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield f"line {number}", parse_object(line)
+        except SkipRowError as error:
+            yield f"line {number}", error
+
+
+def text_of(value: Any, name: str) -> str:
+    """Returns text without outer blanks; `None` is empty.
+
+    Args:
+        value: what a record has under a key.
+        name: str. What messages call it.
+
+    Returns:
+        str, which can be written as UTF-8 and has no zero byte.
+
+    Raises:
+        SkipRowError: with the reason `wrong_type` or `not_utf8`.
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise SkipRowError("wrong_type", f"`{name}` must be text. Received: {type(value).__name__}")
+    if not is_utf8(value):
+        # JSON can spell half of a surrogate pair, which no encoder takes.
+        raise SkipRowError("not_utf8", f"`{name}` cannot be written as UTF-8")
+    if "\0" in value:
+        raise SkipRowError("wrong_type", f"`{name}` holds a zero byte")
+    return value.strip()
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def inside(root: str, relative: str, name: str) -> str:
+    """Returns the real path of a file that a record names.
+
+    Args:
+        root: str. Folder that the path must not leave.
+        relative: str. Path relative to it.
+        name: str. What messages call it.
+
+    Raises:
+        SkipRowError: with the reason `path_outside_root` when the path leaves the folder: because it is absolute, by
+            `..`, or through a link.
+    """
+    relative = relative.strip()
+    parts = relative.replace("\\", "/").split("/")
+    if "\0" in relative or relative.startswith("/") or _WINDOWS_OR_URL.match(relative) or ".." in parts:
+        raise SkipRowError("path_outside_root", f"`{name}` is {relative!r}, expected a relative path without '..'")
+    real_root = os.path.realpath(root)
+    path = os.path.realpath(os.path.join(real_root, relative))
+    if os.path.commonpath([real_root, path]) != real_root:
+        raise SkipRowError("path_outside_root", f"`{name}` is {relative!r}, a link that leads out of the data root")
+    return path
