@@ -62,8 +62,10 @@ class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
         examples: `standard_artifacts.Examples`. Splits `train`, `dev`, `test`: gzipped TFRecords of tf.train.Example
             with bytes features `id` (1), `image` (1; RGB PNG), `text` (1; UTF-8), `labels` (1 or more class names).
             The order of the rows is not fixed. Beside them `ingest.json`: `source`, `fingerprint`, `multi_label`,
-            `classes`, `rows` by split, `rows_by_class` by split and class, `skipped` by reason (`count`, up to 20
-            `ids`), `ignored_columns`, `texts` (`count`; `words` all together, `median`, `95th`, `max`), `warnings`,
+            `classes`, `rows` by split, `published_rows` (Table I of the paper, where the data are one of its sets),
+            `rows_by_class` by split and class, `skipped` by reason (`count`, up to 20 `ids`), `ignored_columns`,
+            `observed` (what is odd in rows that are kept, and in how many), `texts` (`count`; `words` all together,
+            `median`, `95th`, `max`), `warnings`,
             `attribution`.
 
     Raises:

@@ -168,11 +168,14 @@ def _refused(source: Source, by_reason: dict[str, Any]) -> ValueError:
 def _check_splits(rows: Mapping[str, int], source: Source, by_reason: dict[str, Any]) -> None:
     empty = [split for split in SPLITS if not rows.get(split)]
     if empty:
-        skipped = {reason: entry["count"] for reason, entry in sorted(by_reason.items())}
         raise RuntimeError(
-            f"The source {source.name!r} has no rows in {empty}: {dict(rows)}, left out: {skipped}. Each of {SPLITS} "
-            "is needed. Name the splits in the data, add rows or change the shares."
+            f"The source {source.name!r} has no rows in {empty}: {dict(rows)}, left out: {_numbers(by_reason)}. Each "
+            f"of {SPLITS} is needed. Name the splits in the data, add rows or change the shares."
         )
+
+
+def _numbers(by_reason: dict[str, Any]) -> dict[str, int]:
+    return {reason: entry["count"] for reason, entry in sorted(by_reason.items())}
 
 
 def _report(source: Source, listing: Listing, counts: dict[str, Any]) -> dict[str, Any]:
@@ -188,6 +191,11 @@ def _report(source: Source, listing: Listing, counts: dict[str, Any]) -> dict[st
     ]
     if listing.ignored_columns:
         warnings.append(f"columns without meaning here: {listing.ignored_columns}")
+    rows = {split: counts["rows"].get(split, 0) for split in SPLITS}
+    if source.published_rows and rows != dict(source.published_rows):
+        published = dict(source.published_rows)
+        warnings.append(f"rows {rows} differ from the paper's {published} (Table I). {source.published_note}".strip())
+    logging.info("Source %r: rows %s, left out %s.", source.name, rows, _numbers(counts["skipped"]))
     for warning in warnings:
         logging.warning("Source %r: %s.", source.name, warning)
     return {
@@ -195,13 +203,15 @@ def _report(source: Source, listing: Listing, counts: dict[str, Any]) -> dict[st
         "source": source.name,
         "multi_label": source.multi_label,
         "classes": list(listing.classes),
-        "rows": {split: counts["rows"].get(split, 0) for split in SPLITS},
+        "rows": rows,
+        "published_rows": dict(source.published_rows),
         "rows_by_class": by_class,
         "skipped": {
             reason: {"count": entry["count"], "ids": entry["ids"]}
             for reason, entry in sorted(counts["skipped"].items())
         },
         "ignored_columns": listing.ignored_columns,
+        "observed": dict(sorted(listing.observed.items())),
         "texts": words_by_text({int(words): number for words, number in counts["words"].items()}),
         "warnings": warnings,
         "attribution": source.attribution,

@@ -36,7 +36,7 @@ class RowsToExamples(beam.PTransform):
 class IngestCounts(beam.CombineFn):
     """Counts rows by split and class, words by text, and skipped rows by reason.
 
-    Takes tuples `(split, serialized example)` and `Skip`s; gives a dictionary, see `ingest.json` in `component.py`.
+    Takes what `seen_in` makes of examples, and `Skip`s; gives a dictionary, see `ingest.json` in `component.py`.
     """
 
     def create_accumulator(self):
@@ -52,12 +52,11 @@ class IngestCounts(beam.CombineFn):
             entry["messages"].append(element.message())
             _trim(entry)
             return accumulator
-        split, serialized = element
-        feature = tf.train.Example.FromString(serialized).features.feature
+        split, labels, words = element
         _add(accumulator["rows"], split, 1)
-        for label in feature["labels"].bytes_list.value:
-            _add(accumulator["rows_by_class"].setdefault(split, {}), label.decode("utf-8"), 1)
-        _add(accumulator["words"], count_words(feature["text"].bytes_list.value[0].decode("utf-8")), 1)
+        for label in labels:
+            _add(accumulator["rows_by_class"].setdefault(split, {}), label, 1)
+        _add(accumulator["words"], words, 1)
         return accumulator
 
     def merge_accumulators(self, accumulators):
@@ -126,8 +125,14 @@ class _ReadPicture(beam.DoFn):
 
 
 def seen_in(serialized, split):
-    """Names the split of an example, for `IngestCounts`."""
-    return split, serialized
+    """Returns `(split, labels, words)` of an example, for `IngestCounts`.
+
+    No pictures: what several steps write into one collection, a runner on one machine keeps in memory until it is all
+    there.
+    """
+    feature = tf.train.Example.FromString(serialized).features.feature
+    labels = [label.decode("utf-8") for label in feature["labels"].bytes_list.value]
+    return split, labels, count_words(feature["text"].bytes_list.value[0].decode("utf-8"))
 
 
 def rows_as_elements(rows) -> list:

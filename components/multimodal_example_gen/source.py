@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from components.multimodal_example_gen.row import Row, Skip
@@ -23,12 +23,15 @@ class Listing:
         skipped: list of Skip. Rows that cannot be used.
         classes: tuple of str. Names of all classes, in the order of the label ids.
         ignored_columns: dict from str to int. Columns without meaning here, with the number of rows that had them.
+        observed: dict from str to int. What a person should know about rows that are kept, and of how many it is true:
+            `{"genre left out: News": 64}`.
     """
 
     rows: list[Row]
     skipped: list[Skip]
     classes: tuple[str, ...]
     ignored_columns: dict[str, int] = dataclasses.field(default_factory=dict)
+    observed: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 class Source(abc.ABC):
@@ -49,6 +52,10 @@ class Source(abc.ABC):
     multi_label: bool = False
     #: Whether one unusable row refuses the whole source, instead of being skipped and counted.
     strict: bool = True
+    #: Rows by split that Table I of the paper states for this data set; empty for other data.
+    published_rows: Mapping[str, int] = {}
+    #: Why the files that are in circulation have other numbers, where it is known.
+    published_note: str = ""
 
     @abc.abstractmethod
     def read(self) -> Listing:

@@ -129,6 +129,23 @@ def test_a_class_without_training_rows_is_a_warning(folder, tmp_path):
     assert report["rows_by_class"]["train"]["cow"] == 0
 
 
+def test_counts_are_held_against_the_papers(folder, tmp_path):
+    class Published(ManifestSource):
+        published_rows = {"train": 9, "dev": 2, "test": 2}
+        published_note = "One row was lost."
+
+        def read(self):
+            listing = super().read()
+            listing.observed["blue"] = 6
+            return listing
+
+    report, _ = manifest_folder.run_ingest(Published(str(folder / "good.jsonl")), tmp_path)
+    assert report["rows"] == {"train": 8, "dev": 2, "test": 2}
+    assert report["published_rows"] == Published.published_rows
+    assert [warning for warning in report["warnings"] if "'train': 9" in warning and "One row was lost." in warning]
+    assert report["observed"] == {"blue": 6}
+
+
 def test_multi_label_by_csv(folder, tmp_path):
     rows = [
         {key: row[key] for key in ("id", "split", "text", "image")}

@@ -78,6 +78,8 @@ def make_summary():
                 split: dict(zip(CLASSES, counts, strict=True))
                 for split, counts in (("train", (71, 19, 30)), ("dev", (16, 5, 10)), ("test", (17, 3, 6)))
             },
+            "published_rows": {"train": 121, "dev": 31, "test": 26},
+            "observed": {f"text in train and test {EVIL}": 41},
             "skipped": {"picture cannot be decoded": {"count": 2, "ids": ["row 7", EVIL]}},
             "warnings": [f"The class {EVIL} is rare."],
             "attribution": "Pictures by A & B",
@@ -167,6 +169,8 @@ def test_scores_and_counts_stand_in_the_tables(page):
     assert ["text", "0.912", "0.611", "0.587", "12", "5", "yes"] in rows
     assert ["birds", "71", "16", "17"] in rows
     assert ["rows", "120", "31", "26"] in rows
+    assert ["rows in Table I of the paper", "121", "31", "26"] in rows
+    assert ["text in train and test &lt;script&gt;alert(1)&lt;/script&gt;", "41"] in rows
     assert ["model_run", "4711", "ModelRun"] in [row[:3] for row in rows]
     assert not [row for row in rows if row[0] == "last blessed model"]
 
