@@ -1,8 +1,16 @@
+import json
+import pathlib
+
 import numpy as np
 import pytest
 
 from hfmnas_keras.backbones.maxout import Maxout
 from tests.hfmnas_keras.layer_test_case import run_layer_test
+
+# Made by tests/oracles/maxout.py.
+GOLDEN = json.loads(
+    (pathlib.Path(__file__).parents[2] / "oracles" / "maxout.json").read_text(encoding="utf-8"),
+)
 
 
 def test_is_a_sound_layer():
@@ -14,8 +22,17 @@ def test_is_a_sound_layer():
     )
 
 
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: f"{case['pieces']} pieces of {case['units']}")
+def test_equals_tensorflow_addons(case):
+    """Golden values of `tfa.layers.Maxout` on the outputs of a Dense with the same weights."""
+    inputs = np.array(case["inputs"], "float32")
+    layer = Maxout(case["units"], pieces=case["pieces"])
+    layer.build(inputs.shape)
+    layer.linear.set_weights([np.array(case["kernel"]), np.array(case["bias"])])
+    np.testing.assert_allclose(layer(inputs), case["outputs"], rtol=0, atol=1e-5)
+
+
 def test_units_are_strided_as_in_tensorflow_addons():
-    """Golden values of `tfa.layers.Maxout(3)` (TensorFlow Addons 0.23.0) on `arange(12)`."""
     layer = Maxout(3, pieces=4)
     layer.build((None, 12))
     layer.linear.set_weights([np.eye(12), np.zeros(12)])
