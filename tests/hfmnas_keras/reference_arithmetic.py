@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import tensorflow as tf
 
 
 def sigmoid(values):
@@ -66,7 +67,60 @@ def randomize_weights(layer, seed=0):
         weight.assign(0.5 * generator.normal(size=weight.shape))
 
 
-def weight_values(layer):
+def randomize_statistics(layer, seed=1):
+    """Gives every moving average of a batch normalisation a value of its own; they start at 0 and 1."""
+    generator = np.random.default_rng(seed)
+    for weight in layer.non_trainable_weights:
+        if weight.name == "moving_mean":
+            weight.assign(generator.normal(size=weight.shape))
+        elif weight.name == "moving_variance":
+            weight.assign(generator.uniform(0.5, 2.0, size=weight.shape))
+
+
+def weight_values(layer, trainable_only=False):
     """Weights in float64 by the end of their path, such as `dense/kernel`."""
     prefix = f"{layer.path}/"
-    return {weight.path.removeprefix(prefix): weight.numpy().astype("float64") for weight in layer.weights}
+    weights = layer.trainable_weights if trainable_only else layer.weights
+    return {weight.path.removeprefix(prefix): weight.numpy().astype("float64") for weight in weights}
+
+
+def check_gradients(layer, inputs, reference, step=2e-6, tolerance=1e-6):
+    """Compares a layer's gradients while training with finite differences of a reference, tensor by tensor.
+
+    Args:
+        layer: built layer of the float64 policy, without dropout, called with one array or with a list of them.
+        inputs: list of float64 arrays.
+        reference: function `(inputs, weights) -> output` in numpy, `weights` as of `weight_values`.
+        step: float. Half the distance of the two points of a difference.
+        tolerance: float. Allowed distance, as a share of one plus the slope.
+    """
+    generator = np.random.default_rng(0)
+    tensors = [tf.constant(array) for array in inputs]
+    variables = [weight.value for weight in layer.trainable_weights]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        output = layer(tensors if len(tensors) > 1 else tensors[0], training=True)
+        # Any output is weighed, or the sum over a normalised axis would hide its gradient.
+        cotangent = generator.normal(size=output.shape)
+        loss = tf.reduce_sum(output * cotangent)
+    gradients = tape.gradient(loss, tensors + variables, unconnected_gradients="zero")
+
+    weights = weight_values(layer)
+    paths = list(weight_values(layer, trainable_only=True))
+    points = [*inputs, *[weights[path] for path in paths]]
+
+    def loss_at(place, value):
+        moved = [*points[:place], value, *points[place + 1 :]]
+        moved_weights = {**weights, **dict(zip(paths, moved[len(inputs) :], strict=True))}
+        return np.sum(reference(moved[: len(inputs)], moved_weights) * cotangent)
+
+    for place, (gradient, name) in enumerate(
+        zip(gradients, [*[f"input {i}" for i in range(len(inputs))], *paths], strict=True)
+    ):
+        direction = generator.normal(size=points[place].shape)
+        ahead, behind = (loss_at(place, points[place] + sign * step * direction) for sign in (1, -1))
+        slope = (ahead - behind) / (2 * step)
+        received = np.sum(np.asarray(gradient) * direction)
+        assert abs(received - slope) <= tolerance * (1 + abs(slope)), (
+            f"The slope along {name} is {received}, by finite differences {slope}."
+        )

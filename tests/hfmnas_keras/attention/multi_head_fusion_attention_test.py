@@ -4,7 +4,8 @@ import pytest
 
 from hfmnas_keras.attention.multi_head_fusion_attention import MultiHeadFusionAttention
 from tests.hfmnas_keras.layer_test_case import run_layer_test
-from tests.hfmnas_keras.reference_arithmetic import random_grid, randomize_weights, softmax, weight_values
+from tests.hfmnas_keras.reference_arithmetic import random_grid, randomize_weights, weight_values
+from tests.hfmnas_keras.reference_operations import multi_head_reference
 
 
 def test_layer():
@@ -24,18 +25,8 @@ def test_values_in_float64(values):
     layer = MultiHeadFusionAttention(8, num_heads=2, values=values, dtype="float64", name="attention")
     layer.build([first.shape, second.shape])
     randomize_weights(layer)
-    weights = weight_values(layer)
-    heads = []
-    for own, other in ((0, 1), (1, 0)):
-        grids = [first.reshape(2, 6, 8), second.reshape(2, 6, 8)]
-        for head in (slice(0, 4), slice(4, 8)):
-            query = (grids[own] @ weights[f"projection_{own + 1}/kernel"][:, :8])[..., head]
-            key = (grids[other] @ weights[f"projection_{other + 1}/kernel"][:, 8:16])[..., head]
-            source = own if values == "query" else other
-            value = (grids[source] @ weights[f"projection_{source + 1}/kernel"][:, 16:])[..., head]
-            heads.append(softmax(query @ key.transpose(0, 2, 1) / 2.0) @ value)
-    expected = np.concatenate(heads, -1) @ weights["output_projection/kernel"] + weights["output_projection/bias"]
-    np.testing.assert_allclose(layer([first, second]), expected.reshape(2, 2, 3, 8), rtol=0, atol=1e-5)
+    expected = multi_head_reference(first, second, weight_values(layer), num_heads=2, values=values)
+    np.testing.assert_allclose(layer([first, second]), expected, rtol=0, atol=1e-10)
 
 
 def test_key_values_equal_the_cross_attention_of_keras():

@@ -1,4 +1,4 @@
-"""All ten edge operations: the shared layer test, and their values in training against float64 numpy."""
+"""All ten edge operations: the shared layer test, and values and gradients against float64 numpy."""
 
 import keras
 import numpy as np
@@ -7,16 +7,13 @@ import pytest
 from hfmnas_keras.edge_operations import EDGE_OPERATIONS, edge_operation
 from tests.hfmnas_keras.layer_test_case import run_layer_test
 from tests.hfmnas_keras.reference_arithmetic import (
-    depthwise_convolution,
-    neighbourhoods,
-    normalize_batch,
+    check_gradients,
     random_grid,
+    randomize_statistics,
     randomize_weights,
-    sigmoid,
     weight_values,
 )
-
-GRIDS = [(4, 4), (8, 1), (5, 3), (1, 1)]
+from tests.hfmnas_keras.reference_operations import edge_reference
 
 
 def _num_weights(operation, affine):
@@ -38,52 +35,32 @@ def test_layer(operation, grid, affine):
     )
 
 
-def _pool(inputs, reduce):
-    outputs = np.zeros_like(inputs)
-    for row, column, neighbours in neighbourhoods(*inputs.shape[1:3]):
-        outputs[:, row, column] = reduce([inputs[:, each[0], each[1]] for each in neighbours], axis=0)
-    return normalize_batch(outputs)
-
-
-def _separable(inputs, weights):
-    for stage in (1, 2):
-        filtered = depthwise_convolution(np.maximum(inputs, 0), weights[f"depthwise_kernel_{stage}"])
-        inputs = normalize_batch(filtered @ weights[f"pointwise_kernel_{stage}"])
-    return inputs
-
-
-def _dilated(inputs, weights):
-    filtered = depthwise_convolution(np.maximum(inputs, 0), weights["depthwise_kernel"], dilation=2)
-    return normalize_batch(filtered @ weights["pointwise_kernel"])
-
-
-def _linear(activation):
-    return lambda inputs, weights: normalize_batch(activation(inputs @ weights["dense/kernel"] + weights["dense/bias"]))
-
-
-REFERENCES = {
-    "none": lambda inputs, weights: np.zeros_like(inputs),
-    "skip": lambda inputs, weights: inputs,
-    "max_pool_3x3": lambda inputs, weights: _pool(inputs, np.max),
-    "avg_pool_3x3": lambda inputs, weights: _pool(inputs, np.mean),
-    "sep_conv_3x3": _separable,
-    "dil_conv_3x3": _dilated,
-    "linear_relu": _linear(lambda values: np.maximum(values, 0)),
-    "linear_sigmoid": _linear(sigmoid),
-    "linear_tanh": _linear(np.tanh),
-    "linear_elu": _linear(lambda values: np.where(values > 0, values, np.expm1(np.minimum(values, 0)))),
-}
+def make_layer(operation, shape, affine, dtype):
+    layer = edge_operation(operation, shape[-1], dropout=0.0, affine=affine, dtype=dtype, name="edge")
+    layer.build(shape)
+    randomize_weights(layer)
+    randomize_statistics(layer)
+    return layer
 
 
 @pytest.mark.parametrize("operation", EDGE_OPERATIONS)
-@pytest.mark.parametrize("grid", GRIDS)
-def test_values_in_float64(operation, grid):
-    inputs = random_grid(1, (4, *grid, 6)).astype("float64")
-    layer = edge_operation(operation, 6, dropout=0.0, affine=False, dtype="float64", name="edge")
-    layer.build(inputs.shape)
-    randomize_weights(layer)
-    expected = REFERENCES[operation](inputs, weight_values(layer))
-    np.testing.assert_allclose(layer(inputs, training=True), expected, rtol=0, atol=1e-5)
+@pytest.mark.parametrize(("batch", "grid"), [(4, (4, 4)), (3, (8, 1)), (1, (5, 3)), (2, (5, 3)), (1, (1, 1))])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_values(operation, batch, grid, dtype):
+    inputs = random_grid(1, (batch, *grid, 6)).astype(dtype)
+    for affine, training in ((False, True), (True, True), (True, False)):
+        layer = make_layer(operation, inputs.shape, affine, dtype)
+        expected = edge_reference(operation, inputs.astype("float64"), weight_values(layer), training)
+        outputs = layer(inputs, training=training)
+        np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-10 if dtype == "float64" else 1e-5)
+
+
+@pytest.mark.parametrize("operation", EDGE_OPERATIONS)
+@pytest.mark.parametrize("grid", [(5, 3), (4, 4)])
+def test_gradients(operation, grid):
+    inputs = random_grid(2, (3, *grid, 4)).astype("float64")
+    layer = make_layer(operation, inputs.shape, True, "float64")
+    check_gradients(layer, [inputs], lambda moved, weights: edge_reference(operation, moved[0], weights))
 
 
 def test_order_is_that_of_the_method():

@@ -1,4 +1,4 @@
-"""All nine node operations: the shared layer test, and their values against float64 numpy."""
+"""All nine node operations: the shared layer test, and values and gradients against float64 numpy."""
 
 import keras
 import numpy as np
@@ -7,19 +7,15 @@ import pytest
 from hfmnas_keras.node_operations import NODE_OPERATIONS, NodeOperation, node_operation
 from tests.hfmnas_keras.layer_test_case import run_layer_test
 from tests.hfmnas_keras.reference_arithmetic import (
-    depthwise_convolution,
-    normalize_batch,
-    normalize_layer,
+    check_gradients,
     random_grid,
+    randomize_statistics,
     randomize_weights,
-    sigmoid,
-    silu,
-    softmax,
     weight_values,
 )
+from tests.hfmnas_keras.reference_operations import fusion_reference, node_reference
 
 CHANNELS = 8
-GRIDS = [(4, 4), (8, 1), (5, 3), (1, 1)]
 # Without the scale and offset of the final normalisation
 NUM_WEIGHTS = {
     "sum": 0,
@@ -48,94 +44,42 @@ def test_layer(operation, grid, affine):
     )
 
 
-def _positions(grid):
-    return grid.reshape(len(grid), -1, grid.shape[-1])
-
-
-def _scaled_dot(first, second, weights, layer):
-    rows_1, rows_2 = _positions(first), _positions(second)
-    scores = softmax(rows_1 @ rows_2.transpose(0, 2, 1) / np.sqrt(CHANNELS))
-    return (scores @ rows_2).reshape(first.shape)
-
-
-def _bidirectional(first, second, weights, layer):
-    rows_1, rows_2 = _positions(first), _positions(second)
-    affinity = rows_1 @ weights["affinity_kernel"] @ rows_2.transpose(0, 2, 1) / np.sqrt(CHANNELS)
-    attended_1 = softmax(affinity) @ rows_2
-    attended_2 = softmax(affinity.transpose(0, 2, 1)) @ rows_1
-    fused = np.concatenate([attended_1, attended_2], axis=-1) @ weights["dense/kernel"] + weights["dense/bias"]
-    return fused.reshape(first.shape)
-
-
-def _multi_head(first, second, weights, layer):
-    rows = [_positions(first), _positions(second)]
-    query, key, value = zip(
-        *[np.split(rows[i] @ weights[f"attention/projection_{i + 1}/kernel"], 3, axis=-1) for i in (0, 1)], strict=True
-    )
-    heads = []
-    for own, other in ((0, 1), (1, 0)):
-        for head in np.split(np.arange(CHANNELS), 4):
-            logits = query[own][..., head] @ key[other][..., head].transpose(0, 2, 1) / np.sqrt(len(head))
-            heads.append(softmax(logits) @ value[own][..., head])
-    projected = np.concatenate(heads, axis=-1) @ weights["attention/output_projection/kernel"]
-    return (projected + weights["attention/output_projection/bias"]).reshape(first.shape)
-
-
-def _squeeze(first, second, weights, layer):
-    excitation = sigmoid(first.mean(axis=(1, 2)) @ weights["dense/kernel"] + weights["dense/bias"])
-    return excitation[:, None, None] * second
-
-
-def _gated(first, second, weights, layer):
-    return (first @ weights["value/kernel"]) * sigmoid(second @ weights["gate/kernel"])
-
-
-def _concatenated(first, second, weights, layer):
-    projected = np.concatenate([first, second], axis=-1) @ weights["dense/kernel"]
-    return np.maximum(normalize_batch(projected), 0)
-
-
-def _mamba(first, second, weights, layer):
-    filtered, gates = [], []
-    for index, grid in enumerate((first, second)):
-        projected = grid @ weights[f"projection_{index + 1}/kernel"]
-        half = slice(index * CHANNELS, (index + 1) * CHANNELS)
-        kernel, bias = weights["depthwise_kernel"][:, :, half], weights["depthwise_bias"][half]
-        filtered.append(depthwise_convolution(projected[..., :CHANNELS], kernel) + bias)
-        gates.append(projected[..., CHANNELS:])
-    # ES2D has a test of its own against a plain recurrence.
-    scanned = layer.scan_grid(silu(filtered[0] * filtered[1]))
-    return (scanned * silu(gates[0]) + scanned * silu(gates[1])) @ weights["output_projection/kernel"]
-
-
-REFERENCES = {
-    "sum": lambda first, second, weights, layer: first + second,
-    "multiply": lambda first, second, weights, layer: first * second,
-    "scaled_dot_attention": _scaled_dot,
-    "bidirectional_attention": _bidirectional,
-    "multi_head_attention": _multi_head,
-    "squeeze_excitation": _squeeze,
-    "linear_glu": _gated,
-    "concat_fc": _concatenated,
-    "mamba_fusion": _mamba,
-}
+def make_layer(operation, shape, affine, dtype):
+    layer = node_operation(operation, shape[-1], dropout=0.0, affine=affine, dtype=dtype, name="node")
+    layer.build([shape, shape])
+    randomize_weights(layer)
+    randomize_statistics(layer)
+    return layer
 
 
 # On a grid of one position attention has nothing to choose from, which Keras remarks on and we mean.
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis:UserWarning")
 @pytest.mark.parametrize("operation", NODE_OPERATIONS)
-@pytest.mark.parametrize("grid", GRIDS)
-def test_values_in_float64(operation, grid):
-    first, second = (random_grid(seed, (3, *grid, CHANNELS)).astype("float64") for seed in (2, 3))
-    layer = node_operation(operation, CHANNELS, dropout=0.0, affine=False, dtype="float64", name="node")
-    layer.build([first.shape, second.shape])
-    randomize_weights(layer)
-    if operation == "mamba_fusion":
-        layer.scan_grid = lambda values: keras.ops.convert_to_numpy(layer.scan(values))
-    expected = REFERENCES[operation](first, second, weight_values(layer), layer)
-    np.testing.assert_allclose(layer.fuse(first, second, training=True), expected, rtol=0, atol=1e-5)
-    outputs = layer([first, second], training=True)
-    np.testing.assert_allclose(outputs, normalize_layer(expected), rtol=0, atol=1e-5)
+@pytest.mark.parametrize(("batch", "grid"), [(4, (4, 4)), (3, (8, 1)), (1, (5, 3)), (2, (5, 3)), (1, (1, 1))])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_values(operation, batch, grid, dtype):
+    inputs = [random_grid(seed, (batch, *grid, CHANNELS)).astype(dtype) for seed in (2, 3)]
+    wide_inputs = [grid.astype("float64") for grid in inputs]
+    tolerance = 1e-10 if dtype == "float64" else 1e-5
+    for affine, training in ((False, True), (True, True), (True, False)):
+        layer = make_layer(operation, inputs[0].shape, affine, dtype)
+        weights = weight_values(layer)
+        fused = layer.fuse(*inputs, training=training)
+        np.testing.assert_allclose(
+            fused, fusion_reference(operation, *wide_inputs, weights, training), rtol=tolerance, atol=tolerance
+        )
+        outputs = layer(inputs, training=training)
+        np.testing.assert_allclose(
+            outputs, node_reference(operation, *wide_inputs, weights, training), rtol=0, atol=tolerance
+        )
+
+
+@pytest.mark.parametrize("operation", NODE_OPERATIONS)
+@pytest.mark.parametrize("grid", [(5, 3), (4, 4)])
+def test_gradients(operation, grid):
+    inputs = [random_grid(seed, (3, *grid, 4)).astype("float64") for seed in (2, 3)]
+    layer = make_layer(operation, inputs[0].shape, True, "float64")
+    check_gradients(layer, inputs, lambda moved, weights: node_reference(operation, *moved, weights))
 
 
 @pytest.mark.parametrize("operation", ["scaled_dot_attention", "bidirectional_attention", "multi_head_attention"])

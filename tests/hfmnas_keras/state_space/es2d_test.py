@@ -1,5 +1,3 @@
-import math
-
 import keras
 import numpy as np
 import pytest
@@ -7,7 +5,8 @@ import tensorflow as tf
 
 from hfmnas_keras.state_space.es2d import ES2D, LONGEST_UNROLLED_SCAN
 from tests.hfmnas_keras.layer_test_case import run_layer_test
-from tests.hfmnas_keras.reference_arithmetic import normalize_layer, random_grid, randomize_weights, weight_values
+from tests.hfmnas_keras.reference_arithmetic import check_gradients, random_grid, randomize_weights, weight_values
+from tests.hfmnas_keras.reference_operations import es2d_reference
 
 # The last two are long enough to go in chunks: 3 chunks, and 20 chunks that are a long sequence again.
 GRIDS = [(4, 4), (8, 1), (1, 5), (5, 3), (3, 4), (1, 1), (2, 2), (12, 11), (40, 32)]
@@ -17,35 +16,6 @@ GRIDS = [(4, 4), (8, 1), (1, 5), (5, 3), (3, 4), (1, 1), (2, 2), (12, 11), (40, 
 def test_layer(grid):
     inputs = random_grid(0, (2, *grid, 6))
     run_layer_test(lambda: ES2D(6), inputs, inputs.shape, expected_num_weights=7)
-
-
-def _scanned_one_by_one(grid, weights, states=16):
-    """A plain recurrence for each sequence alone, with no padding: the positions in order, then step by step."""
-    batch, height, width, channels = grid.shape
-    rank = math.ceil(channels / 16)
-    outputs = np.full_like(grid, np.nan)
-    sequence = 0
-    for row_parity in range(min(2, height)):
-        for column_parity in range(min(2, width)):
-            rows, columns = range(row_parity, height, 2), range(column_parity, width, 2)
-            if row_parity == 0:
-                positions = [(row, column) for row in rows for column in columns]
-            else:
-                positions = [(row, column) for column in columns for row in rows]
-            decay_rates = -np.exp(weights["decay_log"][sequence])
-            state = np.zeros((batch, channels, states))
-            for row, column in positions:
-                value = grid[:, row, column]
-                selected = value @ weights["select_kernel"][sequence]
-                logits = selected[:, :rank] @ weights["step_kernel"][sequence] + weights["step_bias"][sequence]
-                step = np.log1p(np.exp(logits))
-                into_state, out_of_state = selected[:, rank : rank + states], selected[:, rank + states :]
-                state = np.exp(step[..., None] * decay_rates) * state
-                state = state + (step * value)[..., None] * into_state[:, None]
-                output = (state * out_of_state[:, None]).sum(-1)
-                outputs[:, row, column] = output + weights["skip"][sequence] * value
-            sequence += 1
-    return outputs
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -58,7 +28,7 @@ def test_equals_a_plain_recurrence(grid, channels, dtype):
     assert (layer.length > LONGEST_UNROLLED_SCAN) == (grid in GRIDS[-2:])
     if dtype == "float64":
         randomize_weights(layer)
-    expected = normalize_layer(_scanned_one_by_one(inputs.astype("float64"), weight_values(layer)))
+    expected = es2d_reference(inputs.astype("float64"), weight_values(layer))
     np.testing.assert_allclose(layer(inputs), expected, rtol=0, atol=1e-5)
 
 
@@ -90,6 +60,16 @@ def test_initial_values():
     assert 1e-3 * 0.999 <= steps.min() < 5e-3 and 2e-2 < steps.max() <= 0.1 * 1.001
     assert layer.step_kernel.shape == (4, 3, 40)
     np.testing.assert_array_equal(layer.skip.numpy(), 1.0)
+
+
+# Short, unpadded; shorter sequences than others; in chunks.
+@pytest.mark.parametrize("grid", [(4, 4), (5, 3), (12, 11)])
+def test_gradients_equal_finite_differences_of_the_recurrence(grid):
+    inputs = random_grid(4, (2, *grid, 4)).astype("float64")
+    layer = ES2D(4, dtype="float64", name="scan")
+    layer.build(inputs.shape)
+    randomize_weights(layer)
+    check_gradients(layer, [inputs], lambda moved, weights: es2d_reference(moved[0], weights))
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-4, 1e4])
