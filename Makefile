@@ -14,7 +14,7 @@ demo: set-up  ## run the whole pipeline on the demo data: search, train, gate, p
 	$(PYTHON) -m pipeline.local_runner $(if $(CONFIG),--config $(CONFIG))
 
 test: set-up  ## run all tests but the long ones
-	$(PYTHON) -m pytest -m "not long" $(ARGS)
+	$(PYTHON) -m pytest -m "not long" -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test-b:  ## the same on the newest TFX (stack B), in a Debian 13 root made by debootstrap (as root)
 	scripts/test_b.sh make test

@@ -59,6 +59,15 @@ setuptools.setup(
         ],
         "plots": ["matplotlib"],
         "video": ["av"],
-        "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "scikit-learn", "types-PyYAML"],
+        "dev": [
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+            "hypothesis",
+            "ruff",
+            "mypy",
+            "scikit-learn",
+            "types-PyYAML",
+        ],
     },
 )
