@@ -13,6 +13,7 @@ from tfx.types.channel import Channel
 from components.architecture_search.component import ArchitectureSearch
 from components.backbone_trainer.component import BackboneTrainer
 from components.code_fingerprint import code_fingerprint
+from components.evaluator.baseline_strategy import CANDIDATE_KEY, OtherBlessedModelStrategy
 from components.evaluator.eval_config import make_eval_config
 from components.example_validator.component import ExampleValidator
 from components.feature_extractor.component import FeatureExtractor
@@ -37,6 +38,7 @@ def create_pipeline(
     source_fingerprint: RuntimeParameter | None = None,
     metadata_connection_config: Any = None,
     platform_configs: Mapping[str, Any] | None = None,
+    baseline_strategy: type = OtherBlessedModelStrategy,
 ) -> tfx.dsl.Pipeline:
     """Returns the pipeline from data to a served model.
 
@@ -55,6 +57,8 @@ def create_pipeline(
             of the data, which have to be on this machine.
         metadata_connection_config: connection to ML Metadata, for runners that need one.
         platform_configs: mapping from a stage's id to what a container of it asks for; see Kubeflow's runner.
+        baseline_strategy: type. How to find the model that the new one must not fall behind. Defaults to
+            `OtherBlessedModelStrategy`; where a runner knows TFX's own strategies alone, `LatestBlessedModelStrategy`.
 
     Returns:
         `tfx.dsl.Pipeline`.
@@ -146,10 +150,12 @@ def create_pipeline(
     )
 
     # What the new model must not fall behind.
+    knows_candidate = issubclass(baseline_strategy, OtherBlessedModelStrategy)
     latest_blessed = tfx.dsl.Resolver(
-        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
+        strategy_class=baseline_strategy,
         model=Channel(type=tfx.types.standard_artifacts.Model),
         model_blessing=Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+        **({CANDIDATE_KEY: trainer.outputs["model"]} if knows_candidate else {}),
     ).with_id("LatestBlessedModel")
 
     # The gate, on the test split, which it alone reads.

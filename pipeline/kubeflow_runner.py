@@ -87,6 +87,7 @@ def compile_pipeline(config: RunConfig, output: str | os.PathLike[str] | None = 
         source_config=parameters["source-config"],
         source_fingerprint=parameters["source-fingerprint"],
         platform_configs={stage: _resources(config) for stage in TRAINING_STAGES},
+        baseline_strategy=tfx.dsl.experimental.LatestBlessedModelStrategy,
     )
     path = pathlib.Path(output) if output is not None else config.root / "kubeflow_pipeline.json"
     runner = tfx.orchestration.experimental.KubeflowV2DagRunner(

@@ -103,23 +103,28 @@ def test_checkpoints_are_removed_after_success(first):
 
 def test_a_second_run_comes_from_the_cache_and_pushes_nothing_new(first, again):
     ran = {stage.name for stage in again[1].stages if stage.state == "complete"}
-    # The model of the first run is the baseline of the second, so the gate has to look again.
-    assert ran <= {"LatestBlessedModel", "Evaluator", "Pusher", "RunReport"}
+    # A model is not compared with itself: the gate's word of the first run stands.
+    assert ran <= {"LatestBlessedModel"}
     assert "from cache" in again[0].text
-    assert again[1].evaluation["gate"]["compared"]
+    assert not again[1].evaluation["gate"]["compared"]
     assert len(list(first[0].config.push_destination.iterdir())) == 1
 
 
-def test_a_bar_above_the_model_is_not_reached(first, again):
+def test_another_model_is_compared_with_the_blessed_one_and_a_bar_above_it_is_not_reached(first, again):
     folder = first[0].config_path.parent
     content = yaml.safe_load(first[0].config_path.read_text(encoding="utf-8"))
     path = folder / "higher.yaml"
-    # Above any score: nothing else differs from the run that was blessed.
-    content["gate"] = {"min_f1_m": 1.0, "change_tolerance": 0.0}
+    # Two epochs leave a worse model; the bar alone would let it pass.
+    content["training"]["max_epochs"] = 2
+    content["gate"] = {"min_f1_m": 0.0, "change_tolerance": 0.0}
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    higher = run_once(path)
-    fused = summarise_run(first[0].config.metadata_path).f1_m()["fused"]
-    assert higher.code == (BLESSED if fused == 1.0 else NOT_BLESSED)
+    worse = run_once(path)
+    summary = summarise_run(first[0].config.metadata_path)
+    assert summary.evaluation["gate"]["compared"]
+    baseline = summary.evaluation["baseline"]["probabilities"]["f1_m"]
+    assert baseline == pytest.approx(first[1].f1_m()["fused"])
+    assert worse.code == (BLESSED if summary.f1_m()["fused"] >= baseline else NOT_BLESSED)
+    assert summary.f1_m()["fused"] < baseline
     assert len(list(first[0].config.push_destination.iterdir())) == 1
 
 
