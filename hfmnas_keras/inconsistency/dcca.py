@@ -17,7 +17,8 @@ class CorrelationLoss(keras.layers.Layer):
     """One minus the mean canonical correlation of two views (HF-MNAS, Eq. 26-27; docs/method.md, section 5).
 
     Every position of every sample is one observation. The covariances are running averages whose past part passes no
-    gradient, so a small batch still estimates them well. Everything is computed in float32, whatever the policy.
+    gradient, so a small batch still estimates them well. Everything is computed in float32, or in float64 under that
+    policy: never in half precision.
 
     Every covariance is regularised by its own trace, so neither dead columns, equal views nor large scales make the
     Cholesky factors or their gradients infinite. The nuclear norm is taken as `sum(P * T)`, where `P` is the polar
@@ -33,7 +34,7 @@ class CorrelationLoss(keras.layers.Layer):
         training: bool. Update the running covariances. Defaults to `False`.
 
     Returns:
-        float32 scalar in [0, 1]; `0` for fewer than two observations.
+        Scalar in [0, 1], float32 (float64 under that policy); `0` for fewer than two observations.
 
     Raises:
         ValueError: for inputs that are not a pair of equal width.
@@ -65,17 +66,17 @@ class CorrelationLoss(keras.layers.Layer):
         self.running_covariance = self.add_weight(
             shape=(2 * self.dim, 2 * self.dim),
             initializer="zeros",
-            dtype="float32",
+            dtype=self._wide_dtype,
             trainable=False,
             autocast=False,
             name="running_covariance",
         )
 
     def call(self, inputs, training=False):
-        view_1, view_2 = (ops.reshape(ops.cast(view, "float32"), (-1, self.dim)) for view in inputs)
+        view_1, view_2 = (ops.reshape(ops.cast(view, self._wide_dtype), (-1, self.dim)) for view in inputs)
         # (observations, 2 * dim)
         views = ops.concatenate([view_1, view_2], axis=-1)
-        num_observations = ops.cast(ops.shape(views)[0], "float32")
+        num_observations = ops.cast(ops.shape(views)[0], self._wide_dtype)
         enough = num_observations >= 2.0
         centred = views - ops.sum(views, axis=0, keepdims=True) / ops.maximum(num_observations, 1.0)
         batch_covariance = ops.matmul(ops.transpose(centred), centred) / ops.maximum(num_observations - 1.0, 1.0)
@@ -98,13 +99,17 @@ class CorrelationLoss(keras.layers.Layer):
         # (2, dim, dim)
         own = ops.stack([covariance[:dim, :dim], covariance[dim:, dim:]])
         ridge = self.regularisation * ops.trace(own, axis1=-2, axis2=-1) / dim + 1e-6
-        factors = ops.cholesky(own + ridge[:, None, None] * ops.eye(dim, dtype="float32"))
+        factors = ops.cholesky(own + ridge[:, None, None] * ops.eye(dim, dtype=self._wide_dtype))
         whitened = ops.solve_triangular(factors[0], covariance[:dim, dim:], lower=True)
         # T = L1^-1 S12 L2^-T, here transposed: its singular values are the same.
         whitened = ops.solve_triangular(factors[1], ops.transpose(whitened), lower=True)
         if self.norm == "frobenius":
             return ops.sum(ops.square(whitened))
         return ops.sum(_polar_factor(ops.stop_gradient(whitened)) * whitened)
+
+    @property
+    def _wide_dtype(self):
+        return keras.backend.result_type(self.variable_dtype, "float32")
 
     def get_config(self):
         config = super().get_config()
@@ -115,7 +120,7 @@ class CorrelationLoss(keras.layers.Layer):
         return ()
 
     def compute_output_spec(self, inputs, training=False):
-        return keras.KerasTensor((), dtype="float32")
+        return keras.KerasTensor((), dtype=self._wide_dtype)
 
 
 def _polar_factor(matrix):

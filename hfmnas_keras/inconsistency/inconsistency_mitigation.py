@@ -83,8 +83,7 @@ class InconsistencyMitigation(keras.layers.Layer):
                 view.build(hidden_shape)
                 self.view_layers.append(view)
         if self.correlation:
-            # Its covariances and Cholesky factors need float32 whatever the policy of the network.
-            self.correlation_loss = CorrelationLoss(dtype="float32", name="correlation_loss")
+            self.correlation_loss = CorrelationLoss(dtype=self.dtype_policy, name="correlation_loss")
             self.correlation_loss.build([(*hidden_shape[:-1], self.correlation_dim)] * 2)
         if self.attention:
             self.fusion_attention = MultiHeadFusionAttention(

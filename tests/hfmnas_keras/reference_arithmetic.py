@@ -90,11 +90,13 @@ def check_gradients(layer, inputs, reference, step=2e-6, tolerance=1e-6):
     Args:
         layer: built layer of the float64 policy, without dropout, called with one array or with a list of them.
         inputs: list of float64 arrays.
-        reference: function `(inputs, weights) -> output` in numpy, `weights` as of `weight_values`.
+        reference: function `(inputs, weights) -> output` in numpy, `weights` as of `weight_values` before the call.
+            For a layer that adds a loss it returns the pair `(output, loss)`.
         step: float. Half the distance of the two points of a difference.
         tolerance: float. Allowed distance, as a share of one plus the slope.
     """
     generator = np.random.default_rng(0)
+    weights = weight_values(layer)
     tensors = [tf.constant(array) for array in inputs]
     variables = [weight.value for weight in layer.trainable_weights]
     with tf.GradientTape() as tape:
@@ -102,17 +104,18 @@ def check_gradients(layer, inputs, reference, step=2e-6, tolerance=1e-6):
         output = layer(tensors if len(tensors) > 1 else tensors[0], training=True)
         # Any output is weighed, or the sum over a normalised axis would hide its gradient.
         cotangent = generator.normal(size=output.shape)
-        loss = tf.reduce_sum(output * cotangent)
+        loss = tf.reduce_sum(output * cotangent) + sum(layer.losses)
     gradients = tape.gradient(loss, tensors + variables, unconnected_gradients="zero")
 
-    weights = weight_values(layer)
     paths = list(weight_values(layer, trainable_only=True))
     points = [*inputs, *[weights[path] for path in paths]]
 
     def loss_at(place, value):
         moved = [*points[:place], value, *points[place + 1 :]]
         moved_weights = {**weights, **dict(zip(paths, moved[len(inputs) :], strict=True))}
-        return np.sum(reference(moved[: len(inputs)], moved_weights) * cotangent)
+        expected = reference(moved[: len(inputs)], moved_weights)
+        output, added = expected if isinstance(expected, tuple) else (expected, 0.0)
+        return np.sum(output * cotangent) + added
 
     for place, (gradient, name) in enumerate(
         zip(gradients, [*[f"input {i}" for i in range(len(inputs))], *paths], strict=True)

@@ -1,4 +1,6 @@
-"""Every operation of edges and nodes in float64 numpy, written from docs/method.md, section 4 (HF-MNAS, Eq. 10-23).
+"""Operations of edges and nodes, and the inconsistency mitigation, in float64 numpy (HF-MNAS, Eq. 10-23, 26-28).
+
+Written from docs/method.md, sections 4 and 5, not from the layers.
 
 Weights come as a dict by the end of their path, such as `dense/kernel`, with the shapes that the layers' docstrings
 state. A normalisation has scale and offset where the dict holds them.
@@ -147,6 +149,37 @@ def scan_reference(grid, weights):
                 outputs[:, row, column] = output + weights["skip"][sequence] * value
             sequence += 1
     return outputs
+
+
+def canonical_correlations(covariance, regularisation=1e-2):
+    """Regularised canonical correlations of a joint covariance, by inverse square roots and an SVD."""
+    dim = len(covariance) // 2
+
+    def inverse_root(own):
+        own = own + (regularisation * np.trace(own) / dim + 1e-6) * np.eye(dim)
+        values, vectors = np.linalg.eigh(own)
+        return vectors @ np.diag(values**-0.5) @ vectors.T
+
+    roots = inverse_root(covariance[:dim, :dim]), inverse_root(covariance[dim:, dim:])
+    return np.linalg.svd(roots[0] @ covariance[:dim, dim:] @ roots[1])[1]
+
+
+def joint_covariance(views):
+    """Of all positions of all samples as observations, N - 1 in the denominator."""
+    return np.cov(np.concatenate([view.reshape(-1, view.shape[-1]) for view in views], axis=1), rowvar=False)
+
+
+def mitigation_reference(inputs, weights, num_heads, correlation_weight, running_rate=0.1):
+    """Eq. 26-28: output, and the correlation loss times its weight, whose past covariances are among the weights."""
+    hidden, views = [], []
+    for branch, grid in zip(("lfbc", "hfbc"), inputs, strict=True):
+        hidden.append(np.maximum(grid @ weights[f"{branch}_hidden/kernel"] + weights[f"{branch}_hidden/bias"], 0))
+        views.append(hidden[-1] @ weights[f"{branch}_view/kernel"] + weights[f"{branch}_view/bias"])
+    past = weights["correlation_loss/running_covariance"]
+    covariance = (1 - running_rate) * past + running_rate * joint_covariance(views)
+    loss = correlation_weight * (1 - canonical_correlations(covariance).mean())
+    attention = {path.removeprefix("fusion_attention/"): value for path, value in weights.items()}
+    return multi_head_reference(*hidden, attention, num_heads), loss
 
 
 def _pool(inputs, reduce):
