@@ -30,7 +30,7 @@ class MultimodalExampleGenSpec(component_spec.ComponentSpec):
 
 
 class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
-    """Turns image+text data of a known layout into examples of the splits train, dev and test.
+    """Turns data of two modalities in a known layout into examples of the splits train, dev and test.
 
     Example:
     >>> example_gen = MultimodalExampleGen(source="manifest", source_config={"manifest": "/data/posters.jsonl"})
@@ -54,19 +54,20 @@ class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
         source: str. One of `components.multimodal_example_gen.sources.SOURCES`: `"demo"`, `"manifest"`.
         source_config: dict or None. Settings of the source, see its class.
         source_fingerprint: str, RuntimeParameter or None. Stands for the data in the cache key. Defaults to None: it is
-            computed from their content.
-        fingerprint_by: str. `"content"` or `"metadata"` (size and time: for many gigabytes), where it is computed here.
+            computed from the data.
+        fingerprint_by: str or None. `"content"` or `"metadata"` (size and time: for many gigabytes), where it is
+            computed here. Defaults to None: as the source's class says.
         code_fingerprint: str. Changes when the code of the ingest does. Defaults to `""`.
 
     Outputs:
         examples: `standard_artifacts.Examples`. Splits `train`, `dev`, `test`: gzipped TFRecords of tf.train.Example
-            with bytes features `id` (1), `image` (1; RGB PNG), `text` (1; UTF-8), `labels` (1 or more class names).
-            The order of the rows is not fixed. Beside them `ingest.json`: `source`, `fingerprint`, `multi_label`,
+            with bytes features `id` (1) and `labels` (1 or more class names), and one feature for each of the source's
+            two modalities: of `text`, `image`, `video`, `depth`, `skeleton`, see `Source.features`. The order of the
+            rows is not fixed. Beside them `ingest.json`: `source`, `fingerprint`, `multi_label`,
             `classes`, `rows` by split, `published_rows` (Table I of the paper, where the data are one of its sets),
             `rows_by_class` by split and class, `skipped` by reason (`count`, up to 20 `ids`), `ignored_columns`,
             `observed` (what is odd in rows that are kept, and in how many), `texts` (`count`; `words` all together,
-            `median`, `95th`, `max`), `warnings`,
-            `attribution`.
+            `median`, `95th`, `max`), `warnings`, `attribution`.
 
     Raises:
         ValueError: for an unknown source, unknown settings or wrong values.
@@ -80,7 +81,7 @@ class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
         source: str,
         source_config: dict[str, Any] | None = None,
         source_fingerprint: str | data_types.RuntimeParameter | None = None,
-        fingerprint_by: str = "content",
+        fingerprint_by: str | None = None,
         code_fingerprint: str = "",
     ):
         # Wrong settings show when the pipeline is made, not on a worker.
@@ -97,7 +98,7 @@ class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
         super().__init__(spec=spec)
 
 
-def _fingerprint_if_visible(source: str, source_config: dict[str, Any] | None, by: str) -> str:
+def _fingerprint_if_visible(source: str, source_config: dict[str, Any] | None, by: str | None) -> str:
     try:
         return source_fingerprint(source, source_config, by)
     except FileNotFoundError as error:

@@ -10,23 +10,23 @@ SPLITS = ("train", "dev", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What a source knows about a row before it opens the row's picture.
+    """What a source knows about a row before it opens the row's pictures.
 
     Args:
         id: str. Unique within the source.
         split: str. One of `train`, `dev`, `test`.
-        text: str. Not empty.
         labels: tuple of str. Names of the row's classes; exactly one in single-label sets.
-        media: dict. What the source needs to read the row's picture, for example `{"image": "/data/1.png"}`. Plain
+        media: dict. What the source needs to read the row's pictures, for example `{"image": "/data/1.png"}`. Plain
             values only: it travels to Beam workers.
+        text: str. Not empty where the source has texts. Defaults to `""`.
         place: str. Where a person finds the row, for messages: `"line 7"`.
     """
 
     id: str
     split: str
-    text: str
     labels: tuple[str, ...]
     media: dict[str, Any]
+    text: str = ""
     place: str = ""
 
 

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 
 import apache_beam as beam
+import numpy as np
 import tensorflow as tf
 
 from components.multimodal_example_gen.count_words import count_words
@@ -14,7 +15,7 @@ KEPT_IDS = 20
 
 
 class RowsToExamples(beam.PTransform):
-    """Reads each row's picture and makes its example.
+    """Reads each row's pictures and makes its example.
 
     Args:
         source: Source. Reads the pictures; it travels to the workers.
@@ -30,7 +31,7 @@ class RowsToExamples(beam.PTransform):
 
     def expand(self, rows):
         """Applies the transform to a collection of `Row`."""
-        return rows | "ReadPictures" >> beam.ParDo(_ReadPicture(self._source)).with_outputs("skipped", *SPLITS)
+        return rows | "ReadPictures" >> beam.ParDo(_ReadPictures(self._source)).with_outputs("skipped", *SPLITS)
 
 
 class IngestCounts(beam.CombineFn):
@@ -56,7 +57,8 @@ class IngestCounts(beam.CombineFn):
         _add(accumulator["rows"], split, 1)
         for label in labels:
             _add(accumulator["rows_by_class"].setdefault(split, {}), label, 1)
-        _add(accumulator["words"], words, 1)
+        if words is not None:
+            _add(accumulator["words"], words, 1)
         return accumulator
 
     def merge_accumulators(self, accumulators):
@@ -83,32 +85,35 @@ class IngestCounts(beam.CombineFn):
         return accumulator
 
 
-def make_example(row: Row, image: bytes) -> tf.train.Example:
+def make_example(row: Row, features: dict[str, bytes | list[bytes] | np.ndarray]) -> tf.train.Example:
     """Makes the raw example that the whole pipeline starts from.
 
     Args:
         row: Row.
-        image: bytes. Encoded picture.
+        features: dict. From `Source.features`.
 
     Returns:
-        tf.train.Example with `id` (1), `image` (1), `text` (1, UTF-8) and `labels` (1 or more), all bytes.
+        tf.train.Example with the bytes features `id` (1) and `labels` (1 or more), and `features`: bytes as one value,
+        a list of bytes as so many, an array as a list of floats in C order.
+
+    Raises:
+        ValueError: when an array holds numbers that are not finite.
     """
-    values = {
-        "id": [row.id.encode("utf-8")],
-        "image": [image],
-        "text": [row.text.encode("utf-8")],
-        "labels": [label.encode("utf-8") for label in row.labels],
+    feature = {
+        "id": _bytes_feature([row.id.encode("utf-8")]),
+        "labels": _bytes_feature([label.encode("utf-8") for label in row.labels]),
     }
-    return tf.train.Example(
-        features=tf.train.Features(
-            feature={
-                name: tf.train.Feature(bytes_list=tf.train.BytesList(value=value)) for name, value in values.items()
-            }
-        )
-    )
+    for name, value in features.items():
+        if isinstance(value, np.ndarray):
+            if not np.isfinite(value).all():
+                raise ValueError(f"{name!r} of the row {row.id!r} holds numbers that are not finite.")
+            feature[name] = tf.train.Feature(float_list=tf.train.FloatList(value=value.ravel()))
+        else:
+            feature[name] = _bytes_feature([value] if isinstance(value, bytes) else value)
+    return tf.train.Example(features=tf.train.Features(feature=feature))
 
 
-class _ReadPicture(beam.DoFn):
+class _ReadPictures(beam.DoFn):
     """Sends each row to its split as a serialized example, or to `skipped`."""
 
     def __init__(self, source):
@@ -117,22 +122,27 @@ class _ReadPicture(beam.DoFn):
     def process(self, element):
         row = Row(**element)
         try:
-            image = self._source.image(row)
+            features = self._source.features(row)
         except SkipRowError as error:
             yield beam.pvalue.TaggedOutput("skipped", Skip(error.reason, row.id, error.detail, row.place))
             return
-        yield beam.pvalue.TaggedOutput(row.split, make_example(row, image).SerializeToString(deterministic=True))
+        yield beam.pvalue.TaggedOutput(row.split, make_example(row, features).SerializeToString(deterministic=True))
 
 
 def seen_in(serialized, split):
-    """Returns `(split, labels, words)` of an example, for `IngestCounts`.
+    """Returns `(split, labels, words)` of an example, for `IngestCounts`; no words where there is no text.
 
     No pictures: what several steps write into one collection, a runner on one machine keeps in memory until it is all
     there.
     """
     feature = tf.train.Example.FromString(serialized).features.feature
     labels = [label.decode("utf-8") for label in feature["labels"].bytes_list.value]
-    return split, labels, count_words(feature["text"].bytes_list.value[0].decode("utf-8"))
+    words = count_words(feature["text"].bytes_list.value[0].decode("utf-8")) if "text" in feature else None
+    return split, labels, words
+
+
+def _bytes_feature(values):
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
 
 
 def rows_as_elements(rows) -> list:

@@ -1,4 +1,4 @@
-"""What every source of image+text data offers to `MultimodalExampleGen`."""
+"""What every source of two-modality data offers to `MultimodalExampleGen`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 from components.multimodal_example_gen.row import Row, Skip
 
@@ -38,14 +40,18 @@ class Source(abc.ABC):
     """A layout of data on disk, read in two steps.
 
     `read` lists the rows in the main process: it is where splits, duplicates and labels are decided, which needs all
-    rows at once and no pictures. `image` then reads one row's picture on whichever Beam worker got the row. A further
-    source is one more subclass with its settings as arguments of `__init__`, and a line in `sources.py`.
+    rows at once and no pictures. `features` then reads one row's pictures on whichever Beam worker got the row. A
+    further source is one more subclass with its settings as arguments of `__init__`, and a line in `sources.py`.
 
     An instance travels to Beam workers, so it holds plain settings only.
     """
 
     #: Name in the configuration and in `ingest.json`.
     name: str
+    #: What `features` gives, in the paper's order: the image or its stand-in comes second.
+    modalities: tuple[str, ...] = ("text", "image")
+    #: What tells by default that the data changed, see `fingerprint`.
+    fingerprint_by: str = "content"
     #: Whom to credit where the data are shown.
     attribution: str = ""
     #: Whether a row may have several labels.
@@ -66,13 +72,35 @@ class Source(abc.ABC):
             ValueError: when the source as a whole is not what it should be.
         """
 
-    @abc.abstractmethod
+    def features(self, row: Row) -> dict[str, bytes | list[bytes] | np.ndarray]:
+        """Reads what the row's example holds beside `id` and `labels`: one feature a modality, under its name.
+
+        | modality | value |
+        | --- | --- |
+        | `text` | bytes, UTF-8 |
+        | `image` | bytes, RGB PNG |
+        | `video` | list of bytes: RGB JPEGs of one size, in the order of time |
+        | `depth` | list of bytes: 8-bit single-channel PNGs of one size, in the order of time |
+        | `skeleton` | float32 array `(frames, 2 bodies, 25 joints, 3 coordinates)` in metres; written in C order |
+
+        Args:
+            row: Row. From `read`.
+
+        Returns:
+            dict. Defaults to the row's text and `image(row)`.
+
+        Raises:
+            SkipRowError: when the row cannot be used.
+        """
+        return {"text": row.text.encode("utf-8"), "image": self.image(row)}
+
     def image(self, row: Row) -> bytes:
-        """Returns the row's picture as an encoded RGB PNG.
+        """Returns the row's picture as an encoded RGB PNG; for sources that have the modality `image`.
 
         Raises:
             SkipRowError: when the picture cannot be used.
         """
+        raise NotImplementedError(f"The source {self.name!r} has no images but {self.modalities}.")
 
     @abc.abstractmethod
     def files(self) -> Iterator[tuple[str, str]]:
@@ -84,12 +112,12 @@ class Source(abc.ABC):
             FileNotFoundError: when the source is not on this machine.
         """
 
-    def fingerprint(self, by: str = "content") -> str:
+    def fingerprint(self, by: str | None = None) -> str:
         """Returns a digest that changes when the data behind this source change.
 
         Args:
-            by: str. `"content"` reads every byte. `"metadata"` takes size and modification time instead: for sources
-                of many gigabytes on a disk that one trusts. Defaults to `"content"`.
+            by: str or None. `"content"` reads every byte. `"metadata"` takes size and modification time instead: for
+                sources of many gigabytes on a disk that one trusts. Defaults to None: the source's `fingerprint_by`.
 
         Returns:
             str. The word `by`, a colon, and 32 hexadecimal digits.
@@ -99,6 +127,7 @@ class Source(abc.ABC):
             FileNotFoundError: when the source is not on this machine.
         """
         digest_of: dict[str, Callable[[str], bytes]] = {"content": _content_digest, "metadata": _metadata_digest}
+        by = by or self.fingerprint_by
         if by not in digest_of:
             raise ValueError(f"`by` must be one of {tuple(digest_of)}. Received: {by!r}.")
         digest = hashlib.sha256()

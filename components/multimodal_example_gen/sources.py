@@ -40,13 +40,13 @@ def make_source(name: str, config: dict[str, Any] | str | None = None) -> Source
     return SOURCES[name](**(config or {}))
 
 
-def source_fingerprint(name: str, config: dict[str, Any] | str | None = None, by: str = "content") -> str:
+def source_fingerprint(name: str, config: dict[str, Any] | str | None = None, by: str | None = None) -> str:
     """Returns a digest that changes when the data behind a source change.
 
     Args:
         name: str. One of `SOURCES`.
         config: See `make_source`.
-        by: str. `"content"` or `"metadata"`, see `Source.fingerprint`.
+        by: str or None. `"content"` or `"metadata"`, see `Source.fingerprint`.
 
     Returns:
         str. For example `"content:6c0f..."`.

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 
@@ -11,6 +12,9 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.multimodal_example_gen.executor import Executor, ingest
 from components.multimodal_example_gen.manifest_source import ManifestSource
+from components.multimodal_example_gen.row import Row, SkipRowError
+from components.multimodal_example_gen.rows_to_examples import make_example
+from components.multimodal_example_gen.source import Source
 from components.multimodal_example_gen.sources import make_source, source_fingerprint
 from tests.components.multimodal_example_gen import manifest_folder
 
@@ -228,3 +232,52 @@ class TestMakeSource:
     def test_wrong(self, name, config, message):
         with pytest.raises(ValueError, match=message):
             make_source(name, config)
+
+
+class TestOtherModalities:
+    """A source of clips, without text and images."""
+
+    class Clips(ManifestSource):
+        modalities = ("skeleton", "video")
+
+        def read(self):
+            listing = super().read()
+            listing.rows = [dataclasses.replace(row, text="") for row in listing.rows]
+            return listing
+
+        def features(self, row):
+            number = int(row.id.removeprefix("row-"))
+            if number == 3:
+                raise SkipRowError("broken_clip", "it is")
+            return {
+                "skeleton": np.arange(300, dtype=np.float32).reshape(2, 2, 25, 3) + number,
+                "video": [f"frame {number}.{index}".encode() for index in range(1 + number % 3)],
+            }
+
+    def test_examples_hold_what_the_source_gives(self, folder, tmp_path):
+        source = self.Clips(str(folder / "good.jsonl"), strict=False)
+        report, by_split = manifest_folder.run_ingest(source, tmp_path)
+        assert report["rows"] == {"train": 7, "dev": 2, "test": 2}
+        assert report["skipped"] == {"broken_clip": {"count": 1, "ids": ["row-3"]}}
+        assert report["texts"]["count"] == 0
+        for example in (example for examples in by_split.values() for example in examples):
+            number = int(manifest_folder.value_of(example, "id").decode().removeprefix("row-"))
+            feature = example.features.feature
+            assert set(feature) == {"id", "labels", "skeleton", "video"}
+            np.testing.assert_array_equal(feature["skeleton"].float_list.value, np.arange(300) + number)
+            assert list(feature["video"].bytes_list.value) == [
+                f"frame {number}.{index}".encode() for index in range(1 + number % 3)
+            ]
+
+    def test_numbers_that_are_not_finite_go_no_further(self):
+        row = Row(id="7", split="train", labels=("a",), media={})
+        with pytest.raises(ValueError, match="'skeleton' of the row '7'.*not finite"):
+            make_example(row, {"skeleton": np.array([0.0, np.nan], np.float32)})
+
+    def test_a_source_without_images_says_so(self, folder):
+        class Silent(self.Clips):
+            image = Source.image
+
+        source = Silent(str(folder / "good.jsonl"))
+        with pytest.raises(NotImplementedError, match="no images but.*skeleton"):
+            source.image(source.read().rows[0])
