@@ -224,7 +224,7 @@ class _Standardization(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         # Sums over a batch overflow in half precision.
-        outputs = ops.cast(inputs, "float32")
+        outputs = ops.cast(inputs, keras.backend.result_type(self.compute_dtype, "float32"))
         if training:
             mean = ops.mean(outputs, axis=self.axes, keepdims=True)
             outputs = outputs - mean

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hfmnas_keras.edge_operations import EDGE_OPERATIONS
+from hfmnas_keras.edge_operations import EDGE_OPERATIONS, edge_operation
 from hfmnas_keras.node_operations import NODE_OPERATIONS
+from tests.hfmnas_keras.reference_arithmetic import weight_values
 
 LINEAR = ("linear_relu", "linear_sigmoid", "linear_tanh", "linear_elu")
 
@@ -35,13 +36,26 @@ def copy_edge(mixed_edges, edge, name, layer):
         _copy_statistics(mixed_edges.pool_norm, (pool, 0, 0), layer.normalization)
 
 
+def edge_weights(supernet_cell, node, predecessor, name):
+    """Weights of the operation `name` on one edge of a supernet's cell, by the paths of the operation alone."""
+    grid = (supernet_cell.edges_of_source[0].height, supernet_cell.edges_of_source[0].width)
+    layer = edge_operation(name, supernet_cell.channels, affine=False, dtype="float64", name="edge")
+    layer.build((None, *grid, supernet_cell.channels))
+    _copy_cell_edge(supernet_cell, node, predecessor, name, layer)
+    return weight_values(layer)
+
+
+def fusion_weights(supernet_cell, node, name):
+    """Weights of the operation `name` on one node of a supernet's cell, by the paths of the operation alone."""
+    return weight_values(supernet_cell.nodes[node].operations[NODE_OPERATIONS.index(name)])
+
+
 def copy_cell(supernet_cell, searched_cell):
     """Gives a searched cell the weights that its chosen operations have in a supernet's cell."""
     choices = zip(searched_cell.cell_genotype.nodes, searched_cell.edges_of_node(), searched_cell.nodes, strict=True)
     for choice, edges, node in choices:
         for predecessor, name, layer in zip(choice.predecessors, choice.edges, edges, strict=True):
-            first_reader = max(0, predecessor - 1)
-            copy_edge(supernet_cell.edges_of_source[predecessor], choice.index - first_reader, name, layer)
+            _copy_cell_edge(supernet_cell, choice.index, predecessor, name, layer)
         operation = supernet_cell.nodes[choice.index].operations[NODE_OPERATIONS.index(choice.fusion)]
         source = {_inner_path(weight, operation): weight for weight in operation.weights}
         for weight in node.weights:
@@ -63,6 +77,12 @@ def decide(supernet_cell, gamma_choices, beta_choices, certainty=60.0):
         beta[node, NODE_OPERATIONS.index(name)] = certainty
     supernet_cell.gamma.assign(gamma)
     supernet_cell.beta.assign(beta)
+
+
+def _copy_cell_edge(supernet_cell, node, predecessor, name, layer):
+    # Predecessor 2 + i is node i, which only later nodes read.
+    first_reader = max(0, predecessor - 1)
+    copy_edge(supernet_cell.edges_of_source[predecessor], node - first_reader, name, layer)
 
 
 def _copy_depthwise(kernel, target):

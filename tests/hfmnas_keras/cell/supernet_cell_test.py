@@ -1,5 +1,3 @@
-import itertools
-
 import keras
 import numpy as np
 import pytest
@@ -10,9 +8,10 @@ from hfmnas_keras.cell.searched_cell import SearchedCell
 from hfmnas_keras.cell.supernet_cell import SupernetCell
 from hfmnas_keras.edge_operations import EDGE_OPERATIONS
 from hfmnas_keras.genotype.discretise import discretise
-from hfmnas_keras.node_operations import NODE_OPERATIONS
 from tests.hfmnas_keras.cell.chosen_weights import copy_cell, decide
+from tests.hfmnas_keras.cell.reference_cell import supernet_cell_reference
 from tests.hfmnas_keras.layer_test_case import run_layer_test
+from tests.hfmnas_keras.reference_arithmetic import normalize_layer, randomize_statistics, randomize_weights
 
 CHANNELS = 8
 SHAPE = (3, 4, 4, CHANNELS)
@@ -80,60 +79,46 @@ def test_decided_supernet_is_the_searched_cell(training):
     np.testing.assert_allclose(received, expected[..., [0, 3], :].reshape(received.shape), atol=1e-5)
 
 
-@pytest.mark.parametrize("fusion", NODE_OPERATIONS)
-def test_every_node_operation_has_the_same_two_views(fusion):
-    supernet_cell = make_cell(num_nodes=1)
-    decide(supernet_cell, ["linear_relu", "skip"], [fusion])
-    cell_genotype = discretise(supernet_cell.gamma, supernet_cell.beta, supernet_cell.importance, kept_nodes=1)
-    searched_cell = SearchedCell(cell_genotype, CHANNELS, dropout=0.0)
-    searched_cell.build([SHAPE, SHAPE])
-    copy_cell(supernet_cell, searched_cell)
-    inputs = random_inputs()
-    for training in (True, False):
-        np.testing.assert_allclose(
-            searched_cell(inputs, training=training), supernet_cell(inputs, training=training), atol=1e-5
-        )
+@pytest.mark.parametrize("node_inputs", ["pair", "split", "shared"])
+@pytest.mark.parametrize("training", [False, True])
+def test_equals_a_loop_over_edges_and_operations(node_inputs, training):
+    """Eq. 10-25 with all choices open, on a grid of unequal odd sides; in float64 but for the logits."""
+    keras.utils.set_random_seed(0)
+    shape = (2, 5, 3, 4)
+    num_nodes = 3 if node_inputs == "pair" else 2
+    cell = SupernetCell(4, num_nodes=num_nodes, node_inputs=node_inputs, dropout=0.0, num_heads=2, dtype="float64")
+    cell.build([shape, shape])
+    randomize_weights(cell)
+    randomize_statistics(cell)
+    inputs = list(np.random.default_rng(3).normal(size=(2, *shape)))
+    # Before the call, which moves the moving averages.
+    expected = supernet_cell_reference(cell, inputs, training)
+    np.testing.assert_allclose(cell(inputs, training=training), expected, rtol=0, atol=1e-5)
 
 
-def pair_mixing(strengths):
-    """Mean over pairs j < k, each as likely as the product of the two strengths, in plain Python."""
-    count = len(strengths)
-    mixing = np.zeros((2, count))
-    total = sum(strengths[j] * strengths[k] for j, k in itertools.combinations(range(count), 2))
-    for j, k in itertools.combinations(range(count), 2):
-        mixing[0, j] += strengths[j] * strengths[k] / total
-        mixing[1, k] += strengths[j] * strengths[k] / total
-    return mixing
-
-
-def test_pair_inputs_follow_the_strength_of_edges():
-    cell = make_cell(num_nodes=3)
-    gamma = np.random.default_rng(5).normal(scale=2.0, size=cell.gamma.shape)
+def test_node_zero_gets_its_two_edges_whatever_their_strengths():
+    """Of one pair alone the probability is 1: with `skip` on both edges, `sum` is the sum of the two inputs."""
+    cell = make_cell(num_nodes=1)
+    decide(cell, ["skip", "skip"], ["sum"])
+    # A `none` of equal probability halves an edge, and its strength.
+    gamma = ops.convert_to_numpy(cell.gamma).copy()
+    gamma[0, EDGE_OPERATIONS.index("none")] = gamma[0].max()
     cell.gamma.assign(gamma)
-    probabilities = np.exp(gamma) / np.exp(gamma).sum(axis=1, keepdims=True)
-    strengths = np.delete(probabilities, EDGE_OPERATIONS.index("none"), axis=1).max(axis=1)
-    received = ops.convert_to_numpy(cell._mixing())
-    for node, first_edge in enumerate((0, 2, 5)):
-        expected = pair_mixing(strengths[first_edge : first_edge + 2 + node])
-        np.testing.assert_allclose(received[node, :, : 2 + node], expected, atol=1e-6)
-    np.testing.assert_array_equal(received[0, :, :2], np.eye(2))
+    first, second = random_inputs()
+    np.testing.assert_allclose(cell([first, second]), normalize_layer(normalize_layer(first / 2 + second)), atol=1e-5)
 
 
-def test_pair_inputs_survive_edges_that_are_all_none():
+def test_edges_that_are_all_none_stay_finite():
     cell = make_cell(num_nodes=2)
     decide(cell, ["none"] * 5, ["sum", "sum"], certainty=200.0)
-    assert np.isfinite(cell(random_inputs())).all()
-    np.testing.assert_allclose(cell._mixing()[1, :, :3], [[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]], atol=1e-6)
+    with tf.GradientTape() as tape:
+        outputs = cell(random_inputs(), training=True)
+        loss = ops.mean(ops.square(outputs - 1.0))
+    assert np.isfinite(outputs).all()
+    assert np.isfinite(tape.gradient(loss, cell.gamma.value)).all()
 
 
-def test_split_and_shared_inputs():
-    np.testing.assert_array_equal(
-        make_cell(num_nodes=3, node_inputs="split")._mixing()[2, :, :4], [[1, 0, 0.5, 0.5], [0, 1, 0.5, 0.5]]
-    )
-    np.testing.assert_array_equal(make_cell(num_nodes=3, node_inputs="shared")._mixing()[2, :, :4], np.ones((2, 4)))
-    for node_inputs in ("split", "shared"):
-        outputs = make_cell(num_nodes=3, node_inputs=node_inputs)(random_inputs(), training=True)
-        assert np.isfinite(outputs).all()
+def test_unknown_node_inputs_are_refused():
     with pytest.raises(ValueError, match="'pair', 'split', 'shared'.*'triple'"):
         SupernetCell(CHANNELS, node_inputs="triple")
 

@@ -1,0 +1,82 @@
+"""Both views of a cell in float64 numpy, edge by edge and operation by operation (HF-MNAS, Eq. 10-25).
+
+Written from docs/method.md, section 4. Only `chosen_weights` knows where the layers keep their weights.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from hfmnas_keras.edge_operations import EDGE_OPERATIONS
+from hfmnas_keras.node_operations import NODE_OPERATIONS
+from tests.hfmnas_keras.cell.chosen_weights import edge_weights, fusion_weights
+from tests.hfmnas_keras.reference_arithmetic import normalize_layer, softmax, weight_values
+from tests.hfmnas_keras.reference_operations import edge_reference, fusion_reference, node_reference
+
+
+def mixing_reference(gamma, node_inputs):
+    """How the two inputs of one node are made of its edges: weights `(2, predecessors)` from its rows of gamma."""
+    predecessors = len(gamma)
+    if node_inputs == "shared":
+        return np.ones((2, predecessors))
+    if node_inputs == "split":
+        earlier_nodes = [0.5] * (predecessors - 2)
+        return np.array([[1, 0, *earlier_nodes], [0, 1, *earlier_nodes]])
+    strengths = np.delete(softmax(gamma), EDGE_OPERATIONS.index("none"), axis=1).max(axis=1)
+    pairs = list(itertools.combinations(range(predecessors), 2))
+    total = sum(strengths[j] * strengths[k] for j, k in pairs)
+    mixing = np.zeros((2, predecessors))
+    for j, k in pairs:
+        mixing[0, j] += strengths[j] * strengths[k] / total
+        mixing[1, k] += strengths[j] * strengths[k] / total
+    return mixing
+
+
+def supernet_cell_reference(cell, inputs, training):
+    """What a `SupernetCell` without dropout returns."""
+    gamma, beta, importance = (
+        np.asarray(logits, "float64") for logits in (cell.gamma, cell.beta, cell.importance.value)
+    )
+    sources = list(inputs)
+    for node in range(cell.num_nodes):
+        rows = gamma[node * (node + 3) // 2 :][: 2 + node]
+        mixed_edges = []
+        for predecessor, probabilities in enumerate(softmax(rows)):
+            total = np.zeros_like(inputs[0])
+            for name, probability in zip(EDGE_OPERATIONS, probabilities, strict=True):
+                weights = edge_weights(cell, node, predecessor, name)
+                total += probability * edge_reference(name, sources[predecessor], weights, training)
+            mixed_edges.append(total)
+        first, second = np.tensordot(mixing_reference(rows, cell.node_inputs), np.stack(mixed_edges), axes=1)
+        output = np.zeros_like(inputs[0])
+        for name, probability in zip(NODE_OPERATIONS, softmax(beta[node]), strict=True):
+            weights = fusion_weights(cell, node, name)
+            fused = fusion_reference(name, first, second, weights, training, cell.num_heads)
+            output += probability * normalize_layer(fused)
+        sources.append(output)
+    factors = cell.num_nodes * softmax(importance)
+    return np.concatenate(
+        [normalize_layer(output) * factor for output, factor in zip(sources[2:], factors, strict=True)], axis=-1
+    )
+
+
+def searched_cell_reference(cell, inputs, training):
+    """What a `SearchedCell` without dropout returns."""
+    genotype = cell.cell_genotype
+    sources = dict(enumerate(inputs))
+    for choice, edges, node in zip(genotype.nodes, cell.edges_of_node(), cell.nodes, strict=True):
+        first, second = (
+            edge_reference(name, sources[predecessor], weight_values(edge), training)
+            for name, predecessor, edge in zip(choice.edges, choice.predecessors, edges, strict=True)
+        )
+        weights = weight_values(node)
+        sources[2 + choice.index] = node_reference(choice.fusion, first, second, weights, training, cell.num_heads)
+    return np.concatenate(
+        [
+            normalize_layer(sources[2 + index]) * genotype.num_nodes * genotype.importance[index]
+            for index in genotype.kept
+        ],
+        axis=-1,
+    )
