@@ -147,3 +147,26 @@ def test_multi_label_gives_one_binary_opinion_a_label():
 
 def test_half_precision_logits_are_widened():
     assert np.asarray(evidence_of_logits(np.float16([1.0]))).dtype == np.float32
+
+
+def test_no_evidence_is_full_uncertainty_and_changes_no_other_opinion():
+    nothing = opinion(np.zeros(3, "float32"))
+    np.testing.assert_array_equal(nothing.belief, np.zeros(3))
+    assert float(nothing.uncertainty) == 1.0
+    other = opinion(np.array([4.0, 1.0, 0.5], "float32"))
+    for fused in (combine(nothing, other), combine(other, nothing)):
+        np.testing.assert_allclose(fused.belief, other.belief, atol=1e-6)
+        np.testing.assert_allclose(fused.uncertainty, other.uncertainty, atol=1e-6)
+    assert float(conflict(nothing, other)) == 0.0
+
+
+def test_multi_label_opinions_combine_label_by_label():
+    rng = np.random.default_rng(0)
+    first, second = (binary_opinions(3 * rng.normal(size=(4, 5)).astype("float32")) for _ in range(2))
+    fused, lost = combine(first, second), conflict(first, second)
+    for row, label in np.ndindex(4, 5):
+        pair = [Opinion(np.asarray(one.belief)[row, label], one.uncertainty[row, label]) for one in (first, second)]
+        belief, uncertainty, expected_lost = dempster_by_enumeration(*pair)
+        np.testing.assert_allclose(fused.belief[row, label], belief, atol=1e-5)
+        np.testing.assert_allclose(fused.uncertainty[row, label], uncertainty, atol=1e-5)
+        np.testing.assert_allclose(lost[row, label], expected_lost, atol=1e-5)

@@ -62,6 +62,19 @@ def test_a_dropped_node_stays_if_read_and_goes_if_not():
     assert [node.index for node in cell.nodes] == [0, 1, 2, 3]
 
 
+def test_all_dropped_nodes_stay_where_kept_ones_read_them():
+    gamma, beta, importance = logits(4)
+    skip = EDGE_OPERATIONS.index("skip")
+    # Every node reads the two sources before it: node 3 (rows 9 to 13) reads the nodes 1 and 2, and so on.
+    for first_edge, index in ((2, 1), (5, 2), (9, 3)):
+        gamma[[first_edge + index, first_edge + index + 1], skip] = 4.0
+    importance[3] = 1.0
+    cell = discretise(gamma, beta, importance, kept_nodes=1)
+    assert cell.kept == (3,)
+    assert [node.predecessors for node in cell.nodes] == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert discretise(gamma, beta, importance, kept_nodes=4).kept == (0, 1, 2, 3)
+
+
 def test_one_node_and_extreme_logits():
     gamma, beta, importance = logits(1)
     gamma[0, 4] = 1e4
