@@ -3,7 +3,9 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
+from hfmnas_keras.cell import SupernetCell
 from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
 from hfmnas_keras.networks.searched_model import searched_model
 from hfmnas_keras.networks.supernet import Supernet
@@ -114,6 +116,75 @@ def test_decided_supernet_is_the_searched_model():
 def _correlation_losses(model):
     model(random_inputs(), training=True)
     return [float(loss) for loss in model.losses]
+
+
+def test_decided_supernet_is_the_searched_model_of_two_cells_and_fewer_nodes():
+    """Two cells a branch, and one of the two nodes dropped: the supernet's mitigation must not read that node."""
+    keras.utils.set_random_seed(0)
+    fusion = dataclasses.replace(FUSION, sequence_encoder=False, dropout=0.0, num_cells=2, kept_nodes=1)
+    supernet = Supernet(SHAPES, num_outputs=4, fusion=fusion)
+    choices = {
+        "lfbc": (["linear_elu", "sep_conv_3x3", "none", "avg_pool_3x3", "skip"], ["linear_glu", "concat_fc"]),
+        "hfbc": (["skip", "linear_tanh", "max_pool_3x3", "linear_relu", "none"], ["multiply", "multi_head_attention"]),
+    }
+    second_cells = {}
+    for name, cell in supernet.cells.items():
+        second_cells[name] = SupernetCell(8, num_nodes=2, dropout=0.0, num_heads=2)
+        second_cells[name].build([(None, 2, 2, 8)] * 2)
+        for each in (cell, second_cells[name]):
+            decide(each, *choices[name])
+            each.importance.assign([-0.5, 0.5])
+    genotype = supernet.genotype()
+    # In the LFBC node 0 is dropped and read by node 1, in the HFBC it is gone.
+    assert [len(cell.nodes) for cell in (genotype.lfbc, genotype.hfbc)] == [2, 1]
+    model = searched_model(genotype, SHAPES, 4, fusion)
+    for name in ("lfbc", "hfbc"):
+        copy_cell(supernet.cells[name], model.get_layer(f"{name}_cell_1"))
+        copy_cell(second_cells[name], model.get_layer(f"{name}_cell_2"))
+        for position, feature_grid in enumerate(supernet.feature_grids_of(name)):
+            model.get_layer(f"{name}_input_{position}").set_weights(feature_grid.get_weights())
+    model.get_layer("logits").set_weights(supernet.head.get_weights())
+    mitigation = supernet.inconsistency_mitigation
+    carried = []
+    for weight in mitigation.weights:
+        value = ops.convert_to_numpy(weight)
+        if weight.path.endswith("fbc_hidden/kernel"):
+            # Rows of node 0, then of node 1.
+            value = value.copy()
+            value[:8] = 0.0
+            weight.assign(value)
+            value = value[8:]
+        carried.append(value)
+    model.get_layer("inconsistency_mitigation").set_weights(carried)
+
+    def decided_supernet(inputs, training):
+        branches = []
+        for name, taps in supernet.taps.items():
+            grids = [
+                feature_grid(inputs[tap], training=training)
+                for tap, feature_grid in zip(taps, supernet.feature_grids_of(name), strict=True)
+            ]
+            first_output = supernet.cells[name](grids, training=training)[..., 8:]
+            previous = [ops.concatenate(grids, axis=-1), first_output]
+            projected = [
+                # A copy: training would move the model's moving averages.
+                _copied_layer(model.get_layer(f"{name}_cell_2_input_{position}"), output)(output, training=training)
+                for position, output in enumerate(previous)
+            ]
+            branches.append(second_cells[name](projected, training=training))
+        return supernet.head(supernet.flatten(mitigation(branches, training=training)))
+
+    inputs = random_inputs()
+    for training in (False, True):
+        expected = decided_supernet(inputs, training)
+        np.testing.assert_allclose(model(inputs, training=training), expected, atol=2e-5)
+
+
+def _copied_layer(layer, inputs):
+    copy = type(layer).from_config(layer.get_config())
+    copy.build(inputs.shape)
+    copy.set_weights(layer.get_weights())
+    return copy
 
 
 def test_every_choice_of_a_module_builds():

@@ -96,6 +96,24 @@ def test_weight_step_reaches_every_weight(supernet):
         assert np.isfinite(gradient).all(), variable.path
 
 
+@pytest.mark.parametrize("rows", [1, 4])
+def test_mixed_precision_has_finite_losses_and_gradients(rows):
+    keras.utils.set_random_seed(0)
+    supernet = Supernet(SHAPES, num_outputs=3, fusion=FUSION, dtype="mixed_float16")
+    with tf.GradientTape() as tape:
+        logits = supernet(random_features(rows), training=True)
+        (correlation_loss,) = supernet.losses
+        loss = ops.mean(ops.square(logits - 1.0)) + correlation_loss
+    assert logits.dtype == correlation_loss.dtype == "float32"
+    assert np.isfinite(loss)
+    for variable, gradient in zip(
+        supernet.trainable_variables,
+        tape.gradient(loss, [each.value for each in supernet.trainable_variables]),
+        strict=True,
+    ):
+        assert gradient is None or np.isfinite(gradient).all(), variable.path
+
+
 def test_genotype_and_probabilities():
     supernet = make_supernet(num_nodes=3)
     supernet.cells["hfbc"].importance.assign([0.0, 2.0, 1.0])
