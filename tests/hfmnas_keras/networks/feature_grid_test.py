@@ -31,8 +31,10 @@ def test_values_against_numpy():
         layer = FeatureGrid(5, vector_to_grid=vector_to_grid)
         layer.build(inputs.shape)
         layer.projection.kernel.assign(kernel)
-        # Fresh moving averages: 0 and 1, and epsilon.
-        expected = np.maximum(inputs @ kernel / np.sqrt(1 + 1e-3), 0)
+        scale, offset, mean = generator.normal(size=(3, 5))
+        variance = generator.uniform(0.5, 2.0, size=5)
+        layer.norm.set_weights([scale, offset, mean, variance])
+        expected = np.maximum((inputs @ kernel - mean) / np.sqrt(variance + 1e-3) * scale + offset, 0)
         if vector_to_grid == "tile":
             expected = np.broadcast_to(expected[:, None, None], (2, 4, 4, 5))
         np.testing.assert_allclose(layer(inputs.astype("float32")), expected, atol=1e-5)
