@@ -1,4 +1,4 @@
-"""The whole classifier, from pictures and token ids to probabilities and opinions."""
+"""The whole classifier, from what the backbones read to probabilities and opinions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import keras
 
+from hfmnas_keras.data.modalities import input_name
 from hfmnas_keras.evidence.opinion_report import OpinionReport
-
-_INPUT_NAMES = {"image": "image", "text": "tokens"}
 
 
 def multimodal_classifier(
@@ -25,15 +24,16 @@ def multimodal_classifier(
         multi_label: bool. Sigmoid and one opinion a label, instead of softmax and one opinion.
 
     Returns:
-        `keras.Model` from a dict, `image` (float32, RGB, 0 to 255) and `tokens` (int64), to the dict of
-        `OpinionReport`: `probabilities`, the modalities' beliefs and uncertainties, `conflict` and `uncertainty`.
+        `keras.Model` from a dict, what the backbones read (`image`, float32, RGB, 0 to 255; `tokens`, int64; ...), to
+        the dict of `OpinionReport`: `probabilities`, the modalities' beliefs and uncertainties, `conflict` and
+        `uncertainty`.
 
     Raises:
         ValueError: when the fusion network reads a feature that no backbone makes, or of another shape.
     """
     inputs, features, logits = {}, {}, {}
     for modality, backbone in backbones.items():
-        name = _INPUT_NAMES.get(modality, modality)
+        name = input_name(modality)
         source = backbone.inputs[0]
         inputs[name] = keras.Input(source.shape[1:], dtype=source.dtype, name=name)
         outputs = backbone(inputs[name])

@@ -6,6 +6,8 @@ Defaults are the paper's (Long et al., 2025, section IV-B) where the paper has o
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 NODE_INPUTS = ("pair", "split", "shared")
 VECTOR_TO_GRID = ("project", "tile")
@@ -250,3 +252,21 @@ class PretrainingSettings:
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         _require(self.folds == 0 or self.folds >= 2, "folds", self.folds, "0 (off) or at least 2")
         _require(self.alignment_ridge >= 0, "alignment_ridge", self.alignment_ridge, "not negative")
+
+
+#: Settings of the backbone by modality.
+BACKBONE_SETTINGS = {"text": TextBackboneSettings, "image": ImageBackboneSettings}
+#: Settings of backbones, where they have them, that are paths of files.
+PATH_SETTINGS = ("word_vectors", "weights")
+
+
+def fusion_defaults(modalities: Sequence[str]) -> dict[str, Any]:
+    """Those of `FusionSettings` that follow from the two modalities: which features the cells read.
+
+    Example:
+    >>> FusionSettings(channels=64, **fusion_defaults(("text", "image")))
+    """
+    return {
+        "lfbc_taps": tuple(f"{modality}_low" for modality in modalities),
+        "hfbc_taps": tuple(f"{modality}_high" for modality in modalities),
+    }

@@ -11,12 +11,14 @@ import pydantic
 import yaml
 
 from hfmnas_keras.settings import (
+    PATH_SETTINGS,
     FusionSettings,
     ImageBackboneSettings,
     PretrainingSettings,
     SearchSettings,
     TextBackboneSettings,
     TrainingSettings,
+    fusion_defaults,
 )
 from pipeline.data_config import SOURCE_DATA, DataConfig, DemoData, FolderData
 
@@ -56,7 +58,7 @@ class PreparationConfig(pydantic.BaseModel):
 
 
 class BackbonesConfig(pydantic.BaseModel):
-    """The two unimodal backbones."""
+    """The unimodal backbones by modality; those of the source's two modalities are made."""
 
     model_config = _STRICT
 
@@ -184,6 +186,33 @@ class RunConfig(pydantic.BaseModel):
             )
         return self
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _takes_defaults_from_the_modalities(cls, content: Any) -> Any:
+        data, fusion = (content.get(key, {}) for key in ("data", "fusion")) if isinstance(content, dict) else (0, 0)
+        source = data.get("source") if isinstance(data, dict) else getattr(data, "source", None)
+        known = SOURCE_DATA.get(source or "demo") if isinstance(source, str | None) else None
+        if known is None or not isinstance(fusion, dict):
+            # Wrong, or complete; the fields will say.
+            return content
+        return {**content, "fusion": {**fusion_defaults(known.modalities), **fusion}}
+
+    @pydantic.model_validator(mode="after")
+    def _has_only_modalities_of_its_source(self) -> RunConfig:
+        modalities, source = self.data.modalities, self.data.source
+        if foreign := sorted(self.backbones.model_fields_set - set(modalities)):
+            raise ValueError(
+                f"`backbones` must be of the modalities {modalities} of the source {source!r}. Received: {foreign}."
+            )
+        features = [f"{modality}_{level}" for modality in modalities for level in ("low", "high")]
+        for name in ("lfbc_taps", "hfbc_taps"):
+            if not set(getattr(self.fusion, name)) <= set(features):
+                raise ValueError(
+                    f"`fusion.{name}` must be two of {features}, which the source {source!r} has. "
+                    f"Received: {list(getattr(self.fusion, name))}."
+                )
+        return self
+
     def source_settings(self) -> dict[str, Any]:
         """Arguments of the source's class; what preparation says about the classes among them."""
         settings = self.data.model_dump(exclude=set(self.data.not_the_sources), exclude_none=True)
@@ -291,13 +320,12 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
 def _with_absolute_paths(config: RunConfig, folder: pathlib.Path) -> RunConfig:
     """Copies `config` with the paths that the user's own files have, relative to the configuration, made absolute."""
     content = config.model_dump()
+    content["backbones"] = {modality: content["backbones"][modality] for modality in config.data.modalities}
     if isinstance(config.data, FolderData) and config.data.data_root is None:
         content["data"]["data_root"] = config.data.default_root()
     for owner, key in (
         *((content["data"], path) for path in config.data.paths),
-        (content["backbones"]["text"], "word_vectors"),
-        (content["backbones"]["text"], "weights"),
-        (content["backbones"]["image"], "weights"),
+        *((settings, path) for settings in content["backbones"].values() for path in PATH_SETTINGS),
     ):
         if owner.get(key) is not None:
             owner[key] = str((folder / owner[key]).resolve())

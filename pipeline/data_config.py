@@ -26,6 +26,8 @@ class SourceData(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
+    #: The two modalities of the source's class.
+    modalities: ClassVar[tuple[str, ...]] = ("text", "image")
     #: Settings that are paths relative to the configuration file.
     paths: ClassVar[tuple[str, ...]] = ("schema_file",)
     #: Settings of `preparation` that the source's class takes too.

@@ -22,6 +22,7 @@ from components.pusher.component import Pusher
 from components.run_report.component import RunReport
 from components.serving_check.component import ServingCheck
 from components.trainer.component import Trainer
+from components.transform.preprocessing import settings_of
 from pipeline.config import RunConfig
 
 PREPROCESSING_FN = "components.transform.preprocessing.preprocessing_fn"
@@ -68,6 +69,7 @@ def create_pipeline(
     """
     preparation = config.preparation
     num_outputs = len(preparation.classes)
+    modalities = config.data.modalities
 
     # Reads the source's files into examples of the splits train, dev and test.
     example_gen = MultimodalExampleGen(
@@ -97,9 +99,8 @@ def create_pipeline(
         custom_config={
             "classes": list(preparation.classes),
             "multi_label": preparation.multi_label,
-            "image_size": list(preparation.image_size),
-            "max_tokens": preparation.max_tokens,
-            "min_frequency": preparation.min_frequency,
+            "modalities": list(modalities),
+            **preparation.model_dump(mode="json", include=set(settings_of(modalities))),
             "code_fingerprint": code_fingerprint("components.transform"),
         },
         disable_statistics=True,
@@ -114,8 +115,7 @@ def create_pipeline(
         num_outputs=num_outputs,
         multi_label=preparation.multi_label,
         fusion=config.fusion,
-        text=config.backbones.text,
-        image=config.backbones.image,
+        backbones={modality: getattr(config.backbones, modality) for modality in modalities},
         pretraining=config.pretraining,
         checkpoint_root=checkpoint_root,
     )
@@ -167,6 +167,7 @@ def create_pipeline(
         eval_config=make_eval_config(
             preparation.classes,
             preparation.multi_label,
+            modalities=modalities,
             threshold=config.gate.threshold,
             min_f1_m=config.gate.min_f1_m,
             change_tolerance=config.gate.change_tolerance,
@@ -179,6 +180,7 @@ def create_pipeline(
         examples=example_gen.outputs["examples"],
         class_names=preparation.classes,
         multi_label=preparation.multi_label,
+        modalities=modalities,
     )
     checks = [serving_check]
     if config.serving.infra_validation:

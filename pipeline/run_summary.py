@@ -13,7 +13,7 @@ from tfx.orchestration import metadata
 
 from components.evaluator.evaluation import is_blessed, read_evaluation
 
-_HEADS = {"text head": "text_belief", "image head": "image_belief", "fused": "probabilities"}
+_HEAD = "_belief"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,8 @@ class RunSummary:
         if self.evaluation is None:
             return {}
         overall = self.evaluation["overall"]
-        return {what: overall[output]["f1_m"] for what, output in _HEADS.items() if output in overall}
+        heads = {f"{output.removesuffix(_HEAD)} head": output for output in sorted(overall) if output.endswith(_HEAD)}
+        return {what: overall[output]["f1_m"] for what, output in {**heads, "fused": "probabilities"}.items()}
 
     @property
     def report_file(self) -> str | None:

@@ -72,6 +72,7 @@ def transform_output(multi_label):
                 custom_config={
                     "classes": CLASS_NAMES,
                     "multi_label": multi_label,
+                    "modalities": ["text", "image"],
                     "image_size": list(IMAGE_SIZE),
                     "max_tokens": MAX_TOKENS,
                     "min_frequency": 1,

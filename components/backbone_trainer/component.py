@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
@@ -14,7 +17,7 @@ from components import Backbones
 from components.backbone_trainer import executor
 from components.code_fingerprint import code_fingerprint
 from components.settings_json import settings_to_json
-from hfmnas_keras.settings import FusionSettings, ImageBackboneSettings, PretrainingSettings, TextBackboneSettings
+from hfmnas_keras.settings import PATH_SETTINGS, FusionSettings, PretrainingSettings
 
 
 class BackboneTrainerSpec(ComponentSpec):
@@ -24,8 +27,7 @@ class BackboneTrainerSpec(ComponentSpec):
         "num_outputs": ExecutionParameter(type=int),
         "multi_label": ExecutionParameter(type=int),
         "fusion": ExecutionParameter(type=str),
-        "text": ExecutionParameter(type=str),
-        "image": ExecutionParameter(type=str),
+        "backbones_settings": ExecutionParameter(type=str),
         "pretraining": ExecutionParameter(type=str),
         "checkpoint_root": ExecutionParameter(type=str),
         "files_fingerprint": ExecutionParameter(type=str),
@@ -48,8 +50,7 @@ class BackboneTrainer(base_component.BaseComponent):
         num_outputs=9,
         multi_label=False,
         fusion=FusionSettings(),
-        text=TextBackboneSettings(),
-        image=ImageBackboneSettings(),
+        backbones={"text": TextBackboneSettings(), "image": ImageBackboneSettings()},
         pretraining=PretrainingSettings(),
         checkpoint_root="runs/demo/checkpoints",
     )
@@ -61,8 +62,7 @@ class BackboneTrainer(base_component.BaseComponent):
         num_outputs: int. Classes.
         multi_label: bool.
         fusion: `FusionSettings`, for the grid that maps are pooled to.
-        text: `TextBackboneSettings`.
-        image: `ImageBackboneSettings`.
+        backbones: mapping from the two modalities to their settings, see `hfmnas_keras.settings.BACKBONE_SETTINGS`.
         pretraining: `PretrainingSettings`.
         checkpoint_root: str. Folder of checkpoints that outlives an attempt.
 
@@ -83,8 +83,7 @@ class BackboneTrainer(base_component.BaseComponent):
         num_outputs: int,
         multi_label: bool,
         fusion: FusionSettings,
-        text: TextBackboneSettings,
-        image: ImageBackboneSettings,
+        backbones: Mapping[str, Any],
         pretraining: PretrainingSettings,
         checkpoint_root: str,
     ):
@@ -95,21 +94,22 @@ class BackboneTrainer(base_component.BaseComponent):
                 num_outputs=num_outputs,
                 multi_label=int(multi_label),
                 fusion=settings_to_json(fusion),
-                text=settings_to_json(text),
-                image=settings_to_json(image),
+                backbones_settings=json.dumps(
+                    {modality: settings_to_json(settings) for modality, settings in backbones.items()}
+                ),
                 pretraining=settings_to_json(pretraining),
                 checkpoint_root=checkpoint_root,
-                files_fingerprint=_files_fingerprint(text.word_vectors, text.weights, image.weights),
+                files_fingerprint=_files_fingerprint(backbones.values()),
                 code_fingerprint=code_fingerprint("components.backbone_trainer.executor"),
                 backbones=types.Channel(type=Backbones),
             )
         )
 
 
-def _files_fingerprint(*paths: str | None) -> str:
+def _files_fingerprint(all_settings: Iterable[Any]) -> str:
     """Returns a digest of the files that settings name by path: the cache would not see them change."""
     digest = hashlib.sha256()
-    for path in paths:
+    for path in [getattr(settings, name, None) for settings in all_settings for name in PATH_SETTINGS]:
         if path is None:
             digest.update(b"none")
             continue

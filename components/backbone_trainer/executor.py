@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import Any
 
@@ -10,14 +11,12 @@ from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
+from components.backbone_trainer.recipes import make_recipe
 from components.checkpoint_folder import checkpoint_folder
 from components.local_folders import writable_folder
 from components.settings_json import settings_from_json
 from components.splits import read_examples
-from components.transform.preprocessing import vocabulary_size
-from components.vocabulary import read_vocabulary
-from hfmnas_keras.settings import FusionSettings, ImageBackboneSettings, PretrainingSettings, TextBackboneSettings
-from hfmnas_keras.training.backbone_recipe import image_recipe, text_recipe
+from hfmnas_keras.settings import BACKBONE_SETTINGS, FusionSettings, PretrainingSettings
 from hfmnas_keras.training.pretraining import pretrain_backbones
 
 
@@ -35,11 +34,13 @@ class Executor(base_executor.BaseExecutor):
         Args:
             input_dict: `examples`, transformed; `transform_graph`.
             output_dict: `backbones`.
-            exec_properties: `num_outputs`; `multi_label`; `fusion`, `text`, `image` and `pretraining`, settings as
-                JSON; `checkpoint_root`; `files_fingerprint`; `code_fingerprint`.
+            exec_properties: `num_outputs`; `multi_label`; `fusion` and `pretraining`, settings as JSON;
+                `backbones_settings`, JSON of a mapping from modality to settings as JSON; `checkpoint_root`;
+                `files_fingerprint`; `code_fingerprint`.
 
         Raises:
-            RuntimeError: when the examples are single-label and the pipeline multi-label, or the reverse.
+            RuntimeError: when the examples are single-label and the pipeline multi-label, or the reverse, or when
+                they lack a modality.
         """
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         backbones = artifact_utils.get_single_instance(output_dict["backbones"])
@@ -50,21 +51,20 @@ class Executor(base_executor.BaseExecutor):
                 f"The examples have multi_label={train.multi_label}, the pipeline says "
                 f"multi_label={bool(exec_properties['multi_label'])}."
             )
-        num_outputs = exec_properties["num_outputs"]
+        train_inputs, dev_inputs = train.inputs(), dev.inputs()
+        backbones_settings = json.loads(exec_properties["backbones_settings"])
+        if missing := sorted(set(backbones_settings) - set(train_inputs)):
+            raise RuntimeError(f"The examples have no {missing}, which the pipeline wants, but {[*train_inputs]}.")
         recipes = {
-            "text": text_recipe(
-                vocabulary_size(transform_graph),
-                train.tokens.shape[1],
-                num_outputs,
-                settings_from_json(TextBackboneSettings, exec_properties["text"]),
-                read_vocabulary(transform_graph),
-            ),
-            "image": image_recipe(
-                train.image_shape,
-                num_outputs,
-                settings_from_json(ImageBackboneSettings, exec_properties["image"]),
+            modality: make_recipe(
+                modality,
+                settings_from_json(BACKBONE_SETTINGS[modality], settings),
+                exec_properties["num_outputs"],
+                tuple(train_inputs[modality].shape[1:]),
                 settings_from_json(FusionSettings, exec_properties["fusion"]).grid,
-            ),
+                transform_graph,
+            )
+            for modality, settings in backbones_settings.items()
         }
         checkpoints = checkpoint_folder(
             "BackboneTrainer", exec_properties["checkpoint_root"], input_dict, exec_properties
@@ -72,10 +72,10 @@ class Executor(base_executor.BaseExecutor):
         with writable_folder(backbones.uri) as folder:
             record = pretrain_backbones(
                 recipes,
-                {"text": train.tokens, "image": train.images()},
+                train_inputs,
                 train.labels,
                 train.ids,
-                {"text": dev.tokens, "image": dev.images()},
+                dev_inputs,
                 dev.labels,
                 folder,
                 settings_from_json(PretrainingSettings, exec_properties["pretraining"]),

@@ -8,13 +8,13 @@ from tensorflow_model_analysis.proto import config_pb2
 
 GATED_OUTPUT = "probabilities"
 GATED_METRIC = "f1_m"
-HEAD_UNCERTAINTIES = {"image_belief": "image_uncertainty", "text_belief": "text_uncertainty"}
 SLICE_FEATURE = "labels"
 
 
 def make_eval_config(
     class_names: Sequence[str],
     multi_label: bool,
+    modalities: Sequence[str] = ("text", "image"),
     threshold: float = 0.5,
     min_f1_m: float = 0.0,
     change_tolerance: float = 0.0,
@@ -30,6 +30,7 @@ def make_eval_config(
     Args:
         class_names: sequence of str, in the order of the model's outputs.
         multi_label: bool. Whether an example may have several classes, or none.
+        modalities: sequence of str. Those whose heads are measured too. Defaults to `("text", "image")`.
         threshold: float. Multi-label only: a class is predicted above it. Defaults to `0.5`.
         min_f1_m: float in [0, 1]. Defaults to `0.0`.
         change_tolerance: float in [0, 1]. Defaults to `0.0`, "not worse".
@@ -57,9 +58,9 @@ def make_eval_config(
             metrics=[*_metrics(settings, gate=_gate(min_f1_m, change_tolerance)), _example_count()],
         )
     ]
-    for output_name, uncertainty in HEAD_UNCERTAINTIES.items():
-        metrics = _metrics({**settings, "uncertainty": uncertainty if multi_label else ""})
-        metrics_specs.append(config_pb2.MetricsSpec(output_names=[output_name], metrics=metrics))
+    for modality in modalities:
+        metrics = _metrics({**settings, "uncertainty": f"{modality}_uncertainty" if multi_label else ""})
+        metrics_specs.append(config_pb2.MetricsSpec(output_names=[f"{modality}_belief"], metrics=metrics))
 
     slicing_specs = [config_pb2.SlicingSpec()]
     if slice_by_class:

@@ -46,8 +46,8 @@ def read_evaluation(folder: str) -> dict[str, Any]:
           - `class_names`, `multi_label`, `threshold`: what was evaluated;
           - `examples`: int;
           - `overall`: output name to `{"f1_m", "f1_w", "accuracy"}`; `probabilities` is the fused model,
-            `image_belief` and `text_belief` the heads of the single modalities. Accuracy of a multi-label set is
-            subset accuracy;
+            `image_belief` and its like the heads of the single modalities. Accuracy of a multi-label set is subset
+            accuracy;
           - `baseline`: the same of the last blessed model, or `None`;
           - `by_class`: output name to class name to `{"f1", "precision", "recall", "support", "predicted"}`;
           - `by_slice`: class name to output name to metrics, over the examples of that class alone;

@@ -40,8 +40,8 @@ class FeatureExtractor(base_component.BaseComponent):
         backbones: channel of `components.Backbones`.
 
     Outputs:
-        `features`: `Examples` with the splits `train` and `dev`; features of `tf.Example`s are named `text_low`,
-            `text_high`, `image_low` and `image_high`.
+        `features`: `Examples` with the splits `train` and `dev`; features of `tf.Example`s are named by modality:
+            `text_low`, `text_high`, `image_low` and `image_high`, say.
     """
 
     SPEC_CLASS = FeatureExtractorSpec

@@ -40,10 +40,9 @@ class Executor(base_executor.BaseExecutor):
         with readable_folder(artifact_utils.get_single_uri(input_dict["backbones"])) as backbones:
             for split in SPLITS:
                 rows = read_examples(examples, split)
-                inputs = {"text": rows.tokens, "image": rows.images()}
                 feature_set = FeatureSet(
                     ids=rows.ids,
-                    features=extract_features(backbones, rows.ids, inputs, split),
+                    features=extract_features(backbones, rows.ids, rows.inputs(), split),
                     labels=rows.labels,
                     tokens=rows.tokens,
                 )

@@ -12,8 +12,6 @@ from components.run_report import figures
 from hfmnas_keras.genotype.drawing import to_mermaid
 from hfmnas_keras.genotype.genotype import Genotype
 
-OUTPUT_TITLES = {"probabilities": "fused", "text_belief": "text head", "image_belief": "image head"}
-
 
 def render_page(summary: Mapping[str, Any], genotype: Genotype) -> str:
     """Renders the report of a run: one file without scripts or links to others.
@@ -26,6 +24,8 @@ def render_page(summary: Mapping[str, Any], genotype: Genotype) -> str:
         str. HTML.
     """
     evaluation = summary["evaluation"]
+    heads = {f"{modality}_belief": f"{modality} head" for modality in summary["backbones"]["modalities"]}
+    titles = {"probabilities": "fused", **heads}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("components.run_report", "."),
         # Names of classes and ids of rows come from the user's files.
@@ -39,7 +39,7 @@ def render_page(summary: Mapping[str, Any], genotype: Genotype) -> str:
         "search": figures.search_figure(summary["search"]["history"]),
         "probabilities": figures.probabilities_figure(summary["search"]["probabilities"]),
         "training": figures.training_figure(summary["training"]["history"]),
-        "classes": figures.class_figure(evaluation["by_class"], OUTPUT_TITLES),
+        "classes": figures.class_figure(evaluation["by_class"], titles),
     }
     # In a multi-label set one label is not confused with another; the table of labels says it all.
     if not evaluation["multi_label"]:
@@ -50,5 +50,5 @@ def render_page(summary: Mapping[str, Any], genotype: Genotype) -> str:
         **summary,
         drawings={name: Markup(drawing) for name, drawing in drawings.items()},
         mermaid=to_mermaid(genotype),
-        output_titles={output: title for output, title in OUTPUT_TITLES.items() if output in evaluation["overall"]},
+        output_titles={output: title for output, title in titles.items() if output in evaluation["overall"]},
     )

@@ -28,8 +28,6 @@ BLOCKED_PACKAGES = (
     "tensorflow_data_validation",
     "apache_beam",
 )
-PREDICTING_SIGNATURES = {"serving_default": {"examples"}, "serve_json": {"image_bytes", "text"}}
-SIGNATURE_INPUTS = {**PREDICTING_SIGNATURES, "transform_features": {"examples"}}
 # Two graphs of the same layers may add in another order.
 AGREEMENT_TOLERANCE = 1e-4
 
@@ -60,8 +58,9 @@ def check_model(request):
     """Calls all signatures and looks at what they answer.
 
     Args:
-        request: dict of `model` (folder), `class_names` (list of str), `multi_label` (bool) and `examples` (list of
-            base64 of serialized raw `tf.Example`s, with every raw feature).
+        request: dict of `model` (folder), `class_names` (list of str), `multi_label` (bool), `modalities` (names of
+            raw features, from `MODALITIES`) and `examples` (list of base64 of serialized raw `tf.Example`s, with every
+            raw feature).
 
     Returns:
         Dict of `reasons` (list of str: what is wrong, empty when nothing is), `calls` (list of what was called and
@@ -77,7 +76,12 @@ def check_model(request):
         reasons.append(f"The model cannot be loaded: {_in_short(error)}")
         return result
     signatures = dict(model.signatures)
-    for name, inputs in SIGNATURE_INPUTS.items():
+    signature_inputs = {
+        "serving_default": {"examples"},
+        "serve_json": {MODALITIES[name].argument for name in request["modalities"]},
+        "transform_features": {"examples"},
+    }
+    for name, inputs in signature_inputs.items():
         if name not in signatures:
             reasons.append(f"Signature `{name}` is missing. The model has {sorted(signatures)}.")
         elif set(signatures[name].structured_input_signature[1]) != inputs:
@@ -111,10 +115,14 @@ def check_model(request):
 def _check_signatures(tf, request, call, reasons):
     raw_records = [base64.b64decode(record) for record in request["examples"]]
     raw_examples = [tf.train.Example.FromString(record) for record in raw_records]
-    images = [_only_value(example, "image") for example in raw_examples]
-    texts = [_only_value(example, "text") for example in raw_examples]
-    batch = len(images)
-    requests = [_serving_example(tf, image, text) for image, text in zip(images, texts, strict=True)]
+    names = request["modalities"]
+    batch = len(raw_examples)
+    requests = [_serving_example(tf, example, names) for example in raw_examples]
+    # Columns of a REST body.
+    columns = {
+        MODALITIES[name].argument: MODALITIES[name].column([example.features.feature[name] for example in raw_examples])
+        for name in names
+    }
 
     def checked(note, expected_batch, outputs):
         if outputs is not None:
@@ -124,23 +132,16 @@ def _check_signatures(tf, request, call, reasons):
     everything = checked(
         "serving_default, a batch",
         batch,
-        call("serving_default", f"{batch} tf.Examples of image and text", examples=tf.constant(requests)),
+        call("serving_default", f"{batch} tf.Examples of {' and '.join(names)}", examples=tf.constant(requests)),
     )
-    columns = {
-        "inputs": {
-            "image_bytes": [{"b64": base64.b64encode(image).decode("ascii")} for image in images],
-            "text": [text.decode("utf-8") for text in texts],
-        }
-    }
     from_json = checked(
         "serve_json, a batch",
         batch,
-        call("serve_json", f'a REST body of "inputs", {batch} rows', **_arguments_of_rest(tf, json.dumps(columns))),
+        call("serve_json", f'a REST body of "inputs", {batch} rows', **_arguments_of_rest(tf, {"inputs": columns})),
     )
-    names = sorted(columns["inputs"])
-    rows = {"instances": [{name: columns["inputs"][name][row] for name in names} for row in range(batch)]}
+    rows = [{name: column[row] for name, column in columns.items()} for row in range(batch)]
     from_rows = call(
-        "serve_json", f'a REST body of "instances", {batch} rows', **_arguments_of_rest(tf, json.dumps(rows))
+        "serve_json", f'a REST body of "instances", {batch} rows', **_arguments_of_rest(tf, {"instances": rows})
     )
     _compare(everything, from_json, "serving_default and serve_json", reasons)
     _compare(from_json, from_rows, 'the REST bodies "inputs" and "instances"', reasons)
@@ -151,15 +152,10 @@ def _check_signatures(tf, request, call, reasons):
             in_batch = {name: value[row : row + 1] for name, value in everything.items()}
             _compare(in_batch, alone, f"example {row} in the batch and alone", reasons)
 
-    image = tf.io.decode_image(images[0], channels=3, expand_animations=False)
-    jpeg, png = tf.io.encode_jpeg(image)[tf.newaxis], tf.io.encode_png(image)[tf.newaxis]
-    for note, image_bytes, text in (
-        ("a JPEG picture", jpeg, texts[0]),
-        ("a PNG picture", png, texts[0]),
-        ("an empty text", png, b""),
-        ("a text of unknown words", png, "größe \u2603 qxzv".encode()),
-    ):
-        checked(note, 1, call("serve_json", note, image_bytes=image_bytes, text=tf.constant([text])))
+    for name in names:
+        for note, value in MODALITIES[name].variants(tf, raw_examples[0].features.feature[name]):
+            body = {"instances": [{**rows[0], MODALITIES[name].argument: value}]}
+            checked(note, 1, call("serve_json", note, **_arguments_of_rest(tf, body)))
 
     transformed = call("transform_features", f"{batch} raw tf.Examples", examples=tf.constant(raw_records))
     if transformed is not None:
@@ -178,33 +174,70 @@ def _block_packages():
         raise RuntimeError(f"Package {name} can still be imported, so this check would prove nothing.")
 
 
-def _only_value(example, name):
-    values = example.features.feature[name].bytes_list.value
-    if len(values) != 1:
-        raise RuntimeError(f"Raw examples must have one `{name}` each. Received: {len(values)}.")
-    return values[0]
-
-
-def _serving_example(tf, image, text):
-    features = {
-        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image])),
-        "text": tf.train.Feature(bytes_list=tf.train.BytesList(value=[text])),
-    }
+def _serving_example(tf, example, names):
+    features = {name: example.features.feature[name] for name in names}
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
 def _arguments_of_rest(tf, body):
     """Reads a REST body as TensorFlow Serving does: columns or rows, and base64 behind the key `b64`."""
-    parsed = json.loads(body)
+    parsed = json.loads(json.dumps(body))
     columns = parsed.get("inputs")
     if columns is None:
         rows = parsed["instances"]
         columns = {name: [row[name] for row in rows] for name in rows[0]}
 
     def decoded(value):
-        return base64.b64decode(value["b64"]) if isinstance(value, dict) else value.encode("utf-8")
+        if isinstance(value, list):
+            return [decoded(entry) for entry in value]
+        if isinstance(value, dict):
+            return base64.b64decode(value["b64"])
+        return value.encode("utf-8") if isinstance(value, str) else float(value)
 
-    return {name: tf.constant([decoded(value) for value in values]) for name, values in columns.items()}
+    return {name: tf.constant(decoded(values)) for name, values in columns.items()}
+
+
+class _Text:
+    """How a client sends texts."""
+
+    argument = "text"
+
+    def column(self, features):
+        return [_only_value(feature, "text").decode("utf-8") for feature in features]
+
+    def variants(self, tf, feature):
+        return [("an empty text", ""), ("a text of unknown words", "größe \u2603 qxzv")]
+
+
+class _Image:
+    """How a client sends pictures."""
+
+    argument = "image_bytes"
+
+    def column(self, features):
+        return [_base64(_only_value(feature, "image")) for feature in features]
+
+    def variants(self, tf, feature):
+        image = tf.io.decode_image(_only_value(feature, "image"), channels=3, expand_animations=False)
+        return [
+            ("a JPEG picture", _base64(tf.io.encode_jpeg(image).numpy())),
+            ("a PNG picture", _base64(tf.io.encode_png(image).numpy())),
+        ]
+
+
+# By the name of the raw feature.
+MODALITIES = {"text": _Text(), "image": _Image()}
+
+
+def _only_value(feature, name):
+    values = feature.bytes_list.value
+    if len(values) != 1:
+        raise RuntimeError(f"Raw examples must have one `{name}` each. Received: {len(values)}.")
+    return values[0]
+
+
+def _base64(value):
+    return {"b64": base64.b64encode(value).decode("ascii")}
 
 
 def _problems(outputs, note, batch, class_names, multi_label):

@@ -17,6 +17,7 @@ class ServingCheckSpec(ComponentSpec):
     PARAMETERS = {
         "class_names": ExecutionParameter(type=str),
         "multi_label": ExecutionParameter(type=int),
+        "modalities": ExecutionParameter(type=str),
         "split": ExecutionParameter(type=str),
         "num_examples": ExecutionParameter(type=int),
     }
@@ -53,6 +54,7 @@ class ServingCheck(base_component.BaseComponent):
         examples: channel of raw `Examples`.
         class_names: sequence of str, in the order of the model's outputs.
         multi_label: bool. Whether an example may have several classes, or none.
+        modalities: sequence of str. The two raw features that a request sends. Defaults to `("text", "image")`.
         split: str. Where the examples come from. Defaults to `"dev"`: the test split is the Evaluator's alone.
         num_examples: int. Size of the batch it calls with. Defaults to `4`.
 
@@ -69,6 +71,7 @@ class ServingCheck(base_component.BaseComponent):
         examples: types.BaseChannel,
         class_names: Sequence[str],
         multi_label: bool,
+        modalities: Sequence[str] = ("text", "image"),
         split: str = "dev",
         num_examples: int = 4,
     ):
@@ -79,6 +82,7 @@ class ServingCheck(base_component.BaseComponent):
             examples=examples,
             class_names=json.dumps(list(class_names)),
             multi_label=int(multi_label),
+            modalities=json.dumps(list(modalities)),
             split=split,
             num_examples=num_examples,
             blessing=types.Channel(type=standard_artifacts.InfraBlessing),

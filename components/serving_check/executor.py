@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -47,6 +48,7 @@ class Executor(base_executor.BaseExecutor):
             exec_properties:
               - `class_names`: JSON list of the class names, in the order of the model's outputs.
               - `multi_label`: 0 or 1.
+              - `modalities`: JSON list of the two modalities.
               - `split`: split the examples are taken from.
               - `num_examples`: how many.
         """
@@ -58,7 +60,11 @@ class Executor(base_executor.BaseExecutor):
         records = _read_records(split_uris, exec_properties["num_examples"])
 
         result = check_serving(
-            model_path, records, json.loads(exec_properties["class_names"]), bool(exec_properties["multi_label"])
+            model_path,
+            records,
+            json.loads(exec_properties["class_names"]),
+            bool(exec_properties["multi_label"]),
+            json.loads(exec_properties["modalities"]),
         )
 
         blessed = not result["reasons"]
@@ -77,6 +83,7 @@ def check_serving(
     records: list[bytes],
     class_names: list[str],
     multi_label: bool,
+    modalities: Sequence[str] = ("text", "image"),
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> dict[str, Any]:
     """Calls all signatures of a SavedModel in a fresh process with plain TensorFlow and nothing of ours.
@@ -89,6 +96,7 @@ def check_serving(
         records: list of bytes. Serialized raw `tf.Example`s, at least one.
         class_names: list of str, in the order of the model's outputs.
         multi_label: bool.
+        modalities: sequence of str. Raw features that a request sends. Defaults to `("text", "image")`.
         timeout_seconds: float. After which the process is ended and the model is not blessed.
 
     Returns:
@@ -104,6 +112,7 @@ def check_serving(
         "model": model_path if "://" in model_path else os.path.abspath(model_path),
         "class_names": list(class_names),
         "multi_label": multi_label,
+        "modalities": list(modalities),
         "examples": [base64.b64encode(record).decode("ascii") for record in records],
     }
     start = time.monotonic()

@@ -20,12 +20,11 @@ from hfmnas_keras.data.transformed_examples import read_transformed_examples
 from hfmnas_keras.export.serving import export_saved_model
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.settings import FusionSettings, TrainingSettings
-from hfmnas_keras.training.extraction import load_backbone
+from hfmnas_keras.training.extraction import load_backbone, read_backbones
 from hfmnas_keras.training.final_training import train_searched_model
 
 CLASSIFIER_FILE = "classifier.keras"
 TRAINING_FILE = "training.json"
-MODALITIES = ("text", "image")
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -39,7 +38,7 @@ def run_fn(fn_args: FnArgs) -> None:
     settings = settings_from_json(TrainingSettings, config["training"])
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     with readable_folder(config["backbones_uri"]) as folder:
-        backbones = {modality: load_backbone(folder, modality) for modality in MODALITIES}
+        backbones = {modality: load_backbone(folder, modality) for modality in read_backbones(folder)["modalities"]}
     with readable_folder(config["genotype_uri"]) as folder:
         genotype = Genotype.load(os.path.join(folder, "genotype.json"))
     if settings.unfreeze_backbones:
@@ -56,7 +55,7 @@ def run_fn(fn_args: FnArgs) -> None:
         settings=settings,
         checkpoint_dir=config["checkpoint_dir"],
         backbones=backbones,
-        vocabulary_size=vocabulary_size(transform),
+        vocabulary_size=vocabulary_size(transform) if "text" in backbones else None,
     )
     classifier = multimodal_classifier(result.fusion_network, result.backbones, config["multi_label"])
     export_saved_model(

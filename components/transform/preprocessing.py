@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from hfmnas_keras.data.modalities import MODALITIES
+
 VOCABULARY = "text_vocabulary"
 PADDING_ID = 0
-_SETTINGS = ("classes", "multi_label", "image_size", "max_tokens", "min_frequency")
+_SETTINGS = ("classes", "multi_label", "modalities")
 # Not among the settings that are used, but allowed: it makes the cache notice a change of this file.
 _FINGERPRINT = "code_fingerprint"
 
@@ -30,33 +33,36 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     Labels are optional, because a request has none: a row without a known label gets `label` -1, or no class at all.
 
     Args:
-        inputs: dict of raw features: `id`, `image`, `text` of shape `(batch, 1)`, `labels` sparse or dense; strings.
-        custom_config: dict. `classes` (list of names in the order of the label ids), `multi_label` (bool), `image_size`
-            (height, width), `max_tokens` (int), `min_frequency` (int; rarer words are out of vocabulary), and, unused
-            here, `code_fingerprint`.
+        inputs: dict of raw features: `id` of shape `(batch, 1)`, `labels` sparse or dense, and each modality's own;
+            strings.
+        custom_config: dict. `classes` (list of names in the order of the label ids), `multi_label` (bool), `modalities`
+            (list of names), what `settings_of` names for them, and, unused here, `code_fingerprint`:
+
+            | modality | settings |
+            | --- | --- |
+            | `image` | `image_size` (height, width) |
+            | `text` | `max_tokens` (int), `min_frequency` (int; rarer words are out of vocabulary) |
 
     Returns:
-        dict with `id` string `(batch, 1)`; `image` string `(batch, 1)`, a PNG each; `tokens` int64
-        `(batch, max_tokens)`: 0 is padding, then the vocabulary from the most frequent word at 1, the last id is any
-        other word; and `label` int64 `(batch, 1)` or, multi-label, `labels` float32 `(batch, classes)` of 0 and 1.
+        dict with `id` string `(batch, 1)`; for each modality its feature:
+
+        | modality | feature |
+        | --- | --- |
+        | `image` | `image` string `(batch, 1)`, a PNG each |
+        | `text` | `tokens` int64 `(batch, max_tokens)`: 0 is padding, then the vocabulary from the most frequent word \
+at 1, the last id is any other word |
+
+        and `label` int64 `(batch, 1)` or, multi-label, `labels` float32 `(batch, classes)` of 0 and 1.
 
     Raises:
-        ValueError: when `custom_config` lacks a setting or has an unknown one.
+        ValueError: when `custom_config` lacks a setting or has an unknown one, or names an unknown modality.
     """
-    if not custom_config or set(custom_config) - {_FINGERPRINT} != set(_SETTINGS):
-        raise ValueError(
-            f"`custom_config` of Transform must have {_SETTINGS} and may have {_FINGERPRINT!r}. "
-            f"Received: {sorted(custom_config or {})}."
-        )
-    outputs = {
-        "id": tf.reshape(_dense(inputs["id"]), [-1, 1]),
-        "image": _images(tf.reshape(_dense(inputs["image"]), [-1]), tuple(custom_config["image_size"])),
-        "tokens": _tokens(
-            tf.reshape(_dense(inputs["text"]), [-1]),
-            int(custom_config["max_tokens"]),
-            int(custom_config["min_frequency"]),
-        ),
-    }
+    modalities = _checked_modalities(custom_config)
+    outputs = {"id": tf.reshape(_dense(inputs["id"]), [-1, 1])}
+    for name in modalities:
+        preparation = _PREPARATIONS[name]
+        settings = {key: custom_config[key] for key in preparation.settings}
+        outputs[MODALITIES[name].input_name] = preparation.prepare(inputs[name], **settings)
     multi_hot = _multi_hot(inputs["labels"], custom_config["classes"])
     if custom_config["multi_label"]:
         outputs["labels"] = multi_hot
@@ -97,21 +103,44 @@ def words_of(text: tf.Tensor) -> tf.RaggedTensor:
     return tf.strings.split(text)
 
 
+def settings_of(modalities: Iterable[str]) -> list[str]:
+    """Returns the names of the settings in `custom_config` that the preparation of these modalities takes."""
+    return [setting for name in modalities for setting in _PREPARATIONS[name].settings]
+
+
 def _dense(feature: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
     return tf.sparse.to_dense(feature) if isinstance(feature, tf.SparseTensor) else feature
 
 
-def _images(encoded: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
-    """Decodes, resizes and encodes again; `(batch,)` to `(batch, 1)`."""
+def _checked_modalities(custom_config: dict[str, Any]) -> list[str]:
+    custom_config = custom_config or {}
+    modalities = list(custom_config.get("modalities") or ())
+    if not modalities or not set(modalities) <= set(_PREPARATIONS):
+        raise ValueError(
+            f"`modalities` in the `custom_config` of Transform must be some of {sorted(_PREPARATIONS)}. "
+            f"Received: {modalities}."
+        )
+    expected = [*_SETTINGS, *settings_of(modalities)]
+    if set(custom_config) - {_FINGERPRINT} != set(expected):
+        raise ValueError(
+            f"`custom_config` of Transform must have {expected} for {modalities} and may have {_FINGERPRINT!r}. "
+            f"Received: {sorted(custom_config)}."
+        )
+    return modalities
+
+
+def _images(image: tf.Tensor, image_size: Sequence[int]) -> tf.Tensor:
+    """Decodes, resizes and encodes again; to `(batch, 1)`."""
 
     def decode_one(one: tf.Tensor) -> tf.Tensor:
         is_png = tf.equal(tf.strings.substr(one, 0, 4), b"\x89PNG")
         image = tf.cond(is_png, lambda: _png_on_white(one), lambda: _decode_rgb(one))
         image.set_shape([None, None, 3])
-        image = tf.image.resize(image, image_size, antialias=True)
+        image = tf.image.resize(image, tuple(image_size), antialias=True)
         return tf.io.encode_png(tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8))
 
     # One by one: pictures of a batch differ in size.
+    encoded = tf.reshape(_dense(image), [-1])
     return tf.reshape(tf.map_fn(decode_one, encoded, fn_output_signature=tf.string), [-1, 1])
 
 
@@ -126,9 +155,9 @@ def _png_on_white(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _tokens(text: tf.Tensor, max_tokens: int, min_frequency: int) -> tf.Tensor:
-    """Turns texts to ids; `(batch,)` to `(batch, max_tokens)`."""
+    """Turns texts to ids, to `(batch, max_tokens)`."""
     ids = tft.compute_and_apply_vocabulary(
-        words_of(text).to_sparse(),
+        words_of(tf.reshape(_dense(text), [-1])).to_sparse(),
         frequency_threshold=min_frequency,
         num_oov_buckets=1,
         vocab_filename=VOCABULARY,
@@ -147,3 +176,16 @@ def _multi_hot(labels: tf.Tensor | tf.SparseTensor, classes: list[str]) -> tf.Te
     is_class = tf.equal(tf.expand_dims(_dense(labels), -1), names)
     # An empty class name is refused in the ingest, so that the padding of sparse labels matches none.
     return tf.ensure_shape(tf.cast(tf.reduce_any(is_class, axis=1), tf.float32), [None, len(classes)])
+
+
+class _Preparation(NamedTuple):
+    """How a modality is prepared: a function of its raw feature and settings, and the settings' names."""
+
+    prepare: Callable[..., tf.Tensor]
+    settings: tuple[str, ...]
+
+
+_PREPARATIONS = {
+    "text": _Preparation(_tokens, ("max_tokens", "min_frequency")),
+    "image": _Preparation(_images, ("image_size",)),
+}

@@ -1,4 +1,4 @@
-"""Examples as Transform leaves them: id, picture as lossless PNG, token ids, label."""
+"""Examples as Transform leaves them: id, both modalities, label."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
+from hfmnas_keras.data.decoded_rows import DecodedRows
+from hfmnas_keras.data.modalities import MODALITIES
+
 
 @dataclasses.dataclass(frozen=True)
 class TransformedExamples:
@@ -15,14 +18,13 @@ class TransformedExamples:
 
     Args:
         ids: array of str, `(rows,)`.
-        encoded_images: array of bytes (PNG), `(rows,)`.
-        tokens: int64 array `(rows, max_tokens)`, 0 is padding.
+        columns: dict from modality to array `(rows, ...)`, as `hfmnas_keras.data.modalities` describes them after
+            Transform: of `"image"` bytes (PNG), of `"text"` int64 token ids, 0 being padding.
         labels: int64 array `(rows,)` of class ids, or float32 `(rows, classes)`, multi-hot.
     """
 
     ids: np.ndarray
-    encoded_images: np.ndarray
-    tokens: np.ndarray
+    columns: dict[str, np.ndarray]
     labels: np.ndarray
 
     @property
@@ -34,40 +36,34 @@ class TransformedExamples:
         return self.labels.ndim == 2
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and the 3 channels, read from the first picture."""
-        return tuple(decode_image(tf.constant(self.encoded_images[0])).shape)
+    def tokens(self) -> np.ndarray | None:
+        """Token ids `(rows, max_tokens)`; `None` where no modality is a text."""
+        return self.columns.get("text")
 
-    def images(self) -> np.ndarray:
-        """All pictures decoded, uint8 `(rows, height, width, 3)`."""
-        images = np.empty((self.num_rows, *self.image_shape), "uint8")
-        for row, encoded in enumerate(self.encoded_images):
-            images[row] = decode_image(tf.constant(encoded)).numpy()
-        return images
+    def inputs(self) -> dict[str, np.ndarray | DecodedRows]:
+        """What the backbones read, `(rows, ...)` by modality; pictures are uint8."""
+        return {name: MODALITIES[name].rows(column) for name, column in self.columns.items()}
 
     def joined(self, other: TransformedExamples) -> TransformedExamples:
         """The rows of both, this one's first (for the retraining on train + dev)."""
-        names = [field.name for field in dataclasses.fields(self)]
         return TransformedExamples(
-            **{name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names}
+            ids=np.concatenate([self.ids, other.ids]),
+            columns={name: np.concatenate([column, other.columns[name]]) for name, column in self.columns.items()},
+            labels=np.concatenate([self.labels, other.labels]),
         )
-
-
-def decode_image(encoded: tf.Tensor) -> tf.Tensor:
-    """RGB picture of a PNG, uint8 `(height, width, 3)`."""
-    return tf.io.decode_png(encoded, channels=3)
 
 
 def read_transformed_examples(file_patterns: str | Iterable[str]) -> TransformedExamples:
     """Reads transformed examples, in a stable order: by file name, then by position.
 
-    Whether they are single- or multi-label follows from the feature they have: `label` or `labels`.
+    Which modalities they are of, and whether they are single- or multi-label (`label` or `labels`), follows from the
+    features of the first one.
 
     Args:
         file_patterns: one or more patterns of compressed TFRecord files, such as `".../Split-train/*"`.
 
     Raises:
-        ValueError: when no file matches, or there is no row.
+        ValueError: when no file matches, there is no row, or the rows are no transformed examples.
         RuntimeError: when a file is cut off, or a row does not have the features of the first.
     """
     patterns = [file_patterns] if isinstance(file_patterns, str) else list(file_patterns)
@@ -75,44 +71,45 @@ def read_transformed_examples(file_patterns: str | Iterable[str]) -> Transformed
     if not files:
         raise ValueError(f"No file matches {patterns}.")
     dataset = tf.data.TFRecordDataset(files, compression_type="GZIP")
-    ids: list[str] = []
-    columns: dict[str, list[np.ndarray]] = {"image": [], "tokens": [], "label": []}
+    batches: dict[str, list[np.ndarray]] = {}
     spec: dict | None = None
     try:
         for serialized in dataset.batch(256):
             if spec is None:
                 spec = _parsing_spec(serialized[0].numpy(), files[0])
-            batch = tf.io.parse_example(serialized, spec)
-            ids += [value.decode("utf-8") for value in batch["id"].numpy()]
-            columns["image"].append(batch["image"].numpy())
-            columns["tokens"].append(batch["tokens"].numpy())
-            columns["label"].append(batch["label" if "label" in spec else "labels"].numpy())
+            for name, values in tf.io.parse_example(serialized, spec).items():
+                batches.setdefault(name, []).append(values.numpy())
     except tf.errors.OpError as error:
         raise RuntimeError(f"Cannot read the examples of {patterns}: {error.message}") from error
-    if not ids:
+    if spec is None:
         raise ValueError(f"The {len(files)} files of {patterns} hold no example.")
+    arrays = {name: np.concatenate(parts) for name, parts in batches.items()}
     return TransformedExamples(
-        ids=np.array(ids),
-        encoded_images=np.concatenate(columns["image"]),
-        tokens=np.concatenate(columns["tokens"]),
-        labels=np.concatenate(columns["label"]),
+        ids=np.array([value.decode("utf-8") for value in arrays["id"]]),
+        columns={
+            modality.name: arrays[modality.input_name]
+            for modality in MODALITIES.values()
+            if modality.input_name in arrays
+        },
+        labels=arrays["label" if "label" in arrays else "labels"],
     )
 
 
 def _parsing_spec(serialized: bytes, path: str) -> dict:
     features = tf.train.Example.FromString(serialized).features.feature
     label = next((name for name in ("label", "labels") if name in features), None)
-    missing = [name for name in ("id", "image", "tokens") if name not in features]
-    if missing or label is None:
-        raise ValueError(
-            f"The first example of {path} has the features {sorted(features)}. Expected id, image, tokens, and label "
-            "or labels: these are not transformed examples."
-        )
     spec = {
-        "id": tf.io.FixedLenFeature([], tf.string),
-        "image": tf.io.FixedLenFeature([], tf.string),
-        "tokens": tf.io.FixedLenFeature([len(features["tokens"].int64_list.value)], tf.int64),
+        modality.input_name: modality.transformed_feature(features[modality.input_name])
+        for modality in MODALITIES.values()
+        if modality.input_name in features
     }
+    if "id" not in features or label is None or not spec:
+        raise ValueError(
+            f"The first example of {path} has the features {sorted(features)}. Expected id, label or labels, and one "
+            f"or more of {', '.join(modality.input_name for modality in MODALITIES.values())}: these are not "
+            "transformed examples."
+        )
+    spec["id"] = tf.io.FixedLenFeature([], tf.string)
     if label == "label":
         spec["label"] = tf.io.FixedLenFeature([], tf.int64)
     else:

@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-IMAGE_FEATURE = "image"
-TEXT_FEATURE = "text"
-TOKENS_FEATURE = "tokens"
+from hfmnas_keras.data.modalities import MODALITIES
+from hfmnas_keras.data.modality import Modality
+
 LABEL_OUTPUT = "label"
 
 
@@ -25,15 +25,20 @@ def export_saved_model(
     multi_label: bool,
     path: str,
 ) -> None:
-    """Writes a SavedModel that takes raw pictures and words and needs none of our code to run.
+    """Writes a SavedModel that takes raw pictures, words or clips and needs none of our code to run.
 
     The folder appears under `path` whole or not at all, and may be moved: the vocabulary travels as an asset.
 
     | signature | inputs | outputs |
     | --- | --- | --- |
-    | `serving_default` | `examples`: serialized `tf.Example`s with `image` (PNG or JPEG bytes) and `text` | as below |
-    | `serve_json` | `image_bytes` (in REST `{"b64": ...}`) and `text`, strings of shape `(batch,)` | as below |
+    | `serving_default` | `examples`: serialized `tf.Example`s with the raw features of both modalities | as below |
+    | `serve_json` | an argument for each modality, see below | as below |
     | `transform_features` | `examples`: serialized `tf.Example`s with every raw feature | `label`, for the Evaluator |
+
+    | modality | raw feature | argument of `serve_json` |
+    | --- | --- | --- |
+    | text | `text`, one UTF-8 string | `text`, strings `(batch,)` |
+    | image | `image`, PNG or JPEG bytes | `image_bytes` (in REST `{"b64": ...}`), strings `(batch,)` |
 
     The first two return `class_names` `(batch, classes)` beside every output of the classifier (HF-MNAS, Eq. 1-5;
     docs/method.md, section 1). `label` is int64 `(batch, 1)` in single-label sets and a float32 multi-hot
@@ -41,13 +46,14 @@ def export_saved_model(
     name to itself and evaluations can be sliced by it.
 
     Args:
-        classifier: keras.Model. Functional, with the inputs `image` (float32, 0..255, `(batch, height, width, 3)`)
-            and `tokens` (int64, `(batch, length)`), and a dictionary of outputs, `probabilities` among them.
-        transform_layer: callable. Maps a dictionary of raw features to the transformed ones, `image` (PNG bytes of
-            the resized picture), `tokens`, and `label` or `labels`: what
-            `tft.TFTransformOutput.transform_features_layer()` gives. Must be trackable by TensorFlow.
-        raw_feature_spec: dict. Feature name to `tf.io.FixedLenFeature` or `tf.io.VarLenFeature`; with
-            `image` and `text`, one value an example. What serving does not have is filled with empty values.
+        classifier: keras.Model. Functional, with the inputs of one or two `hfmnas_keras.data.modalities`, such as
+            `image` (float32, 0..255, `(batch, height, width, 3)`) and `tokens` (int64, `(batch, length)`), and a
+            dictionary of outputs, `probabilities` among them.
+        transform_layer: callable. Maps a dictionary of raw features to the transformed ones, named as the classifier's
+            inputs and encoded as the modalities have it (`image`: PNG bytes of the resized picture), and `label` or
+            `labels`: what `tft.TFTransformOutput.transform_features_layer()` gives. Must be trackable by TensorFlow.
+        raw_feature_spec: dict. Feature name to `tf.io.FixedLenFeature` or `tf.io.VarLenFeature`; with the raw feature
+            of each modality. What serving does not have is filled with empty values.
         class_names: sequence of str, in the order of the classifier's outputs.
         multi_label: bool. Whether an example may have several classes, or none.
         path: str. Folder to write. Must not exist, or be empty.
@@ -56,18 +62,21 @@ def export_saved_model(
         ValueError: an input or output is missing, the number of classes differs, or `path` is taken.
     """
     class_names = list(class_names)
-    _check_classifier(classifier, class_names)
-    _check_raw_features(raw_feature_spec)
+    modalities = _modalities_of(classifier)
+    _check_outputs(classifier, class_names)
+    _check_raw_features(raw_feature_spec, modalities)
     _check_destination(path)
-    image_shape = tuple(classifier.input[IMAGE_FEATURE].shape[1:])
     label_feature = "labels" if multi_label else "label"
 
-    def predict(images: tf.Tensor, texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        transformed = transform_layer(_raw_features(images, texts, raw_feature_spec))
-        inputs = {
-            IMAGE_FEATURE: _decode_images(transformed[IMAGE_FEATURE], image_shape),
-            TOKENS_FEATURE: transformed[TOKENS_FEATURE],
-        }
+    def predict(parsed: dict[str, Any]) -> dict[str, tf.Tensor]:
+        given = {m.name: m.as_raw(parsed[m.name], raw_feature_spec[m.name]) for m in modalities}
+        empty = _empty_features(raw_feature_spec, batch_size=_batch_size(parsed[modalities[0].name]))
+        transformed = transform_layer({**empty, **given})
+        inputs = {}
+        for modality in modalities:
+            source = classifier.input[modality.input_name]
+            decoded = modality.decode(transformed[modality.input_name])
+            inputs[modality.input_name] = tf.cast(tf.ensure_shape(decoded, source.shape), source.dtype)
         outputs = {name: tf.convert_to_tensor(value) for name, value in classifier(inputs, training=False).items()}
         # Under mixed precision the network computes in float16, which a REST client cannot tell from a bad rounding.
         outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
@@ -77,14 +86,16 @@ def export_saved_model(
 
     @tf.function(input_signature=[_strings("examples")])
     def serving_default(examples):
-        features = tf.io.parse_example(
-            examples, {name: tf.io.FixedLenFeature([], tf.string) for name in (IMAGE_FEATURE, TEXT_FEATURE)}
-        )
-        return predict(features[IMAGE_FEATURE], features[TEXT_FEATURE])
+        return predict(tf.io.parse_example(examples, {m.name: m.example_feature for m in modalities}))
 
-    @tf.function(input_signature=[_strings("image_bytes"), _strings("text")])
-    def serve_json(image_bytes, text):
-        return predict(image_bytes, text)
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec(modality.request_spec.shape, modality.request_spec.dtype, modality.argument)
+            for modality in modalities
+        ]
+    )
+    def serve_json(*arguments):
+        return predict({m.name: m.of_request(argument) for m, argument in zip(modalities, arguments, strict=True)})
 
     @tf.function(input_signature=[_strings("examples")])
     def transform_features(examples):
@@ -106,12 +117,21 @@ def _strings(name: str) -> tf.TensorSpec:
     return tf.TensorSpec([None], tf.string, name=name)
 
 
-def _check_classifier(classifier: keras.Model, class_names: list[str]) -> None:
-    inputs, outputs = classifier.input, classifier.output
-    expected = {IMAGE_FEATURE, TOKENS_FEATURE}
-    if not isinstance(inputs, dict) or set(inputs) != expected:
-        received = sorted(inputs) if isinstance(inputs, dict) else inputs
-        raise ValueError(f"`classifier` must take a dictionary of {sorted(expected)}. Received: {received}.")
+def _modalities_of(classifier: keras.Model) -> list[Modality]:
+    """The modalities that a classifier reads, by the names of its inputs."""
+    inputs = classifier.input
+    names = set(inputs) if isinstance(inputs, dict) else set()
+    modalities = [modality for modality in MODALITIES.values() if modality.input_name in names]
+    if not modalities or names != {modality.input_name for modality in modalities}:
+        raise ValueError(
+            "`classifier` must take a dictionary of the inputs of modalities, from "
+            f"{[modality.input_name for modality in MODALITIES.values()]}. Received: {sorted(names) or inputs}."
+        )
+    return modalities
+
+
+def _check_outputs(classifier: keras.Model, class_names: list[str]) -> None:
+    outputs = classifier.output
     if not isinstance(outputs, dict) or "probabilities" not in outputs:
         received = sorted(outputs) if isinstance(outputs, dict) else outputs
         raise ValueError(f"`classifier` must return a dictionary with `probabilities`. Received: {received}.")
@@ -124,10 +144,14 @@ def _check_classifier(classifier: keras.Model, class_names: list[str]) -> None:
         )
 
 
-def _check_raw_features(raw_feature_spec: Mapping[str, Any]) -> None:
-    for name in (IMAGE_FEATURE, TEXT_FEATURE):
-        if name not in raw_feature_spec or raw_feature_spec[name].dtype != tf.string:
-            raise ValueError(f"`raw_feature_spec` must have a string feature `{name}`. Received: {raw_feature_spec}.")
+def _check_raw_features(raw_feature_spec: Mapping[str, Any], modalities: Sequence[Modality]) -> None:
+    for modality in modalities:
+        expected = modality.example_feature.dtype
+        if modality.name not in raw_feature_spec or raw_feature_spec[modality.name].dtype != expected:
+            raise ValueError(
+                f"`raw_feature_spec` must have a {expected.name} feature `{modality.name}`. "
+                f"Received: {raw_feature_spec}."
+            )
     for name, spec in raw_feature_spec.items():
         if not isinstance(spec, (tf.io.FixedLenFeature, tf.io.VarLenFeature)):
             raise ValueError(
@@ -141,40 +165,22 @@ def _check_destination(path: str) -> None:
         raise ValueError(f"`path` must be a new or an empty folder. Received: {path}, which holds something.")
 
 
-def _raw_features(images: tf.Tensor, texts: tf.Tensor, raw_feature_spec: Mapping[str, Any]) -> dict[str, Any]:
-    """One raw feature for each in the spec: the two that serving has, and empty values for the others."""
-    batch = tf.shape(images, out_type=tf.int64)[0]
-    given = {IMAGE_FEATURE: images, TEXT_FEATURE: texts}
+def _batch_size(values: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
+    shape = values.dense_shape if isinstance(values, tf.SparseTensor) else tf.shape(values, out_type=tf.int64)
+    return shape[0]
+
+
+def _empty_features(raw_feature_spec: Mapping[str, Any], batch_size: tf.Tensor) -> dict[str, Any]:
+    """An empty value for each raw feature, which stands where serving has none."""
     features = {}
     for name, spec in raw_feature_spec.items():
-        if name in given:
-            features[name] = _shaped_as(given[name], spec, batch)
-        elif isinstance(spec, tf.io.FixedLenFeature):
-            features[name] = tf.zeros(tf.concat([[batch], tf.constant(spec.shape, tf.int64)], axis=0), spec.dtype)
+        if isinstance(spec, tf.io.FixedLenFeature):
+            features[name] = tf.zeros(tf.concat([[batch_size], tf.constant(spec.shape, tf.int64)], axis=0), spec.dtype)
         else:
             features[name] = tf.SparseTensor(
-                tf.zeros([0, 2], tf.int64), tf.zeros([0], spec.dtype), tf.stack([batch, tf.constant(0, tf.int64)])
+                tf.zeros([0, 2], tf.int64), tf.zeros([0], spec.dtype), tf.stack([batch_size, tf.constant(0, tf.int64)])
             )
     return features
-
-
-def _shaped_as(values: tf.Tensor, spec: Any, batch: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
-    """Gives one string an example the form in which `tf.io.parse_example` would have returned it."""
-    if isinstance(spec, tf.io.FixedLenFeature):
-        return tf.reshape(values, [-1, *spec.shape])
-    rows = tf.range(batch)
-    return tf.SparseTensor(
-        tf.stack([rows, tf.zeros_like(rows)], axis=1), values, tf.stack([batch, tf.constant(1, tf.int64)])
-    )
-
-
-def _decode_images(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
-    def decode(image_bytes: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_png(image_bytes, channels=3)
-        return tf.cast(tf.ensure_shape(image, image_shape), tf.float32)
-
-    # (batch, height, width, 3)
-    return tf.map_fn(decode, tf.reshape(encoded, [-1]), fn_output_signature=tf.TensorSpec(image_shape, tf.float32))
 
 
 @contextlib.contextmanager

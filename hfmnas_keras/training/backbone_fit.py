@@ -12,6 +12,7 @@ from hfmnas_keras.training.batch_order import BatchOrder
 from hfmnas_keras.training.batched_outputs import BatchedOutputs
 from hfmnas_keras.training.f1_score import macro_f1
 from hfmnas_keras.training.losses import task_loss
+from hfmnas_keras.training.prefetched import prefetched
 from hfmnas_keras.training.weight_decay import add_weight_decay
 
 
@@ -102,10 +103,12 @@ class BackboneFit:
 
     def _epoch(self, inputs, labels, rows, epoch) -> float:
         order = BatchOrder(len(rows), min(self.settings.batch_size, len(rows)), self.settings.seed)
-        losses = []
-        for number in range(epoch * order.steps_per_pass, (epoch + 1) * order.steps_per_pass):
-            batch = rows[order.batch(number)]
-            losses.append(self._step(tf.constant(inputs[batch]), tf.constant(labels[batch])))
+        numbers = range(epoch * order.steps_per_pass, (epoch + 1) * order.steps_per_pass)
+
+        def read(batch):
+            return tf.constant(inputs[batch]), tf.constant(labels[batch])
+
+        losses = [self._step(*batch) for batch in prefetched(read, (rows[order.batch(n)] for n in numbers))]
         loss = float(np.mean(losses))
         if not np.isfinite(loss):
             raise RuntimeError(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from hfmnas_keras.training.prefetched import prefetched
+
+# Of the inputs; what a network makes of them on its way is some times as much.
+_LARGEST_BATCH_BYTES = 64 << 20
 
 
 class BatchedOutputs:
@@ -14,11 +20,12 @@ class BatchedOutputs:
 
     Args:
         model: `keras.Model` with one input.
-        batch_size: int. Defaults to `64`.
+        batch_size: int. Most rows at once; of large rows, such as clips, fewer. Defaults to `64`.
     """
 
     def __init__(self, model: keras.Model, batch_size: int = 64):
-        self.batch_size = batch_size
+        row_bytes = 4 * math.prod(side or 1 for side in model.inputs[0].shape[1:])
+        self.batch_size = max(1, min(batch_size, _LARGEST_BATCH_BYTES // row_bytes))
         # Rows arrive as they are kept, uint8 pictures say, and are cast on the device.
         dtype = keras.backend.standardize_dtype(model.inputs[0].dtype)
 
@@ -32,7 +39,7 @@ class BatchedOutputs:
         """Outputs for all rows of `inputs`, or the given ones, in the structure the model returns.
 
         Args:
-            inputs: array `(rows, ...)`.
+            inputs: array `(rows, ...)`, or `DecodedRows`.
             rows: optional int array of row numbers.
             progress: optional words to print before a progress bar.
         """
@@ -43,8 +50,8 @@ class BatchedOutputs:
         bar = keras.utils.Progbar(len(steps)) if progress else None
         batches = []
         # A batch even where there are no rows: the outputs then have their shapes, with no rows.
-        for number, start in enumerate(steps or (0,), start=1):
-            batch = inputs[rows[start : start + self.batch_size]]
+        row_numbers = (rows[start : start + self.batch_size] for start in steps or (0,))
+        for number, batch in enumerate(prefetched(inputs.__getitem__, row_numbers), start=1):
             batches.append(keras.tree.map_structure(lambda tensor: tensor.numpy(), self._outputs(tf.constant(batch))))
             if bar and len(rows):
                 bar.update(number)

@@ -17,6 +17,7 @@ import tensorflow as tf
 from absl import logging
 
 from hfmnas_keras.data.feature_set import FeatureSet
+from hfmnas_keras.data.modalities import input_name
 from hfmnas_keras.data.transformed_examples import TransformedExamples
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.networks.searched_model import searched_model
@@ -60,7 +61,7 @@ def train_searched_model(
         fusion: `FusionSettings` of the final model.
         settings: `TrainingSettings`.
         checkpoint_dir: folder of the training state, made when missing.
-        backbones: dict from modality (`"image"`, `"text"`) to backbone, a model with the outputs `low`, `high` and
+        backbones: dict from modality, such as `"image"`, to backbone, a model with the outputs `low`, `high` and
             `logits`. Needed when unfrozen.
         vocabulary_size: int. Token ids, padding included; needed by the sequence encoder.
 
@@ -225,9 +226,10 @@ def _with_backbones(fusion_network: keras.Model, backbones: Mapping[str, keras.M
     features: dict[str, Any] = {}
     logits: dict[str, Any] = {}
     for modality, backbone in backbones.items():
+        name = input_name(modality)
         (own_input,) = backbone.inputs
-        inputs.setdefault(own_input.name, keras.Input(own_input.shape[1:], dtype=own_input.dtype, name=own_input.name))
-        outputs = backbone(inputs[own_input.name])
+        inputs[name] = keras.Input(own_input.shape[1:], dtype=own_input.dtype, name=name)
+        outputs = backbone(inputs[name])
         features[f"{modality}_low"], features[f"{modality}_high"] = outputs["low"], outputs["high"]
         logits[modality] = outputs["logits"]
     names = [tensor.name for tensor in fusion_network.inputs]
@@ -269,16 +271,16 @@ def _check_rows(train: Any, dev: Any, unfrozen: bool, backbones: Mapping[str, ke
 
 
 def _rows_fingerprint(rows: FeatureSet | TransformedExamples) -> dict[str, Any]:
-    if isinstance(rows, FeatureSet):
-        inputs = rows.inputs()
-        arrays = [inputs[name] for name in sorted(inputs)]
-    else:
-        arrays = [np.array([hashlib.sha256(image).hexdigest() for image in rows.encoded_images]), rows.tokens]
+    inputs = rows.inputs() if isinstance(rows, FeatureSet) else rows.columns
+    arrays = [inputs[name] for name in sorted(inputs)]
     return {"rows": rows.num_rows, "sha256": _digest(rows.labels, *arrays)}
 
 
 def _digest(*arrays: np.ndarray) -> str:
     digest = hashlib.sha256()
     for array in arrays:
+        if array.dtype == object:
+            # Encoded pictures.
+            array = np.array([hashlib.sha256(value).hexdigest() for value in np.ravel(array)])
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

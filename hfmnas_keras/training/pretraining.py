@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from hfmnas_keras.data.decoded_rows import DecodedRows
 from hfmnas_keras.settings import PretrainingSettings
 from hfmnas_keras.training.backbone_fit import BackboneFit
 from hfmnas_keras.training.backbone_recipe import BackboneRecipe
@@ -52,8 +53,9 @@ def pretrain_backbones(
 
     Args:
         recipes: `BackboneRecipe` by modality.
-        train_inputs, dev_inputs: arrays `(rows, ...)` by modality, or `tf.data.Dataset`s of single rows in the order
-            of the labels, which are read into memory. Pictures may stay uint8.
+        train_inputs, dev_inputs: by modality, arrays `(rows, ...)`; or `DecodedRows`, which are decoded batch by batch
+            where a split does not fit into memory; or `tf.data.Dataset`s of single rows in the order of the labels,
+            which are read into memory. Pictures may stay uint8.
         train_labels, dev_labels: int arrays `(rows,)`, or float arrays `(rows, classes)` in multi-label sets.
         train_ids: ids of the train rows; they decide the folds.
         output_dir: folder to write.
@@ -355,6 +357,10 @@ def _fingerprint(backbone, settings, train, dev, fold_of_row):
     arrays = [*backbone.get_weights(), *train, *dev] + ([] if fold_of_row is None else [fold_of_row])
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
+        if isinstance(array, DecodedRows):
+            for encoded in array.encoded.flat:
+                digest.update(hashlib.sha256(encoded).digest())
+            continue
         # In pieces: a memory-mapped array stays on disk.
         for start in range(0, max(len(array), 1), 256) if array.ndim else (0,):
             digest.update(np.ascontiguousarray(array[start : start + 256] if array.ndim else array).tobytes())

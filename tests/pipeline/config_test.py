@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from components.multimodal_example_gen.manifest_source import ManifestSource
-from hfmnas_keras.settings import SearchSettings
+from components.multimodal_example_gen.sources import SOURCES
+from hfmnas_keras.settings import FusionSettings, SearchSettings
 from pipeline.config import PRESETS_FOLDER, load_config
+from pipeline.data_config import SOURCE_DATA
 
 MINIMAL = """
 name: mine
@@ -61,6 +63,19 @@ def test_the_source_gets_its_settings_and_the_classes(write):
     assert not source.multi_label
 
 
+def test_every_source_has_the_modalities_of_its_class():
+    assert {name: data.modalities for name, data in SOURCE_DATA.items()} == {
+        name: source.modalities for name, source in SOURCES.items()
+    }
+
+
+def test_the_taps_follow_from_the_modalities(write):
+    assert load_config(write(MINIMAL)).fusion == FusionSettings()
+    given = "fusion: {lfbc_taps: [image_low, image_high]}\n"
+    fusion = load_config(write(MINIMAL + given)).fusion
+    assert fusion.lfbc_taps == ("image_low", "image_high") and fusion.hfbc_taps == ("text_high", "image_high")
+
+
 def test_the_environment_names_the_file_and_the_demo_is_the_default(write, monkeypatch):
     monkeypatch.setenv("HFMNAS_CONFIG", str(write(MINIMAL)))
     assert load_config().name == "mine"
@@ -83,6 +98,7 @@ def test_nothing_can_be_changed_later():
         ("search: {epochs: many}", ["`search.epochs`", "valid integer", "'many'"]),
         ("search: {epochs: 0}", ["`search`", "`epochs` must be at least 1. Received: 0"]),
         ("fusion: {channels: 10, num_heads: 4}", ["`fusion`", "multiple of num_heads=4"]),
+        ("fusion: {lfbc_taps: [text_low, video_low]}", ["`fusion.lfbc_taps` must be two of ['text_low'", "video_low"]),
         ("serving: {push_destinatoin: x}", ["`serving.push_destinatoin`: unknown key"]),
         ("- a list", ["not YAML"]),
     ],

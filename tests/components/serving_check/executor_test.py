@@ -42,6 +42,7 @@ def _run_executor(folder, model_path, multi_label=False):
         {
             "class_names": json.dumps(served_model.CLASS_NAMES),
             "multi_label": int(multi_label),
+            "modalities": json.dumps(["text", "image"]),
             "split": "dev",
             "num_examples": 3,
         },
@@ -55,6 +56,7 @@ def _check_here(path, multi_label=False):
             "model": path,
             "class_names": served_model.CLASS_NAMES,
             "multi_label": multi_label,
+            "modalities": ["text", "image"],
             "examples": [base64.b64encode(record).decode("ascii") for record in _records(multi_label)],
         }
     )

@@ -113,6 +113,7 @@ def settings(multi_label=False):
     return {
         "classes": CLASSES,
         "multi_label": multi_label,
+        "modalities": ["text", "image"],
         "image_size": [HEIGHT, WIDTH],
         "max_tokens": LENGTH,
         "min_frequency": 1,
@@ -264,7 +265,9 @@ def test_words_of_bytes_that_are_no_text():
     assert words_of(tf.constant([b"red\xff\xfefish \xc3"])).to_list() == [[b"red", b"fish"]]
 
 
-@pytest.mark.parametrize("change", [{"max_tokens": None}, {"colour": "RGB"}])
+@pytest.mark.parametrize(
+    "change", [{"max_tokens": None}, {"colour": "RGB"}, {"modalities": []}, {"modalities": ["text", "sound"]}]
+)
 def test_wrong_settings(change):
     config = {**settings(), **change}
     config = {name: value for name, value in config.items() if value is not None}

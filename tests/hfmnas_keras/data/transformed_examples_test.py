@@ -37,15 +37,15 @@ def test_reads_rows_in_a_stable_order(tmp_path, multi_label):
     for patterns in (str(tmp_path / "*"), [str(tmp_path / "*1-of*"), str(tmp_path / "*0-of*")]):
         examples = read_transformed_examples(patterns)
         assert examples.ids.tolist() == [f"row_{i}" for i in range(5)]
-        np.testing.assert_array_equal(examples.images(), images)
-        np.testing.assert_array_equal(examples.tokens, tokens)
+        np.testing.assert_array_equal(examples.inputs()["image"], images)
+        np.testing.assert_array_equal(examples.inputs()["text"], tokens)
         np.testing.assert_array_equal(examples.labels, labels)
         assert examples.labels.dtype == ("float32" if multi_label else "int64")
-        assert examples.image_shape == (4, 6, 3)
+        assert list(examples.columns) == ["text", "image"]
         assert examples.multi_label is multi_label
     both = examples.joined(examples)
     assert both.num_rows == 10
-    np.testing.assert_array_equal(both.images()[5:], images)
+    np.testing.assert_array_equal(both.inputs()["image"][5:], images)
 
 
 def test_no_file_and_no_row(tmp_path):

@@ -178,9 +178,10 @@ def test_refuses_a_classifier_or_features_that_do_not_fit(tmp_path):
     with pytest.raises(ValueError, match="must name the 3 outputs"):
         _export(tmp_path / "model", class_names=["a", "b"])
     image = keras.Input((6, 5, 3), name="image")
-    headless = keras.Model({"image": image}, {"probabilities": keras.layers.Flatten()(image)})
-    with pytest.raises(ValueError, match=r"must take a dictionary of \['image', 'tokens'\]. Received: \['image'\]"):
-        _export(tmp_path / "model", classifier=headless)
+    sound = keras.Input((6, 5, 3), name="sound")
+    other = keras.Model({"image": image, "sound": sound}, {"probabilities": keras.layers.Flatten()(image + sound)})
+    with pytest.raises(ValueError, match=r"dictionary of the inputs of modalities.* Received: \['image', 'sound'\]"):
+        _export(tmp_path / "model", classifier=other)
     with pytest.raises(ValueError, match="must have a string feature `text`"):
         _export(tmp_path / "model", raw_feature_spec={"image": tf.io.FixedLenFeature([], tf.string)})
     assert os.listdir(tmp_path) == []

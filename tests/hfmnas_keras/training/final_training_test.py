@@ -53,7 +53,7 @@ def make_examples(rows, seed):
     tokens = generator.integers(2, 9, size=(rows, 4))
     tokens[labels == 0, 0] = 1
     encoded = np.array([tf.io.encode_png(image).numpy() for image in images], dtype=object)
-    return TransformedExamples(np.array([f"{i}" for i in range(rows)]), encoded, tokens, labels)
+    return TransformedExamples(np.array([f"{i}" for i in range(rows)]), {"text": tokens, "image": encoded}, labels)
 
 
 def make_backbones():

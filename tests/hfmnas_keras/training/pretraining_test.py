@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import f1_score
 
+from hfmnas_keras.data.decoded_rows import DecodedRows
+from hfmnas_keras.data.modalities import MODALITIES
 from hfmnas_keras.settings import ImageBackboneSettings, PretrainingSettings, TextBackboneSettings
 from hfmnas_keras.training.backbone_recipe import image_recipe, text_recipe
 from hfmnas_keras.training.cross_fitting import folds_of
@@ -182,6 +184,32 @@ def test_a_dataset_of_rows_is_as_good_as_an_array(finished, tmp_path):
     settings = dataclasses.replace(SETTINGS, folds=0)
     record = run(tmp_path, {"text": recipes()["text"]}, datasets(TRAIN), datasets(DEV), settings)
     assert record["modalities"]["text"]["curves"] == finished[1]["modalities"]["text"]["curves"]
+
+
+def test_rows_that_stay_encoded_are_as_good_as_an_array(tmp_path):
+    """A split of clips does not fit into memory decoded."""
+    settings = dataclasses.replace(SETTINGS, max_epochs=2)
+    chosen = {"image": recipes(image=dataclasses.replace(IMAGE, train_trunk=True))["image"]}
+    records, features = [], []
+    for name in ("array", "encoded"):
+        train, dev = (
+            (labels, {"image": inputs["image"] if name == "array" else encoded(inputs["image"])}, ids)
+            for labels, inputs, ids in (TRAIN, DEV)
+        )
+        records.append(run(tmp_path / name, chosen, train, dev, settings))
+        features.append(extract_features(tmp_path / name, train[2], train[1], "train"))
+    assert records[0] == records[1]
+    for name, values in features[0].items():
+        np.testing.assert_array_equal(values, features[1][name])
+    # Other pictures are seen, though they are not decoded for it.
+    changed = (DEV[0], {"image": encoded(255 - DEV[1]["image"])}, DEV[2])
+    assert run(tmp_path / "encoded", chosen, train, changed, settings) != records[1]
+
+
+def encoded(pictures):
+    return DecodedRows(
+        np.array([tf.io.encode_png(picture).numpy() for picture in pictures], dtype=object), MODALITIES["image"].decode
+    )
 
 
 @pytest.mark.parametrize("suffix", ["given.keras", "given.weights.h5"])

@@ -1,0 +1,49 @@
+"""Which backbone a modality has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow_transform as tft
+
+from components.transform.preprocessing import vocabulary_size
+from components.vocabulary import read_vocabulary
+from hfmnas_keras.training.backbone_recipe import BackboneRecipe, image_recipe, text_recipe
+
+
+def make_recipe(
+    modality: str,
+    settings: Any,
+    num_outputs: int,
+    row_shape: tuple[int, ...],
+    grid: tuple[int, int],
+    transform_graph: tft.TFTransformOutput,
+) -> BackboneRecipe:
+    """Returns how the backbone of a modality is made.
+
+    Args:
+        modality: str. One of `hfmnas_keras.data.modalities.MODALITIES`.
+        settings: the modality's entry of `hfmnas_keras.settings.BACKBONE_SETTINGS`, an instance.
+        num_outputs: int. Classes.
+        row_shape: tuple of ints. Shape of a row as the backbone reads it.
+        grid: pair of ints. Height and width that maps are pooled to.
+        transform_graph: `tft.TFTransformOutput`, which knows the vocabulary.
+
+    Returns:
+        `BackboneRecipe`.
+    """
+    return _RECIPES[modality](settings, num_outputs, row_shape, grid, transform_graph)
+
+
+def _text(settings, num_outputs, row_shape, grid, transform_graph):
+    (max_tokens,) = row_shape
+    vocabulary = read_vocabulary(transform_graph)
+    return text_recipe(vocabulary_size(transform_graph), max_tokens, num_outputs, settings, vocabulary)
+
+
+def _image(settings, num_outputs, row_shape, grid, transform_graph):
+    return image_recipe(row_shape, num_outputs, settings, grid)
+
+
+_RECIPES: dict[str, Callable[..., BackboneRecipe]] = {"text": _text, "image": _image}

@@ -1,0 +1,82 @@
+"""How rows of one modality travel: as raw features, after Transform, into a backbone, in a request."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from hfmnas_keras.data.decoded_rows import DecodedRows
+
+# What a split may take in memory when its rows are decoded once; above it they are decoded again for each batch.
+LARGEST_DECODED_BYTES = 2 << 30
+
+
+class Modality(abc.ABC):
+    """One modality. `hfmnas_keras.data.modalities.MODALITIES` lists all there are.
+
+    | stage | what there is of it |
+    | --- | --- |
+    | raw example | a feature with the modality's name, of the form `example_feature` |
+    | Transform | a feature `input_name`, small enough to be kept in memory for a whole split |
+    | backbone, classifier | an input `input_name`: what `decode` makes of that feature |
+    | `serve_json` | an argument `argument`, of the form `request_spec` |
+
+    Args:
+        name: str. Also in the names of features (`image_low`) and outputs (`image_belief`).
+        input_name: str.
+        argument: str.
+    """
+
+    def __init__(self, name: str, input_name: str, argument: str):
+        self.name = name
+        self.input_name = input_name
+        self.argument = argument
+
+    #: How `tf.io.parse_example` reads the raw feature, where the schema leaves it open.
+    example_feature: tf.io.FixedLenFeature | tf.io.VarLenFeature
+    #: Form of the argument of `serve_json`.
+    request_spec: tf.TensorSpec
+
+    @abc.abstractmethod
+    def transformed_feature(self, first: tf.train.Feature) -> tf.io.FixedLenFeature:
+        """How to read the transformed feature, by the look of it in one example."""
+
+    @abc.abstractmethod
+    def decode(self, transformed: tf.Tensor) -> tf.Tensor:
+        """The rows as the backbone reads them, but for a cast to its input's type.
+
+        Args:
+            transformed: tensor `(batch, ...)`, the transformed feature.
+        """
+
+    def as_raw(self, values: Any, spec: tf.io.FixedLenFeature | tf.io.VarLenFeature) -> Any:
+        """What `tf.io.parse_example` would return by `spec`, from what it returned by `example_feature`.
+
+        Args:
+            values: tensor of shape `(batch,)`.
+            spec: how the schema declares the raw feature.
+        """
+        if isinstance(spec, tf.io.FixedLenFeature):
+            return tf.reshape(values, [-1, *spec.shape])
+        rows = tf.range(tf.shape(values, out_type=tf.int64)[0])
+        shape = tf.stack([tf.size(values, tf.int64), tf.constant(1, tf.int64)])
+        return tf.SparseTensor(tf.stack([rows, tf.zeros_like(rows)], axis=1), values, shape)
+
+    def of_request(self, argument: tf.Tensor) -> Any:
+        """The argument of `serve_json` as `example_feature` would have parsed it."""
+        return argument
+
+    def rows(self, transformed: np.ndarray) -> np.ndarray | DecodedRows:
+        """The rows of a split as a backbone reads them, without more memory than they may take.
+
+        Args:
+            transformed: array `(rows, ...)` of the transformed feature.
+
+        Returns:
+            Array, or `DecodedRows`, which gives arrays when it is indexed by row numbers.
+        """
+        rows = DecodedRows(transformed, self.decode)
+        return rows[:] if rows.nbytes <= LARGEST_DECODED_BYTES else rows

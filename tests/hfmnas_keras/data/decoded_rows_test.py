@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hfmnas_keras.data import modality
+from hfmnas_keras.data.decoded_rows import DecodedRows
+from hfmnas_keras.data.modalities import MODALITIES
+
+PICTURES = np.random.default_rng(0).integers(0, 256, size=(7, 4, 6, 3)).astype("uint8")
+ENCODED = np.array([tf.io.encode_png(picture).numpy() for picture in PICTURES], dtype=object)
+
+
+def test_rows_are_what_the_array_of_all_rows_would_be():
+    rows = DecodedRows(ENCODED, MODALITIES["image"].decode)
+    assert (rows.shape, rows.dtype, rows.ndim, len(rows)) == (PICTURES.shape, PICTURES.dtype, 4, 7)
+    assert rows.nbytes == PICTURES.nbytes
+    for chosen in (np.array([6, 0, 0]), slice(2, 5), slice(None), np.array([], "int64")):
+        np.testing.assert_array_equal(rows[chosen], PICTURES[chosen])
+
+
+def test_large_splits_stay_encoded(monkeypatch):
+    assert isinstance(MODALITIES["image"].rows(ENCODED), np.ndarray)
+    monkeypatch.setattr(modality, "LARGEST_DECODED_BYTES", PICTURES.nbytes - 1)
+    assert isinstance(MODALITIES["image"].rows(ENCODED), DecodedRows)
+
+
+def test_rows_of_other_shapes_and_no_rows_are_refused():
+    larger = tf.io.encode_png(np.zeros((5, 6, 3), "uint8")).numpy()
+    rows = DecodedRows(np.array([*ENCODED, larger], dtype=object), MODALITIES["image"].decode)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        rows[np.array([7])]
+    with pytest.raises(ValueError, match="at least one row"):
+        DecodedRows(ENCODED[:0], MODALITIES["image"].decode)
