@@ -6,12 +6,15 @@ import json
 import os
 import pathlib
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+from absl import logging
 from keras import ops
 
 _FORMAT = 1
@@ -21,21 +24,25 @@ class SavedState:
     """One `.npz` file with the values of variables, bit for bit, and a JSON record (no pickle).
 
     The file is written under another name and then renamed, so a reader finds the old state or the new one and
-    never half of one. There is one file, so the disk use is bounded.
+    never half of one. The state before it stays beside it (`search.previous.npz`): a disk that damages the last file
+    costs the steps since the one before, told by a warning. Two files, so the disk use is bounded.
 
     Args:
-        path: where the file lies; its folder is made when needed.
+        path: where the last state lies; its folder is made when needed.
         fingerprint: JSON-able dict of all that must be equal for a resumed run to be the same run: settings,
             shapes and a hash of the data.
     """
 
     def __init__(self, path: str | os.PathLike, fingerprint: Mapping[str, Any]):
         self.path = pathlib.Path(path)
+        self.previous_path = self.path.with_name(f"{self.path.stem}.previous{self.path.suffix}")
+        self._last_is_damaged = False
         # through JSON once, so that tuples and lists compare equal after reading
         self.fingerprint = json.loads(json.dumps(fingerprint))
 
     def exists(self) -> bool:
-        return self.path.exists()
+        # A kill between the two renames of `save` leaves the previous state alone.
+        return self.path.exists() or self.previous_path.exists()
 
     def save(self, variables: Sequence[keras.Variable], record: Mapping[str, Any]) -> None:
         """Writes all variables and the JSON-able `record`."""
@@ -52,20 +59,24 @@ class SavedState:
             np.savez(file, header=np.array(json.dumps(header)), **arrays)
             file.flush()
             os.fsync(file.fileno())
+        # A damaged file must not take the place of the good one before it.
+        if self.path.exists() and not self._last_is_damaged:
+            os.replace(self.path, self.previous_path)
         os.replace(temporary, self.path)
+        self._last_is_damaged = False
 
     def record(self) -> dict[str, Any]:
         """The record alone; raises as `restore` does."""
-        return self._read(with_arrays=False)[0]["record"]
+        return self._read()[0]["record"]
 
     def restore(self, variables: Sequence[keras.Variable]) -> dict[str, Any]:
         """Assigns the saved values to the variables and returns the record.
 
         Raises:
-            RuntimeError: when the file cannot be read.
+            RuntimeError: when neither the last state nor the one before can be read.
             ValueError: when it is of another run: the message names what differs.
         """
-        header, arrays = self._read(with_arrays=True)
+        header, arrays = self._read()
         expected = _descriptions(variables)
         if header["variables"] != expected:
             pairs = zip(header["variables"], expected, strict=False)
@@ -78,26 +89,72 @@ class SavedState:
             variable.assign(array)
         return header["record"]
 
-    def _read(self, with_arrays: bool) -> tuple[dict[str, Any], list[np.ndarray]]:
-        try:
-            # Opened here: of a file that is no archive, NumPy would leave its own handle open.
-            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                header = json.loads(str(file["header"]))
-                count = len(header["variables"]) if with_arrays else 0
-                arrays = [file[f"variable_{i:05d}"] for i in range(count)]
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise RuntimeError(f"Cannot read the saved state {self.path}: {error}. Remove it to start anew.") from error
+    def _read(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """Header and arrays of the last state that can be read and is of this run."""
+        errors = []
+        for path in (self.path, self.previous_path):
+            try:
+                header, arrays = _read_archive(path)
+            except FileNotFoundError:
+                continue
+            except _UNREADABLE as error:
+                errors.append(f"{path} ({error})")
+                continue
+            self._last_is_damaged = bool(errors)
+            if errors:
+                logging.warning("Cannot read the saved state %s; going on from the one before, %s.", errors[0], path)
+            self._check_header(path, header)
+            return header, arrays
+        raise RuntimeError(
+            f"Cannot read the saved state: {' and '.join(errors) or f'there is no {self.path}'}. "
+            f"Remove {self.path.parent} to start anew."
+        )
+
+    def _check_header(self, path: pathlib.Path, header: dict[str, Any]) -> None:
         if header.get("format") != _FORMAT:
-            raise ValueError(
-                f"{self.path} has format {header.get('format')}, expected {_FORMAT}. Remove it to start anew."
-            )
+            raise ValueError(f"{path} has format {header.get('format')}, expected {_FORMAT}. Remove it to start anew.")
         different = _differences(header["fingerprint"], self.fingerprint)
         if different:
             raise ValueError(
-                f"{self.path} was saved by a run with other settings or data; it differs in: {'; '.join(different)}. "
+                f"{path} was saved by a run with other settings or data; it differs in: {'; '.join(different)}. "
                 "Run with the same ones to resume, or remove the file (or name another folder) to start anew."
             )
-        return header, arrays
+
+
+# All that `zipfile` and NumPy raise on bytes that are no archive of arrays.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def _read_archive(path: pathlib.Path) -> tuple[dict[str, Any], list[np.ndarray]]:
+    # Opened here: of a file that is no archive, NumPy would leave its own handle open.
+    with path.open("rb") as stream:
+        # NumPy stops at the end of an array, before a member's checksum is looked at.
+        with zipfile.ZipFile(stream) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"the checksum of {damaged} is wrong")
+        stream.seek(0)
+        with np.load(stream, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            arrays = [file[f"variable_{i:05d}"] for i in range(len(header["variables"]))]
+    for description, array in zip(header["variables"], arrays, strict=True):
+        if list(array.shape) != description[1]:
+            raise ValueError(f"`{description[0]}` should have shape {description[1]}, not {list(array.shape)}")
+    return header, arrays
 
 
 def _descriptions(variables: Sequence[keras.Variable]) -> list[list[Any]]:
