@@ -96,6 +96,10 @@ class SearchSettings:
         architecture_weight_decay: float. Defaults to `1e-3`.
         alternation: str. `"ratio"` (default: one architecture step per ceil(train/dev) weight steps), `"every_step"`
             (DARTS) or `"phased"` (BM-NAS, by epoch).
+        second_order: bool. Differentiate the dev loss through one gradient step of the weights (DARTS, unrolled), at
+            about three times the cost of an architecture step. Defaults to `False`.
+        look_ahead_rate: float or None. Rate of that step. `None` (default): the weights' rate at that moment, as in
+            DARTS. Only with `second_order`.
         checkpoint_seconds: float. A checkpoint is written when this time has passed since the last one, and after
             each epoch. Defaults to `30`.
         deterministic: bool. Make TensorFlow's operations deterministic (a setting of the whole process), so that the
@@ -115,6 +119,8 @@ class SearchSettings:
     travel: float = 3.0
     architecture_weight_decay: float = 1e-3
     alternation: str = "ratio"
+    second_order: bool = False
+    look_ahead_rate: float | None = None
     checkpoint_seconds: float = 30.0
     deterministic: bool = True
     jit_compile: bool = False
@@ -125,6 +131,25 @@ class SearchSettings:
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         _require(self.first_cycle_epochs >= 1, "first_cycle_epochs", self.first_cycle_epochs, "at least 1")
         _require(self.alternation in ALTERNATIONS, "alternation", self.alternation, f"one of {ALTERNATIONS}")
+        _require(
+            0 <= self.min_learning_rate <= self.learning_rate,
+            "min_learning_rate",
+            self.min_learning_rate,
+            f"from 0 to learning_rate={self.learning_rate}",
+        )
+        rate = self.architecture_learning_rate
+        _require(rate is None or rate > 0, "architecture_learning_rate", rate, "above 0, or None")
+        _require(self.travel > 0, "travel", self.travel, "above 0")
+        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        decay = self.architecture_weight_decay
+        _require(decay >= 0, "architecture_weight_decay", decay, "0 or more")
+        if self.look_ahead_rate is not None:
+            _require(self.look_ahead_rate > 0, "look_ahead_rate", self.look_ahead_rate, "above 0, or None")
+            if not self.second_order:
+                raise ValueError(
+                    "`look_ahead_rate` is the rate of the second-order look-ahead and is not read without it. "
+                    f"Received: look_ahead_rate={self.look_ahead_rate}, second_order=False. Set `second_order: true`."
+                )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -45,8 +45,8 @@ def search_architecture(
     """Searches the architecture of the fusion network (HF-MNAS, Eq. 29-30, Algorithm 1; docs/method.md, section 7).
 
     The state of the search is written to `checkpoint_dir/search.npz` after each epoch and every
-    `settings.checkpoint_seconds`. Called again with the same arguments, the search goes on from there and ends in the
-    same genotype as an uninterrupted one; a finished search returns its result at once.
+    `settings.checkpoint_seconds`, the one before kept beside it. Called again with the same arguments, the search goes
+    on from there and ends in the same genotype as an uninterrupted one; a finished search returns its result at once.
 
     Args:
         train: `FeatureSet` whose rows train the weights.
@@ -67,7 +67,7 @@ def search_architecture(
 
     Raises:
         ValueError: when features, labels and settings do not fit, or the checkpoint is of another run.
-        RuntimeError: when the loss becomes NaN or infinite.
+        RuntimeError: when the loss becomes NaN or infinite, or no checkpoint can be read where there are some.
     """
     names = tuple(dict.fromkeys((*fusion.lfbc_taps, *fusion.hfbc_taps)))
     _check_rows(train, dev, num_outputs, names)
@@ -176,7 +176,12 @@ class _Search:
         shown_at = 0.0
         while self.position < len(self.steps):
             if self.steps[self.position] == "architecture":
-                self.step.architecture_step(self.dev_order.batch(architecture_batch))
+                rows = [self.dev_order.batch(architecture_batch)]
+                if self.settings.second_order:
+                    # The look-ahead is that of the next weight step; the n-th of a stretch of architecture steps
+                    # (`phased`) takes the n-th batch from there.
+                    rows.append(self.train_order.batch(weight_batch + self._steps_since_weights()))
+                self.step.architecture_step(*rows)
                 architecture_batch += 1
             else:
                 self.step.weight_step(self.train_order.batch(weight_batch))
@@ -207,6 +212,11 @@ class _Search:
         self._save()
         if self.report is not None:
             self.report.write_epoch(record, self.supernet.probabilities())
+
+    def _steps_since_weights(self) -> int:
+        """Architecture steps of this epoch since its last weight step."""
+        before = self.steps[: self.position]
+        return next((count for count, kind in enumerate(reversed(before)) if kind == "weights"), len(before))
 
     def _epoch_record(self) -> dict[str, Any]:
         logits = self.step.dev_logits()

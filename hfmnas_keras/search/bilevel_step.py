@@ -17,13 +17,20 @@ from hfmnas_keras.training.weight_decay import add_weight_decay
 
 
 class BilevelStep:
-    """Weight step and architecture step of the first-order search, each one compiled call (Eq. 29-30).
+    """Weight step and architecture step of the search, each one compiled call (Eq. 29-30).
 
     `weight_step(row_numbers)` lowers the task loss plus the model's own losses (lambda times DCCA) on train rows and
     changes all but gamma and beta. `architecture_step(row_numbers)` lowers the task loss alone on dev rows and changes
     gamma and beta only: batch normalisation and the covariances of the DCCA loss compute with the batch's statistics,
     and what they would store is dropped, random state included (docs/method.md, section 7). Each differentiates only
     what it updates.
+
+    With `settings.second_order` the step is `architecture_step(row_numbers, train_row_numbers)`. It lowers the dev
+    loss at the weights w - xi * g(w, gamma, beta), where g is what a weight step on these train rows descends (weight
+    decay included), and differentiates through g, without finite differences (in the DCCA loss the polar factor of the
+    nuclear norm is held constant: its derivative has no bound where correlations are equal). xi is `look_ahead_rate`,
+    or the weights' learning rate at that moment. As in DARTS the look-ahead is plain gradient descent, though Adam
+    moves the weights: Adam's first steps depend on the sign of a gradient alone, which has no derivative.
 
     Args:
         model: built `keras.Model` with `architecture_variables` and `weight_variables`, from dict of features to
@@ -78,10 +85,11 @@ class BilevelStep:
         }
         self.traces = {"weights": 0, "architecture": 0, "predict": 0}
         rows = tf.TensorSpec([settings.batch_size], tf.int32)
+        architecture_rows = [rows, rows] if settings.second_order else [rows]
         # No Python control flow depends on a tensor, and looking for it doubles the time of tracing.
         compiled = {"jit_compile": settings.jit_compile or None, "autograph": False}
         self.weight_step = tf.function(self._weight_step, input_signature=[rows], **compiled)
-        self.architecture_step = tf.function(self._architecture_step, input_signature=[rows], **compiled)
+        self.architecture_step = tf.function(self._architecture_step, input_signature=architecture_rows, **compiled)
         self._predict = tf.function(
             self._predict_dev, input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False
         )
@@ -135,40 +143,68 @@ class BilevelStep:
 
     def _weight_step(self, row_numbers: tf.Tensor) -> None:
         self.traces["weights"] += 1
-        inputs, labels = self.train.batch(row_numbers)
         values = [variable.value for variable in self.weight_variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            logits = self.model(inputs, training=True)
-            loss = task_loss(labels, logits)
-            added = sum((tf.cast(added, loss.dtype) for added in self.model.losses), tf.zeros((), loss.dtype))
+            loss, added = self._train_losses(row_numbers)
             total = loss + added
-        # Zero where nothing depends on a variable (a state-space scan over one position never uses its decay).
-        gradients = tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        gradients = add_weight_decay(gradients, self.weight_variables, self.settings.weight_decay)
-        self.weight_optimizer.apply(gradients, self.weight_variables)
+        self.weight_optimizer.apply(self._weight_gradients(tape, total, values), self.weight_variables)
         self._sums["train_loss"].assign_add(loss)
         self._sums["added_loss"].assign_add(added)
         self._counts["weights"].assign_add(1.0)
 
-    def _architecture_step(self, row_numbers: tf.Tensor) -> None:
+    def _train_losses(
+        self, row_numbers: tf.Tensor, scope: keras.StatelessScope | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Task loss and the sum of the model's own losses, which a scope collects where there is one."""
+        inputs, labels = self.train.batch(row_numbers)
+        loss = task_loss(labels, self.model(inputs, training=True))
+        own_losses = self.model.losses if scope is None else scope.losses
+        return loss, sum((tf.cast(added, loss.dtype) for added in own_losses), tf.zeros((), loss.dtype))
+
+    def _weight_gradients(self, tape: tf.GradientTape, total: tf.Tensor, values: list[Any]) -> list[tf.Tensor]:
+        # Zero where nothing depends on a variable (a state-space scan over one position never uses its decay).
+        gradients = tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return add_weight_decay(gradients, self.weight_variables, self.settings.weight_decay)
+
+    def _architecture_step(self, row_numbers: tf.Tensor, train_row_numbers: tf.Tensor | None = None) -> None:
         self.traces["architecture"] += 1
         inputs, labels = self.dev.batch(row_numbers)
         values = [variable.value for variable in self.architecture_variables]
-        # What is assigned inside the scope goes nowhere. Seeds must not advance either, but a stretch of
+        # What is assigned inside the scopes goes nowhere. Seeds must not advance either, but a stretch of
         # architecture steps (`phased`) must not repeat one dropout mask: each reads the seeds through its own number.
-        with (
-            keras.StatelessScope(state_mapping=self._seeds_of_this_step()),
-            tf.GradientTape(watch_accessed_variables=False) as tape,
-        ):
+        replaced = self._seeds_of_this_step()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            loss = task_loss(labels, self.model(inputs, training=True))
+            if train_row_numbers is not None:
+                replaced = replaced + self._look_ahead(train_row_numbers, replaced)
+            with keras.StatelessScope(state_mapping=replaced):
+                loss = task_loss(labels, self.model(inputs, training=True))
         gradients = tape.gradient(loss, values)
         decay = self.settings.architecture_weight_decay
         gradients = [gradient + decay * value for gradient, value in zip(gradients, values, strict=True)]
         self.architecture_optimizer.apply(gradients, self.architecture_variables)
         self._sums["architecture_loss"].assign_add(loss)
         self._counts["architecture"].assign_add(1.0)
+
+    def _look_ahead(
+        self, train_row_numbers: tf.Tensor, seeds: list[tuple[keras.Variable, Any]]
+    ) -> list[tuple[keras.Variable, Any]]:
+        """The weights after one step of gradient descent, as a function of gamma and beta."""
+        values = [variable.value for variable in self.weight_variables]
+        with (
+            keras.StatelessScope(state_mapping=seeds, collect_losses=True) as scope,
+            tf.GradientTape(watch_accessed_variables=False) as tape,
+        ):
+            tape.watch(values)
+            total = sum(self._train_losses(train_row_numbers, scope))
+        gradients = self._weight_gradients(tape, total, values)
+        rate = self.settings.look_ahead_rate
+        rate = self.schedule(self.weight_optimizer.iterations) if rate is None else rate
+        return [
+            (variable, value - tf.cast(rate, gradient.dtype) * gradient)
+            for variable, value, gradient in zip(self.weight_variables, values, gradients, strict=True)
+        ]
 
     def _seeds_of_this_step(self) -> list[tuple[keras.Variable, Any]]:
         iterations = self.architecture_optimizer.iterations.value
