@@ -102,8 +102,53 @@ class ManifestData(SourceData):
     max_image_bytes: pydantic.PositiveInt | None = None
 
 
+class MmimdbData(FolderData):
+    """MM-IMDB; see `components.multimodal_example_gen.mmimdb_source.MmimdbSource`.
+
+    The genres are `preparation.classes`.
+
+    Args:
+        source: `"mmimdb"`.
+        plot: str. Which of a movie's plots is its text: `"longest"` (default), `"first"` or `"outline"`.
+    """
+
+    shared = ("classes",)
+    multi_label = True
+    default_folder = "mmimdb"
+
+    source: Literal["mmimdb"]
+    plot: Literal["longest", "first", "outline"] = "longest"
+
+
+class HarmData(FolderData):
+    """HARM-C or HARM-P; see `components.multimodal_example_gen.harm_source.HarmSource`.
+
+    Two or three classes: as many as `preparation.classes` names.
+
+    Args:
+        source: `"harm"`.
+        subset: str. `"C"` (COVID-19) or `"P"` (US politics).
+        annotations: str or None. Folder of the JSON lines below the data's; `None` (default) is that of MOMENTA's
+            repository, `HarMeme_V1/Annotations/Harm-C` or `-P`.
+        images: str. Folder of the pictures below the data's. Defaults to `"images"`.
+        empty_label: str. What the label "" means: `"very harmful"` (default, as in MOMENTA's code) or `"skip"`.
+        drop_repeated: bool. Whether training rows whose text is also in dev or test are left out. Defaults to `False`.
+    """
+
+    shared = ("classes",)
+    multi_label = False
+    default_folder = "harm"
+
+    source: Literal["harm"]
+    subset: Literal["C", "P"]
+    annotations: str | None = None
+    images: str = "images"
+    empty_label: Literal["very harmful", "skip"] = "very harmful"
+    drop_repeated: bool = False
+
+
 DataConfig = Annotated[
-    DemoData | ManifestData,
+    DemoData | ManifestData | MmimdbData | HarmData,
     pydantic.Field(discriminator="source"),
 ]
 #: The classes above by the name of their source.

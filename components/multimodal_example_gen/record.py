@@ -1,6 +1,7 @@
 """Reads records that strangers wrote: JSON that may be anything, text that may be bytes, paths that may lead elsewhere.
 
-No message repeats the content of a record: it may be private or offensive, and messages end up in logs.
+No message repeats the content of a record, but for a refused path: it may be private or offensive, and messages end up
+in logs.
 """
 
 from __future__ import annotations
@@ -104,11 +105,35 @@ def inside(root: str, relative: str, name: str) -> str:
             `..`, or through a link.
     """
     relative = relative.strip()
+    shown = f"`{name}` is {relative[:100]!r}"
     parts = relative.replace("\\", "/").split("/")
     if "\0" in relative or relative.startswith("/") or _WINDOWS_OR_URL.match(relative) or ".." in parts:
-        raise SkipRowError("path_outside_root", f"`{name}` is {relative!r}, expected a relative path without '..'")
+        raise SkipRowError("path_outside_root", f"{shown}, expected a relative path without '..'")
     real_root = os.path.realpath(root)
     path = os.path.realpath(os.path.join(real_root, relative))
     if os.path.commonpath([real_root, path]) != real_root:
-        raise SkipRowError("path_outside_root", f"`{name}` is {relative!r}, a link that leads out of the data root")
+        raise SkipRowError("path_outside_root", f"{shown}, a link that leads out of the data root")
     return path
+
+
+def read_bounded(path: str, max_bytes: int) -> bytes:
+    """Reads a whole file of a record, unless it is larger than such files are.
+
+    Args:
+        path: str.
+        max_bytes: int.
+
+    Returns:
+        bytes.
+
+    Raises:
+        SkipRowError: with the reason `missing_file` or `file_too_large`.
+    """
+    # A device or a pipe would never end.
+    if not os.path.isfile(path):
+        raise SkipRowError("missing_file", f"there is no file {os.path.basename(path)!r}")
+    with open(path, "rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise SkipRowError("file_too_large", f"{os.path.basename(path)!r} has more than {max_bytes} bytes")
+    return data

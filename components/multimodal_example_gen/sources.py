@@ -7,10 +7,20 @@ import json
 from typing import Any
 
 from components.multimodal_example_gen.demo_source import DemoSource
+from components.multimodal_example_gen.harm_source import HarmSource
 from components.multimodal_example_gen.manifest_source import ManifestSource
+from components.multimodal_example_gen.mmimdb_source import MmimdbSource
 from components.multimodal_example_gen.source import Source, check_keys
 
-SOURCES: dict[str, type[Source]] = {source.name: source for source in (DemoSource, ManifestSource)}
+SOURCES: dict[str, type[Source]] = {
+    source.name: source
+    for source in (
+        DemoSource,
+        ManifestSource,
+        MmimdbSource,
+        HarmSource,
+    )
+}
 
 
 def make_source(name: str, config: dict[str, Any] | str | None = None) -> Source:
