@@ -20,8 +20,9 @@ class SourceData(pydantic.BaseModel):
     Args:
         schema_file: str or None. Schema of the raw examples, relative to the configuration file. `None` (default)
             takes the one in `schemas/`.
-        fingerprint_by: str. What tells the cache that the data changed: `"content"` (default) reads every byte of them
-            whenever the pipeline is made, `"metadata"` takes size and modification time, for many gigabytes.
+        fingerprint_by: str or None. What tells the cache that the data changed: `"content"` reads every byte of them
+            whenever the pipeline is made, `"metadata"` takes size and modification time, for many gigabytes. `None`
+            (default) takes the source's own, which is `"metadata"` for the sets of many gigabytes.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +39,7 @@ class SourceData(pydantic.BaseModel):
     not_the_sources: ClassVar[frozenset[str]] = frozenset({"source", "schema_file", "fingerprint_by"})
 
     schema_file: str | None = None
-    fingerprint_by: Literal["content", "metadata"] = "content"
+    fingerprint_by: Literal["content", "metadata"] | None = None
 
 
 class FolderData(SourceData):
@@ -120,6 +121,22 @@ class MmimdbData(FolderData):
     plot: Literal["longest", "first", "outline"] = "longest"
 
 
+class MmimdbHdf5Data(FolderData):
+    """MM-IMDB as one HDF5 file; see `components.multimodal_example_gen.mmimdb_hdf5_source.MmimdbHdf5Source`.
+
+    The genres are `preparation.classes`.
+
+    Args:
+        source: `"mmimdb_hdf5"`.
+    """
+
+    shared = ("classes",)
+    multi_label = True
+    default_folder = "mmimdb"
+
+    source: Literal["mmimdb_hdf5"]
+
+
 class HarmData(FolderData):
     """HARM-C or HARM-P; see `components.multimodal_example_gen.harm_source.HarmSource`.
 
@@ -148,7 +165,7 @@ class HarmData(FolderData):
 
 
 DataConfig = Annotated[
-    DemoData | ManifestData | MmimdbData | HarmData,
+    DemoData | ManifestData | MmimdbData | MmimdbHdf5Data | HarmData,
     pydantic.Field(discriminator="source"),
 ]
 #: The classes above by the name of their source.

@@ -77,6 +77,8 @@ class MmimdbSource(Source):
     attribution = "MM-IMDB (Arevalo et al., 2017): texts and posters of IMDb, for research."
     multi_label = True
     strict = False
+    #: The posters have eight gigabytes.
+    fingerprint_by = "metadata"
     published_rows = PUBLISHED_ROWS
 
     def __init__(self, data_root: str, classes: Sequence[str] = GENRES, plot: str = "longest"):

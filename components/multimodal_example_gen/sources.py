@@ -9,6 +9,7 @@ from typing import Any
 from components.multimodal_example_gen.demo_source import DemoSource
 from components.multimodal_example_gen.harm_source import HarmSource
 from components.multimodal_example_gen.manifest_source import ManifestSource
+from components.multimodal_example_gen.mmimdb_hdf5_source import MmimdbHdf5Source
 from components.multimodal_example_gen.mmimdb_source import MmimdbSource
 from components.multimodal_example_gen.source import Source, check_keys
 
@@ -18,6 +19,7 @@ SOURCES: dict[str, type[Source]] = {
         DemoSource,
         ManifestSource,
         MmimdbSource,
+        MmimdbHdf5Source,
         HarmSource,
     )
 }

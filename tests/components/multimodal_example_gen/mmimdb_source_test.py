@@ -244,12 +244,13 @@ def test_wrong_settings(settings, message):
 
 
 class TestFingerprint:
+    @pytest.mark.parametrize("by", ["content", "metadata"])
     @pytest.mark.parametrize("extension", ["json", "jpeg"])
-    def test_one_changed_file_is_another_fingerprint(self, folder, extension):
-        before = MmimdbSource(str(folder)).fingerprint()
+    def test_one_changed_file_is_another_fingerprint(self, folder, extension, by):
+        before = MmimdbSource(str(folder)).fingerprint(by)
         path = folder / "dataset" / f"{mmimdb_folder.movie_id(49)}.{extension}"
         path.write_bytes(path.read_bytes() + b" ")
-        assert MmimdbSource(str(folder)).fingerprint() != before
+        assert MmimdbSource(str(folder)).fingerprint(by) != before
 
     def test_another_split_is_another_fingerprint(self, folder):
         before = MmimdbSource(str(folder)).fingerprint()
@@ -259,13 +260,14 @@ class TestFingerprint:
         assert MmimdbSource(str(folder)).fingerprint() != before
 
     def test_a_copy_has_the_same_content(self, good, folder):
-        assert MmimdbSource(str(folder)).fingerprint() == MmimdbSource(str(good)).fingerprint()
+        assert MmimdbSource(str(folder)).fingerprint("content") == MmimdbSource(str(good)).fingerprint("content")
 
-    def test_by_metadata_a_touched_file_is_another(self, folder):
+    def test_by_default_a_touched_file_is_another(self, folder):
         source = MmimdbSource(str(folder))
-        before = source.fingerprint("metadata"), source.fingerprint("content")
+        before = source.fingerprint(), source.fingerprint("content")
+        assert before[0].startswith("metadata:")
         os.utime(folder / "dataset" / f"{FIRST}.jpeg", ns=(1, 1))
-        assert source.fingerprint("metadata") != before[0] and source.fingerprint("content") == before[1]
+        assert source.fingerprint() != before[0] and source.fingerprint("content") == before[1]
 
 
 @pytest.fixture(scope="module")
