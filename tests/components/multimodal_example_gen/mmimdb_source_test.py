@@ -42,7 +42,7 @@ def test_the_23_genres_of_the_authors():
     # The most frequent first: 13967 dramas, 338 of film noir. News, Adult, Talk-Show and Reality-TV are not kept.
     assert len(GENRES) == 23 and GENRES[0] == "Drama" and GENRES[-1] == "Film-Noir"
     assert not {"News", "Adult", "Talk-Show", "Reality-TV"} & set(GENRES)
-    assert sum(PUBLISHED_ROWS.values()) == 25959
+    assert PUBLISHED_ROWS == {"train": 15552, "dev": 2608, "test": 7799} and sum(PUBLISHED_ROWS.values()) == 25959
 
 
 def test_records_are_those_of_an_independent_reader(good):
