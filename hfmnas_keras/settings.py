@@ -97,7 +97,7 @@ class SearchSettings:
         alternation: str. `"ratio"` (default: one architecture step per ceil(train/dev) weight steps), `"every_step"`
             (DARTS) or `"phased"` (BM-NAS, by epoch).
         second_order: bool. Differentiate the dev loss through one gradient step of the weights (DARTS, unrolled), at
-            about three times the cost of an architecture step. Defaults to `False`.
+            three to four times the cost of an architecture step. Defaults to `False`.
         look_ahead_rate: float or None. Rate of that step. `None` (default): the weights' rate at that moment, as in
             DARTS. Only with `second_order`.
         checkpoint_seconds: float. A checkpoint is written when this time has passed since the last one, and after
