@@ -142,7 +142,7 @@ _UNREADABLE = (
 def _read_archive(path: pathlib.Path) -> tuple[dict[str, Any], list[np.ndarray]]:
     # Opened here: of a file that is no archive, NumPy would leave its own handle open.
     with path.open("rb") as stream:
-        # NumPy stops at the end of an array, before a member's checksum is looked at.
+        # NumPy reads what an array's header asks for: of a damaged one less, and then no checksum is looked at.
         with zipfile.ZipFile(stream) as archive:
             damaged = archive.testzip()
         if damaged is not None:

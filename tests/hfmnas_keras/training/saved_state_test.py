@@ -104,6 +104,10 @@ def test_a_flipped_bit_is_never_silent(tmp_path):
             assert record == {"epoch": 3}
             assert [v.numpy().tobytes() for v in variables] == expected
     assert refused > len(content) / 3 / 2
+    # A header that asks for half of the bytes.
+    state.path.write_bytes(content.replace(b"'<f4'", b"'<f2'"))
+    with pytest.raises(RuntimeError, match="checksum"):
+        state.restore(variables)
 
 
 def test_pickled_arrays_are_not_read(tmp_path):
