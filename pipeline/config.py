@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import pydantic
 import yaml
 
+from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.settings import (
     PATH_SETTINGS,
     FusionSettings,
@@ -90,12 +91,15 @@ class ServingConfig(pydantic.BaseModel):
             `None` (default) is `serving/<name>` below the root of the run.
         infra_validation: bool. Whether TFX's InfraValidator tries the model in TF Serving's own container, which needs
             a Docker daemon. Defaults to `False`; the check in a fresh process is always made.
+        abstention: `max_conflict` and `max_uncertainty`, floats in [0, 1] or None (default). Above one of them the
+            served output `abstain` is true.
     """
 
     model_config = _STRICT
 
     push_destination: str | None = None
     infra_validation: bool = False
+    abstention: Abstention = Abstention()
 
 
 class PathsConfig(pydantic.BaseModel):

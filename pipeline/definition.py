@@ -146,6 +146,7 @@ def create_pipeline(
         multi_label=preparation.multi_label,
         fusion=config.fusion,
         training=config.training,
+        abstention=config.serving.abstention,
         checkpoint_root=checkpoint_root,
     )
 

@@ -15,6 +15,7 @@ from keras import ops
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
 
 from components.transform.preprocessing import preprocessing_fn
+from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.export.serving import export_saved_model
 
 CLASS_NAMES = ["animal", "food", "größe"]
@@ -111,7 +112,7 @@ def tiny_classifier(multi_label, seed=0, scale=1.0):
 
 
 @functools.cache
-def exported_model(multi_label=False, seed=0, scale=1.0):
+def exported_model(multi_label=False, seed=0, scale=1.0, max_conflict=None):
     """Returns the folder of a SavedModel."""
     path = os.path.join(_temporary_folder(), "model")
     output = transform_output(multi_label)
@@ -122,6 +123,7 @@ def exported_model(multi_label=False, seed=0, scale=1.0):
         CLASS_NAMES,
         multi_label,
         path,
+        Abstention(max_conflict),
     )
     return path
 

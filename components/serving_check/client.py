@@ -30,6 +30,8 @@ BLOCKED_PACKAGES = (
 )
 # Two graphs of the same layers may add in another order.
 AGREEMENT_TOLERANCE = 1e-4
+# `abstain` may flip where its number lies on the bound, and the numbers themselves are compared.
+NOT_NUMBERS = {"class_names", "abstain"}
 
 
 class Blocker(importlib.abc.MetaPathFinder):
@@ -243,7 +245,7 @@ def _base64(value):
 def _problems(outputs, note, batch, class_names, multi_label):
     import numpy as np
 
-    for name in ("class_names", "probabilities"):
+    for name in ("class_names", "probabilities", "abstain"):
         if name not in outputs:
             return [f"Output `{name}` is missing ({note}). There are {sorted(outputs)}."]
     problems = []
@@ -251,8 +253,12 @@ def _problems(outputs, note, batch, class_names, multi_label):
     for name in ("class_names", "probabilities"):
         if outputs[name].shape != shape:
             problems.append(f"Output `{name}` must have the shape {shape} ({note}). It has {outputs[name].shape}.")
+    shape = shape if multi_label else shape[:1]
+    if outputs["abstain"].dtype != np.bool_ or outputs["abstain"].shape != shape:
+        received = f"{outputs['abstain'].dtype} of {outputs['abstain'].shape}"
+        problems.append(f"Output `abstain` must be bool of the shape {shape} ({note}). It is {received}.")
     for name, value in outputs.items():
-        if name == "class_names":
+        if name in NOT_NUMBERS:
             continue
         if value.dtype != np.float32:
             problems.append(f"Output `{name}` must be float32 ({note}). It is {value.dtype}.")
@@ -278,7 +284,7 @@ def _compare(first, second, note, reasons):
 
     if first is None or second is None:
         return
-    for name in sorted(set(first) & set(second) - {"class_names"}):
+    for name in sorted(set(first) & set(second) - NOT_NUMBERS):
         difference = float(np.max(np.abs(first[name] - second[name]))) if first[name].size else 0.0
         # Not `difference > tolerance`, which a NaN would pass.
         if not difference <= AGREEMENT_TOLERANCE:

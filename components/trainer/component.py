@@ -15,6 +15,7 @@ from components import Backbones, Genotype
 from components.code_fingerprint import code_fingerprint
 from components.settings_json import settings_to_json
 from components.trainer import executor
+from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.settings import FusionSettings, TrainingSettings
 
 RUN_FN = "components.trainer.training.run_fn"
@@ -49,6 +50,7 @@ class Trainer(base_component.BaseComponent):
         multi_label=False,
         fusion=FusionSettings(),
         training=TrainingSettings(),
+        abstention=Abstention(max_conflict=0.5),
         checkpoint_root="runs/demo/checkpoints",
     )
     ```
@@ -64,6 +66,7 @@ class Trainer(base_component.BaseComponent):
         multi_label: bool.
         fusion: `FusionSettings`.
         training: `TrainingSettings`.
+        abstention: `Abstention`. Bounds above which the exported model's `abstain` is true.
         checkpoint_root: str. Folder of checkpoints that outlives an attempt.
 
     Outputs:
@@ -86,6 +89,7 @@ class Trainer(base_component.BaseComponent):
         multi_label: bool,
         fusion: FusionSettings,
         training: TrainingSettings,
+        abstention: Abstention,
         checkpoint_root: str,
     ):
         custom_config = {
@@ -93,6 +97,7 @@ class Trainer(base_component.BaseComponent):
             "multi_label": multi_label,
             "fusion": settings_to_json(fusion),
             "training": settings_to_json(training),
+            "abstention": settings_to_json(abstention),
             "checkpoint_root": checkpoint_root,
             "code_fingerprint": code_fingerprint("components.trainer.executor", "components.trainer.training"),
         }

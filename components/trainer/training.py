@@ -17,6 +17,7 @@ from components.transform.preprocessing import vocabulary_size
 from hfmnas_keras.classifier import multimodal_classifier
 from hfmnas_keras.data.feature_files import read_feature_set
 from hfmnas_keras.data.transformed_examples import read_transformed_examples
+from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.export.serving import export_saved_model
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.settings import FusionSettings, TrainingSettings
@@ -65,6 +66,7 @@ def run_fn(fn_args: FnArgs) -> None:
         config["classes"],
         config["multi_label"],
         fn_args.serving_model_dir,
+        settings_from_json(Abstention, config["abstention"]),
     )
     with writable_folder(config["model_uri"]) as folder:
         classifier.save(os.path.join(folder, CLASSIFIER_FILE))

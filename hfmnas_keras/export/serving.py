@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from hfmnas_keras.data.modalities import MODALITIES
 from hfmnas_keras.data.modality import Modality
+from hfmnas_keras.evidence.abstention import Abstention
 
 LABEL_OUTPUT = "label"
 
@@ -24,6 +25,7 @@ def export_saved_model(
     class_names: Sequence[str],
     multi_label: bool,
     path: str,
+    abstention: Abstention | None = None,
 ) -> None:
     """Writes a SavedModel that takes raw pictures, words or clips and needs none of our code to run.
 
@@ -40,10 +42,10 @@ def export_saved_model(
     | text | `text`, one UTF-8 string | `text`, strings `(batch,)` |
     | image | `image`, PNG or JPEG bytes | `image_bytes` (in REST `{"b64": ...}`), strings `(batch,)` |
 
-    The first two return `class_names` `(batch, classes)` beside every output of the classifier (HF-MNAS, Eq. 1-5;
-    docs/method.md, section 1). `label` is int64 `(batch, 1)` in single-label sets and a float32 multi-hot
-    `(batch, classes)` in multi-label ones. It is named `label` in both, so that the raw feature `labels` keeps its
-    name to itself and evaluations can be sliced by it.
+    The first two return `class_names` `(batch, classes)` and the boolean `abstain`, `(batch,)` or, multi-label,
+    `(batch, classes)`, beside every output of the classifier (HF-MNAS, Eq. 1-5; docs/method.md, section 1). `label` is
+    int64 `(batch, 1)` in single-label sets and a float32 multi-hot `(batch, classes)` in multi-label ones. It is named
+    `label` in both, so that the raw feature `labels` keeps its name to itself and evaluations can be sliced by it.
 
     Args:
         classifier: keras.Model. Functional, with the inputs of one or two `hfmnas_keras.data.modalities`, such as
@@ -57,11 +59,13 @@ def export_saved_model(
         class_names: sequence of str, in the order of the classifier's outputs.
         multi_label: bool. Whether an example may have several classes, or none.
         path: str. Folder to write. Must not exist, or be empty.
+        abstention: `Abstention` or None. Bounds above which `abstain` is true. `None` (default): it never is.
 
     Raises:
         ValueError: an input or output is missing, the number of classes differs, or `path` is taken.
     """
     class_names = list(class_names)
+    abstention = abstention or Abstention()
     modalities = _modalities_of(classifier)
     _check_outputs(classifier, class_names)
     _check_raw_features(raw_feature_spec, modalities)
@@ -81,6 +85,7 @@ def export_saved_model(
         # Under mixed precision the network computes in float16, which a REST client cannot tell from a bad rounding.
         outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
         batch = tf.shape(outputs["probabilities"])[0]
+        outputs["abstain"] = abstention(outputs)
         outputs["class_names"] = tf.tile(tf.constant([class_names]), [batch, 1])
         return outputs
 
@@ -132,11 +137,12 @@ def _modalities_of(classifier: keras.Model) -> list[Modality]:
 
 def _check_outputs(classifier: keras.Model, class_names: list[str]) -> None:
     outputs = classifier.output
-    if not isinstance(outputs, dict) or "probabilities" not in outputs:
+    needed = {"probabilities", "conflict", "uncertainty"}
+    if not isinstance(outputs, dict) or not needed <= set(outputs):
         received = sorted(outputs) if isinstance(outputs, dict) else outputs
-        raise ValueError(f"`classifier` must return a dictionary with `probabilities`. Received: {received}.")
-    if "class_names" in outputs:
-        raise ValueError("`classifier` must not have an output `class_names`: the export adds it.")
+        raise ValueError(f"`classifier` must return a dictionary with {sorted(needed)}. Received: {received}.")
+    for name in {"abstain", "class_names"} & set(outputs):
+        raise ValueError(f"`classifier` must not have an output `{name}`: the export adds it.")
     num_classes = outputs["probabilities"].shape[-1]
     if num_classes != len(class_names):
         raise ValueError(

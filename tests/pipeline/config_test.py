@@ -99,6 +99,8 @@ def test_nothing_can_be_changed_later():
         ("search: {epochs: 0}", ["`search`", "`epochs` must be at least 1. Received: 0"]),
         ("fusion: {channels: 10, num_heads: 4}", ["`fusion`", "multiple of num_heads=4"]),
         ("fusion: {lfbc_taps: [text_low, video_low]}", ["`fusion.lfbc_taps` must be two of ['text_low'", "video_low"]),
+        ("serving: {abstention: {max_conflict: 2}}", ["`serving.abstention`", "`max_conflict` must be in [0, 1]"]),
+        ("serving: {abstention: {max_conflicts: 1}}", ["unknown key", "max_conflict, max_uncertainty"]),
         ("serving: {push_destinatoin: x}", ["`serving.push_destinatoin`: unknown key"]),
         ("- a list", ["not YAML"]),
     ],

@@ -21,6 +21,7 @@ def save_model(path, num_classes, multi_label, shift=0, scale=1.0):
         outputs = tf.io.parse_example(examples, spec)
         outputs["probabilities"] = scale * tf.roll(outputs["probabilities"], shift, axis=1)
         outputs["class_names"] = tf.fill(tf.shape(outputs["probabilities"]), "class")
+        outputs["abstain"] = tf.fill(tf.shape(examples), False)
         return outputs
 
     @tf.function(input_signature=signature)

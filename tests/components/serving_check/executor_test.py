@@ -72,6 +72,7 @@ def test_good_model_is_blessed(tmp_path):
     batch = report["calls"][0]
     assert batch["outputs"]["probabilities"] == {"dtype": "float32", "shape": [3, 3]}
     assert batch["outputs"]["class_names"] == {"dtype": "string", "shape": [3, 3]}
+    assert batch["outputs"]["abstain"] == {"dtype": "bool", "shape": [3]}
     assert batch["inputs"] == {"examples": {"dtype": "string", "shape": [3]}}
     assert {call["request"] for call in report["calls"]} >= {"a JPEG picture", "an empty text", "example 2 alone"}
 
@@ -137,7 +138,12 @@ def test_every_difference_from_the_contract_is_a_reason(tmp_path):
         first = tf.where(batch == 1, 0.5, 0.4) if name == "serving_default" else tf.constant(0.3)
         row = tf.stack([first, 0.2, 0.8 - first])
         names = tf.constant(["food", "animal", "größe"])
-        return {"probabilities": tf.tile(row[tf.newaxis], [batch, 1]), "class_names": tf.tile(names[None], [batch, 1])}
+        probabilities = tf.tile(row[tf.newaxis], [batch, 1])
+        return {
+            "probabilities": probabilities,
+            "class_names": tf.tile(names[None], [batch, 1]),
+            "abstain": tf.fill([batch], False),
+        }
 
     reasons = " ".join(_check_here(_save(tmp_path / "model", _fake_signatures(answer)))["reasons"])
     assert "Output `class_names` must be ['animal', 'food', 'größe']" in reasons
@@ -148,7 +154,7 @@ def test_every_difference_from_the_contract_is_a_reason(tmp_path):
 
 def test_probabilities_that_do_not_sum_to_one_and_a_missing_output(tmp_path):
     def answer(batch, name):
-        outputs = {"probabilities": tf.fill([batch, 3], 0.9)}
+        outputs = {"probabilities": tf.fill([batch, 3], 0.9), "abstain": tf.fill([batch], False)}
         if name == "serving_default":
             names = tf.constant([served_model.CLASS_NAMES])
             outputs["class_names"] = tf.tile(names, [batch, 1])
@@ -157,6 +163,18 @@ def test_probabilities_that_do_not_sum_to_one_and_a_missing_output(tmp_path):
     reasons = " ".join(_check_here(_save(tmp_path / "model", _fake_signatures(answer)))["reasons"])
     assert "`probabilities` must sum to one (serving_default, a batch)" in reasons
     assert "Output `class_names` is missing (serve_json, a batch)" in reasons
+
+
+def test_abstentions_are_one_bool_a_row(tmp_path):
+    def answer(batch, name):
+        names = tf.tile(tf.constant([served_model.CLASS_NAMES]), [batch, 1])
+        abstain = tf.fill([batch, 3], False) if name == "serving_default" else tf.fill([batch], 0.0)
+        return {"probabilities": tf.fill([batch, 3], 1 / 3), "class_names": names, "abstain": abstain}
+
+    reasons = _check_here(_save(tmp_path / "model", _fake_signatures(answer)))["reasons"]
+    expected = "Output `abstain` must be bool of the shape (3,)"
+    assert f"{expected} (serving_default, a batch). It is bool of (3, 3)." in reasons
+    assert f"{expected} (serve_json, a batch). It is float32 of (3,)." in reasons
 
 
 def test_model_that_needs_python_is_refused(tmp_path):

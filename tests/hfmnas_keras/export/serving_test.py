@@ -47,7 +47,7 @@ def test_outputs_equal_the_classifier_on_separately_prepared_inputs(signatures, 
     images = np.stack([served_model.resized(row["image"]) for row in rows]).astype(np.float32)
     expected = served_model.tiny_classifier(multi_label)({"image": images, "tokens": tokens}, training=False)
 
-    assert set(outputs) == {*expected, "class_names"}
+    assert set(outputs) == {*expected, "class_names", "abstain"}
     for name, value in expected.items():
         np.testing.assert_allclose(outputs[name], value, atol=1e-5, err_msg=name)
         assert outputs[name].dtype == tf.float32
@@ -67,6 +67,22 @@ def test_examples_need_only_image_and_text_and_agree_with_json(signatures, multi
     # Examples that hold the label, as the Evaluator's do, change nothing.
     with_labels = signatures["serving_default"](examples=tf.constant([served_model.serialize(row) for row in rows]))
     np.testing.assert_array_equal(with_labels["probabilities"], from_json["probabilities"])
+
+
+def test_abstains_above_the_bound_and_never_without_one(signatures, multi_label):
+    columns = _columns(served_model.raw_rows(multi_label))
+    outputs = signatures["serve_json"](**columns)
+    conflict = outputs["conflict"].numpy()
+    assert outputs["abstain"].dtype == tf.bool
+    np.testing.assert_array_equal(outputs["abstain"], np.zeros(conflict.shape, bool))
+
+    bound = float(np.median(conflict))
+    bounded = tf.saved_model.load(served_model.exported_model(multi_label, max_conflict=bound)).signatures
+    examples = tf.constant([served_model.serialize(row) for row in served_model.raw_rows(multi_label)])
+    for answer in (bounded["serve_json"](**columns), bounded["serving_default"](examples=examples)):
+        abstain = answer["abstain"].numpy()
+        assert 0 < abstain.sum() < abstain.size
+        np.testing.assert_array_equal(abstain, conflict > np.float32(bound))
 
 
 def test_batch_of_one_equals_batch_of_many(signatures, multi_label):
@@ -160,6 +176,7 @@ def test_recurrent_layers_are_traced_without_cudnn_at_any_depth(tmp_path):
     }
     joined = keras.layers.concatenate([encoder(inputs["tokens"]), keras.layers.Flatten()(inputs["image"])])
     outputs = {"probabilities": keras.layers.Dense(3, activation="softmax")(joined)}
+    outputs["conflict"] = outputs["uncertainty"] = outputs["probabilities"][:, 0]
     wrapper = encoder.get_layer("bidirectional")
     seen = []
 
@@ -182,6 +199,14 @@ def test_refuses_a_classifier_or_features_that_do_not_fit(tmp_path):
     other = keras.Model({"image": image, "sound": sound}, {"probabilities": keras.layers.Flatten()(image + sound)})
     with pytest.raises(ValueError, match=r"dictionary of the inputs of modalities.* Received: \['image', 'sound'\]"):
         _export(tmp_path / "model", classifier=other)
+    classifier = served_model.tiny_classifier(False)
+    for name in ("conflict", "uncertainty"):
+        outputs = {key: value for key, value in classifier.output.items() if key != name}
+        with pytest.raises(ValueError, match="must return a dictionary with .*conflict.*uncertainty"):
+            _export(tmp_path / "model", classifier=keras.Model(classifier.input, outputs))
+    abstaining = keras.Model(classifier.input, {**classifier.output, "abstain": classifier.output["conflict"]})
+    with pytest.raises(ValueError, match="must not have an output `abstain`"):
+        _export(tmp_path / "model", classifier=abstaining)
     with pytest.raises(ValueError, match="must have a string feature `text`"):
         _export(tmp_path / "model", raw_feature_spec={"image": tf.io.FixedLenFeature([], tf.string)})
     assert os.listdir(tmp_path) == []
