@@ -204,6 +204,11 @@ class RunConfig(pydantic.BaseModel):
     @pydantic.model_validator(mode="after")
     def _has_only_modalities_of_its_source(self) -> RunConfig:
         modalities, source = self.data.modalities, self.data.source
+        if missing := [name for name in modalities if name not in BackbonesConfig.model_fields]:
+            raise ValueError(
+                f"the source {source!r} has the modalities {modalities}, and there are no backbones of {missing} yet: "
+                "its data can be ingested (`MultimodalExampleGen`), but not searched"
+            )
         if foreign := sorted(self.backbones.model_fields_set - set(modalities)):
             raise ValueError(
                 f"`backbones` must be of the modalities {modalities} of the source {source!r}. Received: {foreign}."

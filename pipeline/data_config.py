@@ -164,8 +164,67 @@ class HarmData(FolderData):
     drop_repeated: bool = False
 
 
+class NtuData(FolderData):
+    """NTU RGB+D; see `components.multimodal_example_gen.ntu_source.NtuSource`.
+
+    The actions are `preparation.classes`.
+
+    Args:
+        source: `"ntu"`.
+        rgb_folder, skeleton_folder: str or None. Folders below the data's; `None` (default) finds the usual ones.
+        split: str. `"paper"` (default), `"bmnas"`, `"cross_subject"` or `"cross_view"`.
+        missing_list: str or None. The authors' list of clips without skeletons, relative to the configuration file.
+        missing_skeletons: str. What becomes of them: `"drop"` (default) or `"zero_fill"`.
+        max_frames, max_skeleton_frames: ints. Frames kept of a video and of a skeleton.
+        short_side: int. Larger video frames are scaled down to it.
+        jpeg_quality: int. Of the frames in the examples.
+        strict: bool. Whether an unusable clip stops the run instead of being skipped and counted.
+    """
+
+    modalities = ("skeleton", "video")
+    paths = ("data_root", "missing_list", "schema_file")
+    shared = ("classes",)
+    multi_label = False
+    default_folder = "ntu"
+
+    source: Literal["ntu"]
+    rgb_folder: str | None = None
+    skeleton_folder: str | None = None
+    split: Literal["paper", "bmnas", "cross_subject", "cross_view"] = "paper"
+    missing_list: str | None = None
+    missing_skeletons: Literal["drop", "zero_fill"] = "drop"
+    max_frames: pydantic.PositiveInt = 24
+    max_skeleton_frames: pydantic.PositiveInt = 300
+    short_side: pydantic.PositiveInt = 256
+    jpeg_quality: pydantic.PositiveInt = 90
+    strict: bool = False
+
+
+class EgoGestureData(FolderData):
+    """EgoGesture; see `components.multimodal_example_gen.egogesture_source.EgoGestureSource`.
+
+    The gestures are `preparation.classes`.
+
+    Args:
+        source: `"egogesture"`.
+        max_frames: int. Frames kept of a segment.
+        short_side: int. Larger frames are scaled down to it.
+        strict: bool. Whether an unusable segment stops the run instead of being skipped and counted.
+    """
+
+    modalities = ("depth", "video")
+    shared = ("classes",)
+    multi_label = False
+    default_folder = "egogesture"
+
+    source: Literal["egogesture"]
+    max_frames: pydantic.PositiveInt = 64
+    short_side: pydantic.PositiveInt = 240
+    strict: bool = False
+
+
 DataConfig = Annotated[
-    DemoData | ManifestData | MmimdbData | MmimdbHdf5Data | HarmData,
+    DemoData | ManifestData | MmimdbData | MmimdbHdf5Data | HarmData | NtuData | EgoGestureData,
     pydantic.Field(discriminator="source"),
 ]
 #: The classes above by the name of their source.

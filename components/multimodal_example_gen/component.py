@@ -51,7 +51,7 @@ class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
       one compiled file share what the first of them read.
 
     Args:
-        source: str. One of `components.multimodal_example_gen.sources.SOURCES`: `"demo"`, `"manifest"`.
+        source: str. One of `components.multimodal_example_gen.sources.SOURCES`: `"demo"`, `"ntu"`, ...
         source_config: dict or None. Settings of the source, see its class.
         source_fingerprint: str, RuntimeParameter or None. Stands for the data in the cache key. Defaults to None: it is
             computed from the data.

@@ -7,10 +7,12 @@ import json
 from typing import Any
 
 from components.multimodal_example_gen.demo_source import DemoSource
+from components.multimodal_example_gen.egogesture_source import EgoGestureSource
 from components.multimodal_example_gen.harm_source import HarmSource
 from components.multimodal_example_gen.manifest_source import ManifestSource
 from components.multimodal_example_gen.mmimdb_hdf5_source import MmimdbHdf5Source
 from components.multimodal_example_gen.mmimdb_source import MmimdbSource
+from components.multimodal_example_gen.ntu_source import NtuSource
 from components.multimodal_example_gen.source import Source, check_keys
 
 SOURCES: dict[str, type[Source]] = {
@@ -21,6 +23,8 @@ SOURCES: dict[str, type[Source]] = {
         MmimdbSource,
         MmimdbHdf5Source,
         HarmSource,
+        NtuSource,
+        EgoGestureSource,
     )
 }
 

@@ -151,3 +151,17 @@ def test_a_wrong_setting_of_the_method_shows_when_the_file_is_read(tmp_path):
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(ValueError, match="backbones.image.*16 or 19"):
         load_config(tmp_path / "run.yaml")
+
+
+@pytest.mark.parametrize("source", ["ntu", "egogesture"])
+def test_a_source_whose_backbones_are_missing_is_refused_when_the_configuration_is_read(tmp_path, source):
+    path = tmp_path / "clips.yaml"
+    content = {
+        "name": "clips",
+        "data": {"source": source, "data_root": "."},
+        "preparation": {"classes": ["a", "b"]},
+        "gate": {"min_f1_m": 0.5},
+    }
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ValueError, match="there are no backbones of"):
+        load_config(path)
