@@ -12,6 +12,9 @@ from typing import Any
 NODE_INPUTS = ("pair", "split", "shared")
 VECTOR_TO_GRID = ("project", "tile")
 ALTERNATIONS = ("ratio", "every_step", "phased")
+VIDEO_NETWORKS = ("inflated_resnet50", "resnext101")
+VIDEO_TAPS = ("layer1", "layer2", "layer3", "layer4", "pooled")
+SKELETON_TAPS = ("conv5", "conv6", "flattened", "fc7")
 
 
 def _require(condition: bool, name: str, received: object, expected: str) -> None:
@@ -247,6 +250,77 @@ class ImageBackboneSettings:
                 'The trunk "hed" is a VGG-16 of full width. '
                 f"Received: depth={self.depth}, width={self.width}. Set depth=16 and width=1.0."
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoBackboneSettings:
+    """Three-dimensional residual network on clips, colour or depth (method section 3)."""
+
+    network: str = "inflated_resnet50"
+    """`"inflated_resnet50"` (strides in space alone) or `"resnext101"` (strides in time and space)."""
+    width: float = 1.0
+    blocks: tuple[int, int, int, int] | None = None
+    """Blocks of the four layers; `None` for the network's own: 3, 4, 6, 3 or 3, 4, 23, 3."""
+    cardinality: int = 32
+    """Groups of the middle convolutions of `"resnext101"`."""
+    stem_frames: int | None = None
+    """Frames that the first kernel spans, an odd number; `None` for the network's own: 1 or 7 (BM-NAS takes 3 for the
+    colour clips of EgoGesture)."""
+    low_tap: str = "layer2"
+    high_tap: str = "pooled"
+    train_trunk: bool = True
+    """Train the convolutions. `False`: the taps see no label, so they need no cross-fitting and are computed once."""
+    head_dropout: float = 0.5
+    weights: str | None = None
+    """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
+
+    def __post_init__(self):
+        _require(self.network in VIDEO_NETWORKS, "network", self.network, f"one of {VIDEO_NETWORKS}")
+        _require(self.width > 0, "width", self.width, "above 0")
+        _require(
+            self.blocks is None or (len(self.blocks) == 4 and min(self.blocks) >= 1),
+            "blocks",
+            self.blocks,
+            "None or four positive ints",
+        )
+        _require(self.cardinality >= 1, "cardinality", self.cardinality, "at least 1")
+        _require(
+            self.stem_frames is None or (self.stem_frames >= 1 and self.stem_frames % 2 == 1),
+            "stem_frames",
+            self.stem_frames,
+            "None or an odd number",
+        )
+        for name in ("low_tap", "high_tap"):
+            _require(getattr(self, name) in VIDEO_TAPS, name, getattr(self, name), f"one of {VIDEO_TAPS}")
+        _require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "in [0, 1)")
+        if self.network == "resnext101" and max(1, round(128 * self.width)) % self.cardinality:
+            raise ValueError(
+                f"A ResNeXt of width {self.width} has {max(1, round(128 * self.width))} inner filters in its first "
+                f"layer, which do not divide into cardinality={self.cardinality} groups. Lower `cardinality`."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class SkeletonBackboneSettings:
+    """Co-occurrence network on skeletons (method section 3)."""
+
+    width: float = 1.0
+    dropout: float = 0.5
+    """Rate at which whole maps of the convolutions are dropped."""
+    low_tap: str = "conv6"
+    high_tap: str = "fc7"
+    train_trunk: bool = True
+    """`False`: the taps see no label, so they need no cross-fitting and are computed once."""
+    head_dropout: float = 0.5
+    weights: str | None = None
+    """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
+
+    def __post_init__(self):
+        _require(self.width > 0, "width", self.width, "above 0")
+        for name in ("dropout", "head_dropout"):
+            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
+        for name in ("low_tap", "high_tap"):
+            _require(getattr(self, name) in SKELETON_TAPS, name, getattr(self, name), f"one of {SKELETON_TAPS}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,15 @@ from collections.abc import Callable, Sequence
 import keras
 
 from hfmnas_keras.backbones.image_backbone import image_backbone
+from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.text_backbone import text_backbone
-from hfmnas_keras.settings import ImageBackboneSettings, TextBackboneSettings
+from hfmnas_keras.backbones.video_backbone import video_backbone
+from hfmnas_keras.settings import (
+    ImageBackboneSettings,
+    SkeletonBackboneSettings,
+    TextBackboneSettings,
+    VideoBackboneSettings,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +65,37 @@ def image_recipe(
     settings = settings or ImageBackboneSettings()
     return BackboneRecipe(
         build=lambda: image_backbone(image_shape, num_outputs, settings, grid),
+        sees_labels=settings.train_trunk,
+        weights=settings.weights,
+    )
+
+
+def video_recipe(
+    input_shape: tuple[int, int, int, int],
+    num_outputs: int,
+    settings: VideoBackboneSettings | None = None,
+    grid: tuple[int, int] = (8, 1),
+    input_name: str = "video",
+) -> BackboneRecipe:
+    """Recipe of `video_backbone`, with its arguments; a frozen trunk's taps see no label."""
+    settings = settings or VideoBackboneSettings()
+    return BackboneRecipe(
+        build=lambda: video_backbone(input_shape, num_outputs, settings, grid, input_name),
+        sees_labels=settings.train_trunk,
+        weights=settings.weights,
+    )
+
+
+def skeleton_recipe(
+    input_shape: tuple[int, int, int, int],
+    num_outputs: int,
+    settings: SkeletonBackboneSettings | None = None,
+    grid: tuple[int, int] = (8, 1),
+) -> BackboneRecipe:
+    """Recipe of `skeleton_backbone`, with its arguments; a frozen trunk's taps see no label."""
+    settings = settings or SkeletonBackboneSettings()
+    return BackboneRecipe(
+        build=lambda: skeleton_backbone(input_shape, num_outputs, settings, grid),
         sees_labels=settings.train_trunk,
         weights=settings.weights,
     )

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 # Loading a `.keras` file needs these classes registered.
-from hfmnas_keras.backbones import image_backbone, text_backbone  # noqa: F401
+from hfmnas_keras.backbones import image_backbone, skeleton_backbone, text_backbone, video_backbone  # noqa: F401
 from hfmnas_keras.training.batched_outputs import BatchedOutputs
 from hfmnas_keras.training.cross_fitting import folds_of
 from hfmnas_keras.training.pretraining import BACKBONES_FILE, TAPS

@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from hfmnas_keras.backbones.cooccurrence_network import CooccurrenceNetwork
+from tests.hfmnas_keras.layer_test_case import run_layer_test
+
+
+def test_is_a_sound_layer():
+    run_layer_test(
+        lambda **kwargs: CooccurrenceNetwork(1 / 8, dropout=0.0, **kwargs),
+        np.random.default_rng(0).normal(size=(2, 16, 2, 5, 3)).astype("float32"),
+        expected_output_shape={"conv5": (2, 2, 4, 16), "conv6": (2, 1, 2, 32), "flattened": (2, 64), "fc7": (2, 64)},
+        expected_num_weights=22,
+    )
+
+
+def test_the_order_of_bodies_does_not_matter():
+    inputs = np.random.default_rng(0).normal(size=(2, 16, 2, 5, 3)).astype("float32")
+    network = CooccurrenceNetwork(1 / 8)
+    np.testing.assert_allclose(network(inputs)["fc7"], network(inputs[:, :, ::-1])["fc7"], atol=1e-6)
+
+
+def test_motion_of_an_even_walk_is_its_step():
+    network = CooccurrenceNetwork(1 / 8)
+    network.build((None, 16, 2, 5, 3))
+    np.testing.assert_allclose(network.motion_matrix @ (3.0 * np.arange(16)), np.full(16, 3.0), atol=1e-5)
+
+
+def test_rejects_few_frames():
+    with pytest.raises(ValueError, match="at least 16 frames"):
+        CooccurrenceNetwork().build((None, 15, 2, 25, 3))
