@@ -78,6 +78,9 @@ class Bottleneck(keras.layers.Layer):
             self.shortcut_conv.build(input_shape)
             self.shortcut_bn = trunk_normalization(self.dtype_policy, "shortcut_bn")
             self.shortcut_bn.build(output_shape)
+        # Keras tells only the layers that are there when `trainable` is set; these have come since.
+        for layer in self._flatten_layers(include_self=False):
+            layer.trainable = self.trainable
 
     def call(self, inputs, training=False):
         hidden = ops.relu(self.bn1(self.conv1(inputs), training=training))

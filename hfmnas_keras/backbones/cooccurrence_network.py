@@ -69,8 +69,13 @@ class CooccurrenceNetwork(keras.layers.Layer):
         self.map_dropout.build(shape)
         self.fc7 = keras.layers.Dense(self._filters(512), activation="relu", dtype=self.dtype_policy, name="fc7")
         self.fc7.build((None, shape[1] * shape[2] * shape[3]))
+        # Keras tells only the layers that are there when `trainable` is set; these have come since.
+        for layer in self._flatten_layers(include_self=False):
+            layer.trainable = self.trainable
 
     def call(self, inputs, training=False):
+        # Frozen, it is in inference mode, like a frozen batch normalisation.
+        training = training and self.trainable
         frames, bodies, joints, coordinates = inputs.shape[1:]
         # (batch * bodies, frames, joints, coordinates)
         positions = ops.reshape(ops.transpose(inputs, (0, 2, 1, 3, 4)), (-1, frames, joints, coordinates))

@@ -29,3 +29,10 @@ def test_motion_of_an_even_walk_is_its_step():
 def test_rejects_few_frames():
     with pytest.raises(ValueError, match="at least 16 frames"):
         CooccurrenceNetwork().build((None, 15, 2, 25, 3))
+
+
+def test_frozen_it_is_in_inference_mode():
+    network = CooccurrenceNetwork(1 / 8, trainable=False)
+    inputs = np.random.default_rng(0).normal(size=(2, 16, 2, 5, 3)).astype("float32")
+    np.testing.assert_array_equal(network(inputs, training=True)["fc7"], network(inputs)["fc7"])
+    assert network.trainable_weights == []
