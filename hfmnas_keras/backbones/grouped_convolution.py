@@ -14,8 +14,8 @@ class GroupedConvolution3D(keras.layers.Layer):
     """A convolution whose groups of channels do not see each other, without bias (docs/method.md, section 3).
 
     The same function and the same kernel as `keras.layers.Conv3D(groups=...)`, which TensorFlow 2.16 can only compute
-    by XLA on a CPU, at 2 to 50 times the cost of this form. Here neighbouring groups are put together to chunks of about
-    32 channels; each chunk is an ordinary convolution with a block-diagonal kernel.
+    by XLA on a CPU, at 2 to 50 times the cost of this form. Here neighbouring groups are put together to chunks
+    of about 32 channels; each chunk is an ordinary convolution with a block-diagonal kernel.
 
     Args:
         filters: int. Channels of the output, a multiple of `groups`.
