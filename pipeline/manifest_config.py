@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import sys
@@ -19,6 +20,8 @@ from pipeline.config import PRESETS_FOLDER, load_config
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def main(manifest: str, output: str, force: bool) -> None:
     """Writes the configuration and says what comes next."""
+    # Before TensorFlow is imported: its start-up prints errors where no GPU is.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         description = write_manifest_config(manifest, output, force)
     except (ValueError, OSError) as error:

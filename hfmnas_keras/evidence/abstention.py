@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
-
-from keras import ops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +44,11 @@ class Abstention:
         Returns:
             Boolean tensor of that shape.
         """
-        marks = [outputs[name] > bound for name, bound in self._bounds().items() if bound is not None]
-        if not marks:
-            return ops.zeros_like(outputs["conflict"], dtype="bool")
-        return marks[0] if len(marks) == 1 else ops.logical_or(*marks)
+        # Plain operators: the configuration of a run holds this class and must not wait for Keras.
+        conflict, uncertainty = (
+            outputs[name] > (math.inf if bound is None else bound) for name, bound in self._bounds().items()
+        )
+        return conflict | uncertainty
 
     def _bounds(self) -> dict[str, float | None]:
         return {"conflict": self.max_conflict, "uncertainty": self.max_uncertainty}

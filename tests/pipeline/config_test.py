@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pathlib
+import subprocess
+import sys
 
 import pydantic
 import pytest
@@ -165,3 +167,9 @@ def test_a_source_whose_backbones_are_missing_is_refused_when_the_configuration_
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(ValueError, match="there are no backbones of"):
         load_config(path)
+
+
+def test_reading_a_configuration_does_not_wait_for_tensorflow():
+    # The runner quiets TensorFlow before it is imported; and a slip in the file should show at once.
+    code = "import sys, pipeline.config; pipeline.config.load_config('demo'); sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=pathlib.Path(__file__).parents[2])
