@@ -28,6 +28,8 @@ MAX_FRAMES = 10_000
 LARGEST_LOSS = 0.1
 #: What the process may take in memory.
 MAX_MEMORY = 4 << 30
+#: Of PyAV.
+_FIRST_LENIENT_VERSION = 19
 
 
 class VideoError(Exception):
@@ -112,7 +114,9 @@ def _opened(path: str) -> Any:
     """Opens the file; yields the container and its first video stream, both within bounds."""
     import av
 
-    with av.open(path, format=CONTAINER, metadata_errors="replace") as container:
+    # Titles that are not UTF-8 must not cost the clip. Later versions always read them and have no such argument.
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < _FIRST_LENIENT_VERSION else {}
+    with av.open(path, format=CONTAINER, **lenient) as container:
         if not container.streams.video:
             raise VideoError("unreadable_video", "the file holds no video")
         stream = container.streams.video[0]
