@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 
 ROOT = pathlib.Path(__file__).parent.parent
-NOT_OURS = {".git", ".venv", "__pycache__", "build", "dist", "runs"}
+NOT_OURS = {".git", ".hypothesis", ".venv", "__pycache__", "build", "dist", "runs"}
 
 
 def tracked_files() -> list[pathlib.Path]:

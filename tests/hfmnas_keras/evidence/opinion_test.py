@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -77,6 +77,8 @@ def test_dempster_equals_enumeration_over_the_frame(pair):
 
 @settings(deadline=None, max_examples=100)
 @given(evidence_pairs, st.integers(0, 6))
+# So near to 1 that the premise holds up to a rounding of single precision only.
+@example(np.array([[0.0, 0.0, 0.0, 744.0], [116.21484] * 4], "float32"), 0)
 def test_proposition_1_a_surer_second_opinion_never_lowers_the_true_belief(pair, true_class):
     """If the image's belief in the true class is at least the largest of the text's, fusing cannot lower it."""
     text, image = pair
@@ -87,7 +89,7 @@ def test_proposition_1_a_surer_second_opinion_never_lowers_the_true_belief(pair,
     needed = largest * (rest + len(text)) / (1 - largest)
     image[true_class] = max(image[true_class], needed * (1 + 1e-5) + 1e-5)
     image_opinion = opinion(image)
-    assert float(image_opinion.belief[true_class]) >= largest
+    assert float(image_opinion.belief[true_class]) >= largest - 1e-6
     fused = combine(text_opinion, image_opinion)
     assert float(fused.belief[true_class]) >= float(text_opinion.belief[true_class]) - 1e-5
 
