@@ -14,6 +14,15 @@ def test_is_a_sound_layer():
     )
 
 
+def test_full_size_is_the_published_network():
+    # The layer table of the paper at 32 frames, 25 joints, 3 coordinates: inputs x kernel x filters + biases.
+    stream = (3 * 64 + 64) + (64 * 3 * 32 + 32) + (25 * 9 * 32 + 32) + (32 * 9 * 64 + 64)
+    joined = (128 * 9 * 128 + 128) + (128 * 9 * 256 + 256) + (256 * 2 * 2 * 512 + 512)
+    network = CooccurrenceNetwork()
+    network.build((None, 32, 2, 25, 3))
+    assert network.count_params() == 2 * stream + joined == 1_031_872
+
+
 def test_the_order_of_bodies_does_not_matter():
     inputs = np.random.default_rng(0).normal(size=(2, 16, 2, 5, 3)).astype("float32")
     network = CooccurrenceNetwork(1 / 8)

@@ -27,6 +27,18 @@ def test_depth_width_and_taps(depth, convolutions):
     }
 
 
+@pytest.mark.parametrize(("depth", "published"), [(16, 14_714_688), (19, 20_024_384)])
+def test_full_size_is_the_published_trunk(depth, published):
+    # As many parameters as `features` of torchvision's VGG has.
+    backbone = image_backbone((224, 224, 3), 23, ImageBackboneSettings(depth=depth))
+    head = backbone.get_layer("head")
+    assert backbone.count_params() - head.count_params() == published
+    # Batch normalisation and a linear layer on the flattened 4x4x512 grid.
+    assert head.count_params() == 4 * 8192 + (8192 + 1) * 23
+    assert backbone.get_layer("block4_conv1").output.shape[1:] == (28, 28, 512)
+    assert backbone.get_layer("block5_pool").output.shape[1:] == (7, 7, 512)
+
+
 def test_the_head_reads_the_pooled_high_tap():
     backbone = image_backbone((16, 16, 3), 5, TINY)
     outputs = backbone(images())

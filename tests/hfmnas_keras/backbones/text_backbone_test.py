@@ -18,6 +18,8 @@ def test_defaults_are_the_papers():
     }
     assert backbone.get_layer("low_maxout").pieces == 5
     assert backbone.get_layer("low_dropout").rate == 0.5
+    maxouts = [backbone.get_layer(name) for name in ("low_maxout", "high_maxout")]
+    assert sum(layer.count_params() for layer in maxouts) == 5 * (300 * 64 + 64 + 64 * 128 + 128) == 137_920
 
 
 def test_taps_lie_before_normalisation_and_match_numpy():
