@@ -103,6 +103,8 @@ class SearchSettings:
             three to four times the cost of an architecture step. Defaults to `False`.
         look_ahead_rate: float or None. Rate of that step. `None` (default): the weights' rate at that moment, as in
             DARTS. Only with `second_order`.
+        discretised_every: int. After each so many epochs, and after the last, the model of the present genotype with
+            the supernet's weights is scored on dev. It changes nothing in the search. `0`: never. Defaults to `1`.
         checkpoint_seconds: float. A checkpoint is written when this time has passed since the last one, and after
             each epoch. Defaults to `30`.
         deterministic: bool. Make TensorFlow's operations deterministic (a setting of the whole process), so that the
@@ -124,6 +126,7 @@ class SearchSettings:
     alternation: str = "ratio"
     second_order: bool = False
     look_ahead_rate: float | None = None
+    discretised_every: int = 1
     checkpoint_seconds: float = 30.0
     deterministic: bool = True
     jit_compile: bool = False
@@ -146,6 +149,7 @@ class SearchSettings:
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         decay = self.architecture_weight_decay
         _require(decay >= 0, "architecture_weight_decay", decay, "0 or more")
+        _require(self.discretised_every >= 0, "discretised_every", self.discretised_every, "0 (never) or more")
         if self.look_ahead_rate is not None:
             _require(self.look_ahead_rate > 0, "look_ahead_rate", self.look_ahead_rate, "above 0, or None")
             if not self.second_order:

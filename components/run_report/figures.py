@@ -16,6 +16,7 @@ from hfmnas_keras.edge_operations import EDGE_OPERATIONS
 from hfmnas_keras.genotype.drawing import draw
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.node_operations import NODE_OPERATIONS
+from hfmnas_keras.search.drawing import draw_search
 
 _BLUE, _ORANGE, _GREY = "#1f5f8b", "#c05621", "#7b8794"
 _STYLE = {
@@ -42,18 +43,9 @@ def search_figure(history: Sequence[Mapping[str, Any]]) -> str:
     Args:
         history: records of `search_architecture`, one an epoch.
     """
-    epochs = [record["epoch"] for record in history]
-    figure, (losses, scores, entropies) = _row_of_axes(3)
-    _line(losses, epochs, [record["train_loss"] for record in history], _BLUE, "train, weight steps")
-    _line(losses, epochs, [record["dev_loss"] for record in history], _ORANGE, "dev, supernet")
-    losses.set_title("Task loss")
-    _line(scores, epochs, [record["dev_macro_f1"] for record in history], _ORANGE, "dev, supernet")
-    scores.set_title("Macro F1")
-    for kind, colour in (("gamma", _BLUE), ("beta", _ORANGE)):
-        _line(entropies, epochs, [record[f"{kind}_entropy"] for record in history], colour, f"entropy of {kind}")
-    _line(entropies, epochs, [record["none_share"] for record in history], _GREY, "share of none")
-    entropies.set_title("Indecision (1: uniform)")
-    return _finish(figure, (losses, scores, entropies))
+    file = io.BytesIO()
+    draw_search(history, file, format="svg")
+    return _inline(file)
 
 
 def training_figure(history: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

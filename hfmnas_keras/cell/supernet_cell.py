@@ -42,6 +42,8 @@ class SupernetCell(keras.layers.Layer):
 
     Call arguments:
         inputs: pair of tensors, each of shape `(batch, height, width, channels)`.
+        discretised: bool. Make the nodes' inputs as `"pair"` does, whatever `node_inputs` says. With the logits of
+            `one_hot_logits` the cell then is the searched one. Defaults to `False`.
 
     Returns:
         Tensor of shape `(batch, height, width, num_nodes * channels)`: the nodes' outputs, each layer-normalised and
@@ -108,12 +110,13 @@ class SupernetCell(keras.layers.Layer):
         self.output_norm.build((*source_shape[:-1], self.num_nodes, self.channels))
         self._pairs = _Pairs(self.num_nodes)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, discretised=False):
         # Rows of gamma, source by source.
         probabilities = ops.take(ops.softmax(self.gamma), self._edges_by_source, axis=0)
         probabilities_of_source = ops.split(probabilities, self._first_edges[1:], axis=0)
         fusion_probabilities = ops.unstack(ops.softmax(self.beta), num=self.num_nodes, axis=0)
-        mixing = ops.unstack(ops.cast(self._mixing(), self.compute_dtype), num=self.num_nodes, axis=0)
+        mixing = self._mixing("pair" if discretised else self.node_inputs)
+        mixing = ops.unstack(ops.cast(mixing, self.compute_dtype), num=self.num_nodes, axis=0)
         grid_shape = (-1, *inputs[0].shape[1:])
         sources = list(inputs)
         mixed_of_source = []
@@ -156,11 +159,11 @@ class SupernetCell(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], self.num_nodes * self.channels)
 
-    def _mixing(self):
+    def _mixing(self, node_inputs):
         """How each node's two inputs are made of its mixed edges, (nodes, 2, largest number of predecessors)."""
-        if self.node_inputs == "shared":
+        if node_inputs == "shared":
             return ops.ones((self.num_nodes, 2, 1 + self.num_nodes))
-        if self.node_inputs == "split":
+        if node_inputs == "split":
             earlier_nodes = [0.5] * (self.num_nodes - 1)
             return ops.convert_to_tensor([[[1.0, 0.0, *earlier_nodes], [0.0, 1.0, *earlier_nodes]]] * self.num_nodes)
         # In logarithms, where products of small probabilities do not vanish.

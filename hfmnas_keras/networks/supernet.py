@@ -13,6 +13,7 @@ from keras import ops
 from hfmnas_keras.cell.supernet_cell import SupernetCell
 from hfmnas_keras.genotype.discretise import discretise
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
+from hfmnas_keras.genotype.one_hot_logits import one_hot_logits
 from hfmnas_keras.inconsistency.inconsistency_mitigation import InconsistencyMitigation
 from hfmnas_keras.networks.feature_grid import FeatureGrid
 from hfmnas_keras.networks.taps import check_taps
@@ -34,6 +35,7 @@ class Supernet(keras.Model):
 
     Call arguments:
         inputs: dict of features `(batch, *shape)` by name.
+        discretised: bool. As of `SupernetCell`; `discretised_logits` is what uses it. Defaults to `False`.
 
     Returns:
         Logits, float32 `(batch, num_outputs)`.
@@ -111,16 +113,50 @@ class Supernet(keras.Model):
         self.head.build((None, int(np.prod(fused_shape[1:]))))
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, discretised=False):
         branches = []
         for name in CELLS:
             grids = [
                 feature_grid(inputs[tap], training=training)
                 for tap, feature_grid in zip(self.taps[name], self.feature_grids_of(name), strict=True)
             ]
-            branches.append(self.cells[name](grids, training=training))
+            branches.append(self.cells[name](grids, training=training, discretised=discretised))
         fused = self.inconsistency_mitigation(branches, training=training)
         return self.head(self.flatten(fused))
+
+    def choices_of(self, genotype: Genotype) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """A genotype as arrays by cell: one-hot logits gamma and beta, and 1 for each node in the cell's output."""
+        choices = {}
+        for name, cell in genotype.cells.items():
+            in_output = np.isin(np.arange(cell.num_nodes), cell.kept).astype("float32")
+            choices[name] = (*one_hot_logits(cell), in_output)
+        return choices
+
+    def discretised_logits(self, inputs, choices):
+        """What the searched model of a genotype would say, had it this supernet's weights, in inference mode.
+
+        The searched model is that of `searched_model` at this width, with one cell a branch and without the sequence
+        encoder, which the search has not. Nothing is assigned, neither here nor in a graph made of it.
+
+        Args:
+            inputs: dict of features, as of a call.
+            choices: what `choices_of` returns for the genotype; tensors of the same shapes will do.
+
+        Returns:
+            Logits, float32 `(batch, num_outputs)`.
+        """
+        state = []
+        # The searched model's mitigation reads the kept nodes alone: the others' rows in its first kernels are zeros.
+        for name, hidden in zip(CELLS, self.inconsistency_mitigation.hidden_layers, strict=True):
+            gamma, beta, in_output = choices[name]
+            rows = ops.repeat(ops.cast(in_output, hidden.kernel.dtype), self.fusion.channels)
+            state += [
+                (self.cells[name].gamma, ops.convert_to_tensor(gamma)),
+                (self.cells[name].beta, ops.convert_to_tensor(beta)),
+                (hidden.kernel, hidden.kernel.value * ops.expand_dims(rows, -1)),
+            ]
+        with keras.StatelessScope(state_mapping=state):
+            return self(inputs, training=False, discretised=True)
 
     def feature_grids_of(self, cell: str) -> list[FeatureGrid]:
         """The projections of the two inputs of a cell, `"lfbc"` or `"hfbc"`."""

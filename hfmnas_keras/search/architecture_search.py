@@ -60,10 +60,11 @@ def search_architecture(
     Returns:
         `SearchResult`. Each epoch of its history has: `epoch` (from 1), `train_loss` and `architecture_loss` (means of
         the task loss over the weight and the architecture steps), `added_loss` (lambda times DCCA), `dev_loss` and
-        `dev_macro_f1` (supernet, inference mode), `learning_rate` (of the last weight step), `gamma_entropy` and
-        `beta_entropy` (mean over choices, 1 is uniform), `gamma_gap` and `beta_gap` (mean gap between the best and the
-        second probability), `skip_share` and `none_share` (mean probability), `largest_movement` of a logit so far,
-        `genotype` and `seconds`.
+        `dev_macro_f1` (supernet, inference mode), `discretised_dev_loss` and `discretised_dev_macro_f1` (the searched
+        model of this epoch's genotype with the supernet's weights; None where not computed), `learning_rate` (of the
+        last weight step), `gamma_entropy` and `beta_entropy` (mean over choices, 1 is uniform), `gamma_gap` and
+        `beta_gap` (mean gap between the best and the second probability), `skip_share` and `none_share` (mean
+        probability), `largest_movement` of a logit so far, `genotype` and `seconds`.
 
     Raises:
         ValueError: when features, labels and settings do not fit, or the checkpoint is of another run.
@@ -124,6 +125,7 @@ class _Search:
         self.architecture_learning_rate = settings.travel / total if rate is None else rate
         self.possible_travel = self.architecture_learning_rate * total
         self.step = BilevelStep(supernet, train, dev, settings, self.weight_steps, self.architecture_learning_rate)
+        self._predict_discretised = tf.function(self._discretised_logits_of, reduce_retracing=True, autograph=False)
         self.train_order = BatchOrder(train.num_rows, settings.batch_size, settings.seed, stream=0)
         self.dev_order = BatchOrder(dev.num_rows, settings.batch_size, settings.seed, stream=1)
         self.first_logits = self._architecture_logits()
@@ -218,15 +220,33 @@ class _Search:
         before = self.steps[: self.position]
         return next((count for count, kind in enumerate(reversed(before)) if kind == "weights"), len(before))
 
+    def _discretised_logits_of(self, row_numbers: tf.Tensor, choices: dict[str, Any]) -> tf.Tensor:
+        inputs, _ = self.step.dev.batch(row_numbers)
+        return self.supernet.discretised_logits(inputs, choices)
+
+    def _discretised_scores(self) -> dict[str, float | None]:
+        every, epoch = self.settings.discretised_every, self.epoch + 1
+        if not every or (epoch % every and epoch < self.settings.epochs):
+            return {"discretised_dev_loss": None, "discretised_dev_macro_f1": None}
+        choices = self.supernet.choices_of(self.supernet.genotype(self.kept_nodes))
+        choices = {name: tuple(map(tf.constant, arrays)) for name, arrays in choices.items()}
+        logits = self.step.dev.outputs(lambda rows: self._predict_discretised(tf.constant(rows), choices))
+        return {
+            "discretised_dev_loss": float(task_loss(self.step.dev.labels, tf.constant(logits))),
+            "discretised_dev_macro_f1": macro_f1(self.step.dev.labels_array, logits),
+        }
+
     def _epoch_record(self) -> dict[str, Any]:
         logits = self.step.dev_logits()
         labels = self.step.dev.labels_array
+        discretised_scores = self._discretised_scores()
         self._count_time()
         return {
             "epoch": self.epoch + 1,
             **self.step.mean_losses(),
             "dev_loss": float(task_loss(self.step.dev.labels, tf.constant(logits))),
             "dev_macro_f1": macro_f1(labels, logits),
+            **discretised_scores,
             "learning_rate": self._learning_rate(),
             **_decisiveness(self.step.architecture_variables),
             "largest_movement": self._largest_movement(),

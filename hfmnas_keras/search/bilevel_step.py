@@ -135,11 +135,7 @@ class BilevelStep:
         Inference mode uses the moving averages that the weight steps keep: what the discretised model will do, the
         same for any batch, and without dropout.
         """
-        rows = np.arange(self.dev.num_rows, dtype="int32")
-        size = min(256, len(rows))
-        padded = np.resize(rows, -(-len(rows) // size) * size)
-        logits = [self._predict(padded[start : start + size]).numpy() for start in range(0, len(padded), size)]
-        return np.concatenate(logits)[: len(rows)]
+        return self.dev.outputs(self._predict)
 
     def _weight_step(self, row_numbers: tf.Tensor) -> None:
         self.traces["weights"] += 1

@@ -13,6 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from hfmnas_keras.genotype.drawing import draw, to_dot, to_mermaid
+from hfmnas_keras.search.drawing import draw_search
 from hfmnas_keras.search.search_result import SearchResult
 from hfmnas_keras.settings import SearchSettings
 
@@ -22,7 +23,8 @@ class SearchReport:
 
     `genotype.json`; `search.json` (settings, history, probabilities, cost, travel); the genotype as `genotype.mmd`
     (Mermaid) and `genotype.dot`, and where matplotlib is installed (extra `plots`) as `genotype.svg` and
-    `genotype.png`; TensorBoard logs under `tensorboard/`.
+    `genotype.png`, with the curves of the history in `search.svg` and `search.png`; TensorBoard logs under
+    `tensorboard/`.
 
     Args:
         folder: made when missing.
@@ -63,5 +65,6 @@ class SearchReport:
         try:
             for suffix in ("svg", "png"):
                 draw(result.genotype, self.folder / f"genotype.{suffix}")
+                draw_search(result.history, self.folder / f"search.{suffix}")
         except ImportError as error:
             logging.info("The genotype is drawn as text only: %s", error)

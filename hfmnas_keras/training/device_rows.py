@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,12 @@ class DeviceRows:
         """Inputs and labels for each row of `(steps, batch)` row numbers."""
         for numbers in row_numbers:
             yield self.batch(tf.constant(numbers))
+
+    def outputs(self, predict: Callable[[np.ndarray], Any], batch_size: int = 256) -> np.ndarray:
+        """What a compiled function of row numbers gives for all rows, `(rows, ...)`, in batches of one size."""
+        size = min(batch_size, self.num_rows)
+        padded = np.resize(np.arange(self.num_rows, dtype="int32"), (-(-self.num_rows // size), size))
+        return np.concatenate([np.asarray(predict(numbers)) for numbers in padded])[: self.num_rows]
 
     def batch(self, row_numbers: tf.Tensor) -> tuple[dict[str, Any], Any]:
         """Inputs by name and labels of the rows."""

@@ -39,6 +39,8 @@ def search_record(epoch):
         "train_loss": 2.0 / epoch,
         "dev_loss": 2.2 / epoch,
         "dev_macro_f1": 0.2 * epoch,
+        "discretised_dev_loss": 2.4 if epoch == 2 else None,
+        "discretised_dev_macro_f1": 0.15 if epoch == 2 else None,
         "gamma_entropy": 1.0 - 0.1 * epoch,
         "beta_entropy": 0.9,
         "none_share": 0.1,
@@ -201,6 +203,7 @@ def test_figures_are_svg_inside_the_page(page):
     assert len(words) == 6
     assert page.count("<svg") == 6 and "<?xml" not in page
     assert "squeeze_excitation" in words[2] and "Task loss" in words[3]
+    assert words[3].count("dev, discretised") == 2
     # One file: nothing is loaded from anywhere.
     assert not re.search(r"<(link|img|script|iframe)|src=|@import|url\((?!#)", page)
 

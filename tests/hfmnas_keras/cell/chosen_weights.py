@@ -67,6 +67,27 @@ def copy_cell(supernet_cell, searched_cell):
                 assert path.split("/")[-1] in ("gamma", "beta"), path
 
 
+def copy_model(supernet, model):
+    """Gives a searched model of one cell a branch the weights that its parts have in a supernet."""
+    width = supernet.fusion.channels
+    for name, cell in supernet.cells.items():
+        searched_cell = model.get_layer(f"{name}_cell_1")
+        copy_cell(cell, searched_cell)
+        for position, feature_grid in enumerate(supernet.feature_grids_of(name)):
+            model.get_layer(f"{name}_input_{position}").set_weights(feature_grid.get_weights())
+    kept = {name: model.get_layer(f"{name}_cell_1").cell_genotype.kept for name in supernet.cells}
+    carried = []
+    for weight in supernet.inconsistency_mitigation.weights:
+        value = np.asarray(weight)
+        name, _, rest = weight.path.split("/")[-2].partition("_")
+        if rest == "hidden" and weight.name == "kernel":
+            # The rows that read the kept nodes.
+            value = value.reshape(-1, width, value.shape[-1])[list(kept[name])].reshape(-1, value.shape[-1])
+        carried.append(value)
+    model.get_layer("inconsistency_mitigation").set_weights(carried)
+    model.get_layer("logits").set_weights(supernet.head.get_weights())
+
+
 def decide(supernet_cell, gamma_choices, beta_choices, certainty=60.0):
     """Sets the logits of a supernet's cell so that each edge and node has one operation left."""
     gamma = np.zeros(supernet_cell.gamma.shape, "float32")

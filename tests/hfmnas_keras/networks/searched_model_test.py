@@ -10,7 +10,7 @@ from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
 from hfmnas_keras.networks.searched_model import searched_model
 from hfmnas_keras.networks.supernet import Supernet
 from hfmnas_keras.settings import FusionSettings
-from tests.hfmnas_keras.cell.chosen_weights import copy_cell, decide
+from tests.hfmnas_keras.cell.chosen_weights import copy_cell, copy_model, decide
 
 SHAPES = {"text_low": (6,), "text_high": (7,), "image_low": (2, 2, 5), "image_high": (2, 2, 3)}
 FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=2, kept_nodes=2, num_heads=2, correlation_dim=3)
@@ -97,13 +97,7 @@ def test_decided_supernet_is_the_searched_model():
     genotype = supernet.genotype()
     assert genotype.lfbc.nodes[1].predecessors == (1, 2)
     model = searched_model(genotype, SHAPES, 4, fusion)
-    for name in ("lfbc", "hfbc"):
-        copy_cell(supernet.cells[name], model.get_layer(f"{name}_cell_1"))
-        for position, feature_grid in enumerate(supernet.feature_grids_of(name)):
-            model.get_layer(f"{name}_input_{position}").set_weights(feature_grid.get_weights())
-    mitigation = model.get_layer("inconsistency_mitigation")
-    mitigation.set_weights(supernet.inconsistency_mitigation.get_weights())
-    model.get_layer("logits").set_weights(supernet.head.get_weights())
+    copy_model(supernet, model)
     for training in (True, False):
         np.testing.assert_allclose(
             model(random_inputs(), training=training), supernet(random_inputs(), training=training), atol=1e-5

@@ -6,14 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
 from absl import logging
+from keras import ops
+from sklearn import metrics as sklearn_metrics
 
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.networks.searched_model import searched_model
+from hfmnas_keras.networks.supernet import Supernet
 from hfmnas_keras.search.architecture_search import search_architecture
+from tests.hfmnas_keras.cell.chosen_weights import copy_model
 from tests.hfmnas_keras.search import search_case
 from tests.hfmnas_keras.search.search_case import FUSION, SETTINGS, make_rows, run_search
 
@@ -28,7 +34,7 @@ def without_times(history):
     return [{key: value for key, value in record.items() if key != "seconds"} for record in history]
 
 
-def saved_logits(folder):
+def saved_values(folder):
     with np.load(folder / "search.npz", allow_pickle=False) as file:
         header = json.loads(str(file["header"]))
         names = [name for name, _, _ in header["variables"]]
@@ -60,8 +66,42 @@ def test_killed_search_goes_on_and_ends_in_the_same_place(uninterrupted, tmp_pat
     assert without_times(result.history) == without_times(expected.history)
     for name, values in expected.probabilities.items():
         assert result.probabilities[name].tobytes() == values.tobytes()
-    for value, expected_value in zip(saved_logits(tmp_path), saved_logits(expected_folder), strict=True):
+    for value, expected_value in zip(saved_values(tmp_path), saved_values(expected_folder), strict=True):
         assert value.tobytes() == expected_value.tobytes()
+
+
+def test_discretised_score_is_that_of_the_searched_model_with_the_same_weights(uninterrupted):
+    result, folder = uninterrupted
+    dev = make_rows(20, 1)
+    fusion = dataclasses.replace(FUSION, sequence_encoder=False)
+    supernet = Supernet(dev.feature_shapes, 3, fusion)
+    values = saved_values(folder)
+    for variable, value in zip(supernet.variables, values, strict=False):
+        variable.assign(value)
+    model = searched_model(result.genotype, dev.feature_shapes, 3, fusion)
+    copy_model(supernet, model)
+    logits = ops.convert_to_numpy(model(dev.features, training=False)).astype("float64")
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    record = result.history[-1]
+    expected = -log_probabilities[np.arange(20), dev.labels].mean()
+    assert record["discretised_dev_loss"] == pytest.approx(expected, abs=1e-5)
+    expected = sklearn_metrics.f1_score(dev.labels, logits.argmax(axis=1), average="macro", zero_division=0)
+    assert record["discretised_dev_macro_f1"] == pytest.approx(expected, abs=1e-6)
+    # Another score than the supernet's.
+    assert abs(record["discretised_dev_loss"] - record["dev_loss"]) > 1e-3
+
+
+def test_discretised_score_changes_nothing_else(uninterrupted, tmp_path):
+    expected, expected_folder = uninterrupted
+    result = run_search(tmp_path, settings=dataclasses.replace(SETTINGS, discretised_every=0))
+    assert result.genotype == expected.genotype
+    for value, expected_value in zip(saved_values(tmp_path), saved_values(expected_folder), strict=True):
+        assert value.tobytes() == expected_value.tobytes()
+    for record, expected_record in zip(result.history, without_times(expected.history), strict=True):
+        assert record["discretised_dev_loss"] is record["discretised_dev_macro_f1"] is None
+        shared = {key: value for key, value in expected_record.items() if not key.startswith("discretised")}
+        assert {key: record[key] for key in shared} == shared
 
 
 def test_history_and_cost(uninterrupted):
@@ -94,6 +134,8 @@ def test_report_files(uninterrupted):
     assert content["settings"]["seed"] == 7
     assert np.array(content["probabilities"]["lfbc/gamma"]).shape == (2, 10)
     assert (report / "genotype.mmd").read_text().strip()
+    curves = ElementTree.parse(report / "search.svg").iter("{http://www.w3.org/2000/svg}text")
+    assert [element.text for element in curves].count("dev, discretised") == 2
     assert list((report / "tensorboard").iterdir())
     # bounded: the last state and the one before
     assert sorted(path.name for path in folder.glob("search*")) == ["search.npz", "search.previous.npz"]
