@@ -4,14 +4,16 @@ Ranges admit both supported software stacks (see requirements/); the lock files 
 """
 
 import pathlib
+import re
 
 import setuptools
 
 HERE = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "hfmnas_keras" / "__init__.py").read_text(encoding="utf-8"))[1]
 
 setuptools.setup(
     name="hfmnas-keras",
-    version="0.1.0",
+    version=VERSION,
     description="Hierarchical fusion architecture search (HF-MNAS) in Keras 3, with a TFX pipeline around it",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -28,7 +30,10 @@ setuptools.setup(
         "tensorflow>=2.16.2",
         "numpy>=1.26",
         "absl-py",
+        # The `hfmnas` command.
+        "click>=8.1,<9",
     ],
+    entry_points={"console_scripts": ["hfmnas=hfmnas_keras.cli:main"]},
     extras_require={
         "pipeline": [
             "tfx>=1.16,<1.22",
@@ -45,7 +50,6 @@ setuptools.setup(
             "kfp-pipeline-spec>=0.2.2",
             "pydantic>=2.9,<3",
             "pyyaml",
-            "click",
             "pillow",
             "jinja2",
             # The embedded demo data: pictures, words and a pre-trained VGG-16 trunk. None of them is imported.

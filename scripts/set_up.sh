@@ -85,6 +85,19 @@ use_uv "${python:-.venv/bin/python}" .venv/uv
 
 # The packages of this checkout, importable from anywhere: no build, no network, and edits count at once.
 echo "$here" >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/hfmnas.pth"
+# The command that `pip install .` would make. By way of a shell, because a script's first line may hold neither
+# spaces nor more than 127 characters.
+cat >.venv/bin/hfmnas <<EOF
+#!/bin/sh
+'''exec' "$here/.venv/bin/python" "\$0" "\$@"
+' '''
+import sys
+
+from hfmnas_keras.cli import main
+
+sys.exit(main())
+EOF
+chmod +x .venv/bin/hfmnas
 
 # The first import writes the byte code of what we use, which makes every later process start in a third of the time;
 # compiling all 22,000 files would take longer than a whole run saves. It also shows that the binaries fit the machine.

@@ -22,7 +22,6 @@ NOT_INSTALLED = [
     "kfp",
     "pydantic",
     "yaml",
-    "click",
     "PIL",
     "jinja2",
     "matplotlib",

@@ -15,8 +15,8 @@ from hfmnas_keras.edge_operations.max_pool import MaxPool
 from hfmnas_keras.edge_operations.separable_convolution import SeparableConvolution
 from hfmnas_keras.edge_operations.skip import Skip
 from hfmnas_keras.edge_operations.zero import Zero
+from hfmnas_keras.operations import EDGE_OPERATIONS
 
-# The order is that of the columns of gamma.
 _MAKERS: dict[str, Callable[..., keras.layers.Layer]] = {
     "none": Zero,
     "skip": Skip,
@@ -29,8 +29,6 @@ _MAKERS: dict[str, Callable[..., keras.layers.Layer]] = {
     "linear_tanh": functools.partial(LinearActivation, activation="tanh"),
     "linear_elu": functools.partial(LinearActivation, activation="elu"),
 }
-
-EDGE_OPERATIONS: tuple[str, ...] = tuple(_MAKERS)
 
 
 def edge_operation(

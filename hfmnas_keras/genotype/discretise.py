@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hfmnas_keras.edge_operations import EDGE_OPERATIONS
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
 from hfmnas_keras.genotype.node_choice import NodeChoice
-from hfmnas_keras.node_operations import NODE_OPERATIONS
+from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 
 
 def discretise(gamma: np.ndarray, beta: np.ndarray, importance: np.ndarray, kept_nodes: int = 3) -> CellGenotype:

@@ -7,10 +7,8 @@ import pathlib
 from typing import IO, Any
 
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
+from hfmnas_keras.genotype.cell_inputs import TITLES, cell_inputs
 from hfmnas_keras.genotype.genotype import Genotype
-
-TITLES = {"lfbc": "LFBC: low features", "hfbc": "HFBC: high features"}
-DEFAULT_TAPS = {"lfbc": ("text_low", "image_low"), "hfbc": ("text_high", "image_high")}
 
 _INK = "#1f2933"
 _MUTED = "#66727f"
@@ -25,7 +23,7 @@ def to_mermaid(genotype: Genotype) -> str:
     lines = ["flowchart LR"]
     for name, cell in genotype.cells.items():
         lines.append(f'  subgraph {name}["{TITLES[name]}"]')
-        lines.extend(f'    {name}_{index}(["{_safe(tap)}"])' for index, tap in enumerate(_taps(genotype, name)))
+        lines.extend(f'    {name}_{index}(["{tap}"])' for index, tap in enumerate(cell_inputs(genotype, name)))
         lines.extend(f'    {name}_{2 + node.index}["node {node.index}<br/>{node.fusion}"]' for node in cell.nodes)
         lines.append(f'    {name}_out(["output"])')
         for node in cell.nodes:
@@ -44,8 +42,8 @@ def to_dot(genotype: Genotype) -> str:
     for name, cell in genotype.cells.items():
         lines.append(f"  subgraph cluster_{name} {{")
         lines.append(f'    label="{TITLES[name]}";')
-        for index, tap in enumerate(_taps(genotype, name)):
-            lines.append(f'    {name}_{index} [label="{_safe(tap)}", shape=oval];')
+        for index, tap in enumerate(cell_inputs(genotype, name)):
+            lines.append(f'    {name}_{index} [label="{tap}", shape=oval];')
         for node in cell.nodes:
             lines.append(f'    {name}_{2 + node.index} [label="node {node.index}\\n{node.fusion}"];')
         lines.append(f'    {name}_out [label="output", shape=oval];')
@@ -104,7 +102,7 @@ def draw(genotype: Genotype, path_or_file: str | os.PathLike | IO[bytes], format
             axes.set_aspect("equal")
             axes.axis("off")
             axes.text(0.3, height / 2 + 0.5, TITLES[name], fontsize=13, weight="bold", color=_INK, va="center")
-            _CellDrawing(axes, cell, layout, _taps(genotype, name)).draw()
+            _CellDrawing(axes, cell, layout, cell_inputs(genotype, name)).draw()
         _draw_key(figure)
         metadata = {"Date": None} if format == "svg" else None
         figure.savefig(path_or_file, format=format, dpi=150, metadata=metadata)
@@ -272,16 +270,3 @@ def _draw_key(figure: Any) -> None:
     figure.legend(
         handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=8.5, labelcolor=_MUTED
     )
-
-
-def _taps(genotype: Genotype, name: str) -> tuple[str, str]:
-    """Names of a cell's two inputs, from the metadata where it has them."""
-    taps = genotype.metadata.get(f"{name}_taps")
-    if isinstance(taps, list) and len(taps) == 2 and all(isinstance(tap, str) for tap in taps):
-        return taps[0], taps[1]
-    return DEFAULT_TAPS[name]
-
-
-def _safe(text: str) -> str:
-    """Text for a label between double quotes."""
-    return "".join(character for character in text if character.isalnum() or character in "_-. ")

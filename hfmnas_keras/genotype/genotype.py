@@ -6,13 +6,12 @@ import dataclasses
 import json
 import math
 import os
-import pathlib
 import re
-import tempfile
 import types
 from collections.abc import Mapping
 from typing import Any
 
+from hfmnas_keras.atomic_file import atomic_file
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
 
 CELLS = ("lfbc", "hfbc")
@@ -137,20 +136,8 @@ class Genotype:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the JSON text; a reader never sees half a file."""
-        path = pathlib.Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(self.to_json())
-            # `mkstemp` makes files that only their owner can read.
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with atomic_file(path) as file:
+            file.write(self.to_json().encode("utf-8"))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Genotype:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from hfmnas_keras.edge_operations import EDGE_OPERATIONS
-from hfmnas_keras.node_operations import NODE_OPERATIONS
+from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 
 
 @dataclasses.dataclass(frozen=True)

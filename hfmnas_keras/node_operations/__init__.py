@@ -14,8 +14,8 @@ from hfmnas_keras.node_operations.node_operation_base import NodeOperation
 from hfmnas_keras.node_operations.scaled_dot_attention import ScaledDotAttention
 from hfmnas_keras.node_operations.squeeze_excitation import SqueezeExcitation
 from hfmnas_keras.node_operations.sum import Sum
+from hfmnas_keras.operations import NODE_OPERATIONS
 
-# The order is that of the columns of beta.
 _CLASSES: dict[str, type[NodeOperation]] = {
     "sum": Sum,
     "multiply": Multiply,
@@ -27,8 +27,6 @@ _CLASSES: dict[str, type[NodeOperation]] = {
     "concat_fc": ConcatFC,
     "mamba_fusion": MambaFusion,
 }
-
-NODE_OPERATIONS: tuple[str, ...] = tuple(_CLASSES)
 
 
 def node_operation(

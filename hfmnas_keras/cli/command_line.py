@@ -1,0 +1,28 @@
+"""`hfmnas`, the group of all commands."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+import hfmnas_keras
+from hfmnas_keras.cli.command_group import CommandGroup
+from hfmnas_keras.cli.genotype_commands import genotype
+from hfmnas_keras.cli.operations_command import operations
+
+
+@click.group(cls=CommandGroup)
+@click.version_option(hfmnas_keras.__version__, prog_name="hfmnas")
+def main() -> None:
+    """Looks at what HF-MNAS searched.
+
+    Exit codes: 0, it went well; 1, the answer is no (files differ, a file is not valid); 2, the command line is wrong
+    or something cannot be read or written.
+    """
+    # Before TensorFlow is imported: its start-up prints errors where no GPU is. Real ones come as exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+main.add_command(genotype)
+main.add_command(operations)

@@ -1,0 +1,22 @@
+"""`hfmnas operations`."""
+
+from __future__ import annotations
+
+import click
+
+from hfmnas_keras.operations import EDGE_OPERATION_DESCRIPTIONS, NODE_OPERATION_DESCRIPTIONS
+
+
+@click.command
+def operations() -> None:
+    """Lists the operations that a search chooses from."""
+    _list("edge operations", EDGE_OPERATION_DESCRIPTIONS)
+    click.echo()
+    _list("node operations", NODE_OPERATION_DESCRIPTIONS)
+
+
+def _list(title: str, descriptions: dict[str, str]) -> None:
+    click.echo(title)
+    width = max(map(len, descriptions))
+    for name, description in descriptions.items():
+        click.echo(f"  {name:{width}}  {description}")

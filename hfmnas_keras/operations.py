@@ -1,0 +1,38 @@
+"""Names of the operations that a search chooses from, and what each does (docs/method.md, section 4).
+
+Plain data, so that a genotype can be read, checked and drawn without Keras. The layers behind the names are made by
+`hfmnas_keras.edge_operations.edge_operation` and `hfmnas_keras.node_operations.node_operation`.
+"""
+
+from __future__ import annotations
+
+#: What an operation on an edge makes of its grid (Eq. 10), by name, in the order of the columns of gamma.
+EDGE_OPERATION_DESCRIPTIONS: dict[str, str] = {
+    "none": "cuts the edge: zeros, whatever comes in (searched, but never chosen)",
+    "skip": "passes the grid on as it is",
+    "max_pool_3x3": "largest of each 3x3 neighbourhood, batch normalisation",
+    "avg_pool_3x3": "mean of each 3x3 neighbourhood (padding not counted), batch normalisation",
+    "sep_conv_3x3": "twice: ReLU, depthwise 3x3, pointwise, batch normalisation",
+    "dil_conv_3x3": "ReLU, depthwise 3x3 of dilation 2, pointwise, batch normalisation",
+    "linear_relu": "Dense at each position, ReLU, batch normalisation, dropout",
+    "linear_sigmoid": "Dense at each position, sigmoid, batch normalisation, dropout",
+    "linear_tanh": "Dense at each position, tanh, batch normalisation, dropout",
+    "linear_elu": "Dense at each position, ELU, batch normalisation, dropout",
+}
+
+#: How a node fuses its two inputs x1 and x2 (Eq. 11-23), by name, in the order of the columns of beta; dropout and
+#: layer normalisation follow each.
+NODE_OPERATION_DESCRIPTIONS: dict[str, str] = {
+    "sum": "x1 + x2",
+    "multiply": "x1 * x2",
+    "scaled_dot_attention": "softmax(x1 x2^T / sqrt C) x2 over the positions, no weights",
+    "bidirectional_attention": "attention both ways by one affinity S = x1 W x2^T / sqrt C, then Dense",
+    "multi_head_attention": "multi-head attention of each input over the other, then Dense",
+    "squeeze_excitation": "E * x2 with E = sigmoid(Dense(mean of x1 over the positions))",
+    "linear_glu": "(x1 W1) * sigmoid(x2 W2)",
+    "concat_fc": "ReLU(BN(Dense([x1; x2])))",
+    "mamba_fusion": "state space model (ES2D) of the product of both inputs, gated by each",
+}
+
+EDGE_OPERATIONS: tuple[str, ...] = tuple(EDGE_OPERATION_DESCRIPTIONS)
+NODE_OPERATIONS: tuple[str, ...] = tuple(NODE_OPERATION_DESCRIPTIONS)
