@@ -82,15 +82,7 @@ class Supernet(keras.Model):
                 )
                 feature_grid.build((None, *self.feature_shapes[tap]))
                 self.feature_grids.append(feature_grid)
-            cell = SupernetCell(
-                fusion.channels,
-                num_nodes=fusion.num_nodes,
-                node_inputs=fusion.node_inputs,
-                dropout=fusion.dropout,
-                num_heads=fusion.num_heads,
-                dtype=self.dtype_policy,
-                name=name,
-            )
+            cell = self._make_cell(name)
             cell.build([grid_shape, grid_shape])
             self.cells[name] = cell
         cell_shape = self.cells["lfbc"].compute_output_shape([grid_shape, grid_shape])
@@ -157,6 +149,17 @@ class Supernet(keras.Model):
             ]
         with keras.StatelessScope(state_mapping=state):
             return self(inputs, training=False, discretised=True)
+
+    def _make_cell(self, name):
+        return SupernetCell(
+            self.fusion.channels,
+            num_nodes=self.fusion.num_nodes,
+            node_inputs=self.fusion.node_inputs,
+            dropout=self.fusion.dropout,
+            num_heads=self.fusion.num_heads,
+            dtype=self.dtype_policy,
+            name=name,
+        )
 
     def feature_grids_of(self, cell: str) -> list[FeatureGrid]:
         """The projections of the two inputs of a cell, `"lfbc"` or `"hfbc"`."""
