@@ -12,6 +12,7 @@ from conftest import run_once
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "layouts"))
 import harm_folder
 import mmimdb_folder
+import mmimdb_hdf5
 
 from pipeline.config import PRESETS_FOLDER, load_config
 from pipeline.local_runner import BLESSED, NOT_BLESSED
@@ -20,6 +21,7 @@ from pipeline.run_summary import summarise_run
 #: Writes the data of a preset into a folder; what is made up is enough for every split and class to have rows.
 BUILDERS = {
     "mmimdb": lambda folder: mmimdb_folder.write_folder(folder / "mmimdb", movies=200),
+    "mmimdb_hdf5": lambda folder: mmimdb_hdf5.write_file(folder / "mmimdb", movies=200),
     "harm_p_2": lambda folder: harm_folder.write_folder(folder / "harm", "P", memes=240),
     "harm_p_3": lambda folder: harm_folder.write_folder(folder / "harm", "P", memes=240),
     "harm_c_2": lambda folder: harm_folder.write_folder(folder / "harm", "C", memes=240),
