@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import pydantic
 import yaml
@@ -323,6 +323,8 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
             known = known[part]
         else:
             known = known.model_fields[part].annotation
+            # Of what may be left out, the other kind.
+            known = next((kind for kind in get_args(known) if kind is not type(None)), known)
     return sorted(getattr(known, "model_fields", None) or known.__dataclass_fields__)
 
 

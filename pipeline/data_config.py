@@ -11,6 +11,23 @@ DATA_VARIABLE = "HFMNAS_DATA"
 _Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
+class InconsistencyData(pydantic.BaseModel):
+    """Whose text is replaced; see `components.multimodal_example_gen.inconsistency.Inconsistency`.
+
+    Args:
+        rate: float in [0, 1]. Share of each split's rows. In HARM of the harmful ones.
+        seed: int. Which rows. Defaults to `0`.
+        policy: str or None. By whose text: `"shares_label"`, `"other_label"` or, for HARM, `"not_harmful"`. `None`
+            (default) is the first for data with several labels a row, the third for HARM, else the second.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    rate: _Share
+    seed: int = 0
+    policy: Literal["shares_label", "other_label", "not_harmful"] | None = None
+
+
 class SourceData(pydantic.BaseModel):
     """What every source can be told.
 
@@ -23,6 +40,8 @@ class SourceData(pydantic.BaseModel):
         fingerprint_by: str or None. What tells the cache that the data changed: `"content"` reads every byte of them
             whenever the pipeline is made, `"metadata"` takes size and modification time, for many gigabytes. `None`
             (default) takes the source's own, which is `"metadata"` for the sets of many gigabytes.
+        inconsistency: `InconsistencyData` or None. For experiments: a share of the texts is replaced by other rows'.
+            `None` (default) leaves them alone. Only for sources with texts.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -36,10 +55,18 @@ class SourceData(pydantic.BaseModel):
     #: Whether a row of the source may have several labels; `None`: `preparation` says.
     multi_label: ClassVar[bool | None] = None
     #: Settings that are not the source's.
-    not_the_sources: ClassVar[frozenset[str]] = frozenset({"source", "schema_file", "fingerprint_by"})
+    not_the_sources: ClassVar[frozenset[str]] = frozenset({"source", "schema_file", "fingerprint_by", "inconsistency"})
 
     schema_file: str | None = None
     fingerprint_by: Literal["content", "metadata"] | None = None
+    inconsistency: InconsistencyData | None = None
+
+    @pydantic.field_validator("inconsistency")
+    @classmethod
+    def _has_texts(cls, inconsistency: InconsistencyData | None) -> InconsistencyData | None:
+        if inconsistency is not None and "text" not in cls.modalities:
+            raise ValueError(f"it replaces texts, and this source has the modalities {cls.modalities}: leave it out")
+        return inconsistency
 
 
 class FolderData(SourceData):

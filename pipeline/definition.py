@@ -77,6 +77,7 @@ def create_pipeline(
         source_config=config.source_settings(),
         source_fingerprint=source_fingerprint,
         fingerprint_by=config.data.fingerprint_by,
+        inconsistency=config.data.inconsistency and config.data.inconsistency.model_dump(),
         code_fingerprint=code_fingerprint("components.multimodal_example_gen"),
     )
     if source_config is not None:

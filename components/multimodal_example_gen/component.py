@@ -13,6 +13,7 @@ from tfx.orchestration import data_types
 from tfx.types import component_spec, standard_artifacts
 
 from components.multimodal_example_gen import executor
+from components.multimodal_example_gen.inconsistency import Inconsistency
 from components.multimodal_example_gen.sources import make_source, source_fingerprint
 
 
@@ -23,6 +24,7 @@ class MultimodalExampleGenSpec(component_spec.ComponentSpec):
         "source": component_spec.ExecutionParameter(type=str),
         "source_config": component_spec.ExecutionParameter(type=str),
         "source_fingerprint": component_spec.ExecutionParameter(type=str),
+        "inconsistency": component_spec.ExecutionParameter(type=str, optional=True),
         "code_fingerprint": component_spec.ExecutionParameter(type=str, optional=True),
     }
     INPUTS: dict[str, Any] = {}
@@ -57,17 +59,22 @@ class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
             computed from the data.
         fingerprint_by: str or None. `"content"` or `"metadata"` (size and time: for many gigabytes), where it is
             computed here. Defaults to None: as the source's class says.
+        inconsistency: dict or None. Arguments of `components.multimodal_example_gen.inconsistency.Inconsistency`: a
+            share of the texts is replaced by other rows', for experiments. Defaults to None: texts are left alone.
         code_fingerprint: str. Changes when the code of the ingest does. Defaults to `""`.
 
     Outputs:
         examples: `standard_artifacts.Examples`. Splits `train`, `dev`, `test`: gzipped TFRecords of tf.train.Example
-            with bytes features `id` (1) and `labels` (1 or more class names), and one feature for each of the source's
-            two modalities: of `text`, `image`, `video`, `depth`, `skeleton`, see `Source.features`. The order of the
-            rows is not fixed. Beside them `ingest.json`: `source`, `fingerprint`, `multi_label`,
-            `classes`, `rows` by split, `published_rows` (Table I of the paper, where the data are one of its sets),
-            `rows_by_class` by split and class, `skipped` by reason (`count`, up to 20 `ids`), `ignored_columns`,
-            `observed` (what is odd in rows that are kept, and in how many), `texts` (`count`; `words` all together,
-            `median`, `95th`, `max`), `warnings`, `attribution`.
+            with bytes features `id` (1), `labels` (1 or more class names) and, where the text is another row's,
+            `text_donor` (1; that row's id), and one feature for each of the source's two modalities: of `text`,
+            `image`, `video`, `depth`, `skeleton`, see `Source.features`. The order of the rows is not fixed. Beside
+            them `ingest.json`: `source`, `fingerprint`, `multi_label`, `classes`, `rows` by split, `published_rows`
+            (Table I of the paper, where the data are one of its sets), `rows_by_class` by split and class, `skipped`
+            by reason (`count`, up to 20 `ids`), `ignored_columns`, `observed` (what is odd in rows that are kept, and
+            in how many), `texts` (`count`; `words` all together, `median`, `95th`, `max`), `inconsistency` (null, or
+            counts of the replaced texts, see `Replacement.report`), `warnings`, `attribution`. Where texts were
+            replaced, `inconsistent_pairs.json` has under `changed`, by split, the ids of the changed rows, each with
+            its donor's.
 
     Raises:
         ValueError: for an unknown source, unknown settings or wrong values.
@@ -82,10 +89,13 @@ class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
         source_config: dict[str, Any] | None = None,
         source_fingerprint: str | data_types.RuntimeParameter | None = None,
         fingerprint_by: str | None = None,
+        inconsistency: dict[str, Any] | None = None,
         code_fingerprint: str = "",
     ):
         # Wrong settings show when the pipeline is made, not on a worker.
-        make_source(source, source_config)
+        made = make_source(source, source_config)
+        if inconsistency is not None:
+            Inconsistency(**inconsistency).policy_for(made)
         if source_fingerprint is None:
             source_fingerprint = _fingerprint_if_visible(source, source_config, fingerprint_by)
         spec = MultimodalExampleGenSpec(
@@ -93,6 +103,7 @@ class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
             source_config=json.dumps(source_config or {}, sort_keys=True),
             source_fingerprint=source_fingerprint,
             code_fingerprint=code_fingerprint,
+            **({} if inconsistency is None else {"inconsistency": json.dumps(inconsistency, sort_keys=True)}),
             examples=types.Channel(type=standard_artifacts.Examples),
         )
         super().__init__(spec=spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
+from components.multimodal_example_gen.inconsistency import Inconsistency, choose_replacements
 from components.multimodal_example_gen.row import SPLITS, Row, Skip
 from components.multimodal_example_gen.rows_to_examples import (
     IngestCounts,
@@ -30,6 +32,7 @@ from components.multimodal_example_gen.source import Listing, Source
 from components.multimodal_example_gen.sources import make_source
 
 INGEST_FILE = "ingest.json"
+INCONSISTENT_PAIRS_FILE = "inconsistent_pairs.json"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -46,8 +49,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         Args:
             input_dict: nothing.
             output_dict: `examples`: one Examples artifact; gets `Split-train`, `Split-dev`, `Split-test` with gzipped
-                TFRecords, and `ingest.json`.
-            exec_properties: `source` (name), `source_config` (JSON text), `source_fingerprint` (text).
+                TFRecords, `ingest.json`, and, where texts are replaced, `inconsistent_pairs.json`.
+            exec_properties: `source` (name), `source_config` (JSON text), `source_fingerprint` (text), `inconsistency`
+                (JSON text, may be missing).
 
         Raises:
             ValueError: when the source is refused; the message lists the rows and the reasons.
@@ -59,7 +63,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         fingerprint = _checked_fingerprint(source, exec_properties.get("source_fingerprint") or "")
         # Kubeflow does not make the folders of outputs.
         fileio.makedirs(artifact.uri)
-        counts = ingest(source, artifact.uri, self._make_beam_pipeline)
+        settings = json.loads(exec_properties.get("inconsistency") or "null")
+        inconsistency = Inconsistency(**settings) if settings else None
+        counts = ingest(source, artifact.uri, self._make_beam_pipeline, inconsistency)
         counts["fingerprint"] = fingerprint
         with fileio.open(os.path.join(artifact.uri, INGEST_FILE), "w") as file:
             file.write(json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
@@ -70,38 +76,51 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         artifact.set_string_custom_property("source_fingerprint", fingerprint)
 
 
-def ingest(source: Source, folder: str, make_pipeline: Callable[[], beam.Pipeline]) -> dict[str, Any]:
+def ingest(
+    source: Source,
+    folder: str,
+    make_pipeline: Callable[[], beam.Pipeline],
+    inconsistency: Inconsistency | None = None,
+) -> dict[str, Any]:
     """Writes a source's examples and returns what was seen.
 
     Args:
         source: Source.
-        folder: str. Gets one folder `Split-<name>` a split.
+        folder: str. Gets one folder `Split-<name>` a split, and `inconsistent_pairs.json` where texts are replaced.
         make_pipeline: callable without arguments that returns a Beam pipeline.
+        inconsistency: Inconsistency or None. Which texts are replaced. Defaults to None: none.
 
     Returns:
         dict. The content of `ingest.json`, see `components.multimodal_example_gen.component`.
 
     Raises:
-        ValueError: when a strict source has rows that cannot be used.
+        ValueError: when a strict source has rows that cannot be used, or texts cannot be replaced as asked.
         RuntimeError: when a split would be empty.
     """
+    policy = inconsistency.policy_for(source) if inconsistency else ""
     listing = source.read()
     if source.strict and listing.skipped:
         raise _refused(source, _by_reason(listing.skipped))
     # An empty split shows here, before hours of reading pictures.
     _check_splits(Counter(row.split for row in listing.rows), source, _by_reason(listing.skipped))
     logging.info("Reading %d rows of the source %r.", len(listing.rows), source.name)
+    replacement = choose_replacements(listing.rows, inconsistency, policy) if inconsistency else None
+    rows = replacement.rows() if replacement else listing.rows
     # In the artifact's folder, which workers on other machines see too.
-    counts_path = os.path.join(folder, "counts.tmp")
+    counts_path, left_out_path = (os.path.join(folder, name) for name in ("counts.tmp", "left_out.tmp"))
     with make_pipeline() as pipeline:
         examples = (
-            pipeline
-            | "Rows" >> beam.Create(rows_as_elements(_mixed(listing.rows)))
-            | "ToExamples" >> RowsToExamples(source)
+            pipeline | "Rows" >> beam.Create(rows_as_elements(_mixed(rows))) | "ToExamples" >> RowsToExamples(source)
         )
         for split in SPLITS:
             _ = examples[split] | f"Write[{split}]" >> beam.io.WriteToTFRecord(
                 os.path.join(folder, f"Split-{split}", "data_tfrecord"), file_name_suffix=".gz"
+            )
+        if replacement:
+            _ = (
+                examples["skipped"]
+                | "IdsLeftOut" >> beam.Map(lambda skip: json.dumps(skip.id))
+                | "WriteIdsLeftOut" >> beam.io.WriteToText(left_out_path, num_shards=1, shard_name_template="")
             )
         seen = [examples[split] | f"Seen[{split}]" >> beam.Map(seen_in, split) for split in SPLITS]
         seen.append(examples["skipped"])
@@ -113,13 +132,24 @@ def ingest(source: Source, folder: str, make_pipeline: Callable[[], beam.Pipelin
             | "CountsAsText" >> beam.Map(json.dumps)
             | "WriteCounts" >> beam.io.WriteToText(counts_path, num_shards=1, shard_name_template="")
         )
-    with fileio.open(counts_path, "r") as file:
-        counts = json.loads(file.read())
-    fileio.remove(counts_path)
+    (counts,) = _taken_lines(counts_path)
+    left_out = set(_taken_lines(left_out_path)) if replacement else set()
     if source.strict and counts["skipped"]:
         raise _refused(source, counts["skipped"])
     _check_splits(counts["rows"], source, counts["skipped"])
-    return _report(source, listing, counts)
+    if replacement:
+        pairs = {**dataclasses.asdict(replacement.inconsistency), "changed": replacement.changed(left_out)}
+        with fileio.open(os.path.join(folder, INCONSISTENT_PAIRS_FILE), "w") as file:
+            file.write(json.dumps({"version": 1, **pairs}, indent=1, ensure_ascii=False) + "\n")
+    return _report(source, listing, counts, replacement.report(listing.classes, left_out) if replacement else None)
+
+
+def _taken_lines(path: str) -> list[Any]:
+    """Reads a file of JSON lines and removes it."""
+    with fileio.open(path, "r") as file:
+        lines = [json.loads(line) for line in file.read().splitlines()]
+    fileio.remove(path)
+    return lines
 
 
 def _checked_fingerprint(source: Source, promised: str) -> str:
@@ -178,7 +208,9 @@ def _numbers(by_reason: dict[str, Any]) -> dict[str, int]:
     return {reason: entry["count"] for reason, entry in sorted(by_reason.items())}
 
 
-def _report(source: Source, listing: Listing, counts: dict[str, Any]) -> dict[str, Any]:
+def _report(
+    source: Source, listing: Listing, counts: dict[str, Any], inconsistency: dict[str, Any] | None
+) -> dict[str, Any]:
     by_class = {
         split: {name: counts["rows_by_class"].get(split, {}).get(name, 0) for name in listing.classes}
         for split in SPLITS
@@ -195,6 +227,9 @@ def _report(source: Source, listing: Listing, counts: dict[str, Any]) -> dict[st
     if source.published_rows and rows != dict(source.published_rows):
         published = dict(source.published_rows)
         warnings.append(f"rows {rows} differ from the paper's {published} (Table I). {source.published_note}".strip())
+    if inconsistency:
+        changed = {split: of_split["changed"] for split, of_split in inconsistency["splits"].items()}
+        warnings.append(f"the texts of {changed} rows were replaced by others' on purpose")
     logging.info("Source %r: rows %s, left out %s.", source.name, rows, _numbers(counts["skipped"]))
     for warning in warnings:
         logging.warning("Source %r: %s.", source.name, warning)
@@ -213,6 +248,7 @@ def _report(source: Source, listing: Listing, counts: dict[str, Any]) -> dict[st
         "ignored_columns": listing.ignored_columns,
         "observed": dict(sorted(listing.observed.items())),
         "texts": words_by_text({int(words): number for words, number in counts["words"].items()}),
+        "inconsistency": inconsistency,
         "warnings": warnings,
         "attribution": source.attribution,
     }

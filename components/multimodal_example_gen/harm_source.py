@@ -9,11 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.multimodal_example_gen import picture
-from components.multimodal_example_gen.record import inside, jsonl_records, read_bounded, text_of
-from components.multimodal_example_gen.row import Row, Skip, SkipRowError
+from components.multimodal_example_gen.record import comparable_text, inside, jsonl_records, read_bounded, text_of
+from components.multimodal_example_gen.row import (
+    NOT_HARMFUL,
+    NOT_HARMFUL_TEXT,
+    OTHER_LABEL,
+    SHARES_LABEL,
+    Row,
+    Skip,
+    SkipRowError,
+)
 from components.multimodal_example_gen.source import Listing, Source
 
-NOT_HARMFUL = "not harmful"
 #: The levels on disk, in the order of MOMENTA's class numbers. (The paper calls the middle one "partially harmful".)
 LEVELS = (NOT_HARMFUL, "somewhat harmful", "very harmful")
 TWO_CLASSES = (NOT_HARMFUL, "harmful")
@@ -70,6 +77,7 @@ class HarmSource(Source):
     name = "harm"
     attribution = "HarMeme (Pramanick et al., 2021): memes from the web, for research."
     strict = False
+    inconsistency_policies = (NOT_HARMFUL_TEXT, OTHER_LABEL, SHARES_LABEL)
 
     def __init__(
         self,
@@ -220,7 +228,7 @@ class HarmSource(Source):
 
     def _without_repeated(self, rows: list[Row], skipped: list[Skip], observed: Counter[str]) -> list[Row]:
         """Counts texts that occur more than once, and leaves them out of train if so set."""
-        texts = {split: Counter(_comparable(row.text) for row in rows if row.split == split) for split in FILES}
+        texts = {split: Counter(comparable_text(row.text) for row in rows if row.split == split) for split in FILES}
         repeated = sum(count - 1 for count in texts["train"].values())
         if repeated:
             observed["text in train more than once"] = repeated
@@ -231,7 +239,7 @@ class HarmSource(Source):
             return rows
         kept = []
         for row in rows:
-            text = _comparable(row.text)
+            text = comparable_text(row.text)
             if row.split == "train" and (text in texts["dev"] or text in texts["test"]):
                 detail = "the text is also that of a row in dev or test"
                 skipped.append(Skip("text_in_other_split", row.id, detail, row.place))
@@ -247,11 +255,6 @@ def _id(record: dict[str, Any]) -> str:
     if not _ID.fullmatch(row_id):
         raise SkipRowError("wrong_id", "`id` must be up to 100 letters, digits, '_', '-' and '.'")
     return row_id
-
-
-def _comparable(text: str) -> str:
-    """A text without differences of case and blanks."""
-    return " ".join(text.casefold().split())
 
 
 def _read(path: str) -> bytes:

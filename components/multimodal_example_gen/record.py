@@ -92,6 +92,11 @@ def is_utf8(text: str) -> bool:
     return True
 
 
+def comparable_text(text: str) -> str:
+    """Returns a text without differences of case and blanks."""
+    return " ".join(text.casefold().split())
+
+
 def inside(root: str, relative: str, name: str) -> str:
     """Returns the real path of a file that a record names.
 

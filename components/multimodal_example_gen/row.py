@@ -6,6 +6,10 @@ import dataclasses
 from typing import Any
 
 SPLITS = ("train", "dev", "test")
+#: The label of HARM's harmless rows.
+NOT_HARMFUL = "not harmful"
+#: Ways to replace texts, see `components.multimodal_example_gen.inconsistency.Inconsistency`.
+SHARES_LABEL, OTHER_LABEL, NOT_HARMFUL_TEXT = "shares_label", "other_label", "not_harmful"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Row:
             values only: it travels to Beam workers.
         text: str. Not empty where the source has texts. Defaults to `""`.
         place: str. Where a person finds the row, for messages: `"line 7"`.
+        text_donor: str. Id of the row that `text` was taken from, where it is not the row's own. Defaults to `""`.
     """
 
     id: str
@@ -28,6 +33,7 @@ class Row:
     media: dict[str, Any]
     text: str = ""
     place: str = ""
+    text_donor: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

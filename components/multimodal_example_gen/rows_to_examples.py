@@ -93,8 +93,9 @@ def make_example(row: Row, features: dict[str, bytes | list[bytes] | np.ndarray]
         features: dict. From `Source.features`.
 
     Returns:
-        tf.train.Example with the bytes features `id` (1) and `labels` (1 or more), and `features`: bytes as one value,
-        a list of bytes as so many, an array as a list of floats in C order.
+        tf.train.Example with the bytes features `id` (1) and `labels` (1 or more), `text_donor` (1) where the text is
+        another row's, and `features`: bytes as one value, a list of bytes as so many, an array as a list of floats in
+        C order.
 
     Raises:
         ValueError: when an array holds numbers that are not finite.
@@ -103,6 +104,8 @@ def make_example(row: Row, features: dict[str, bytes | list[bytes] | np.ndarray]
         "id": _bytes_feature([row.id.encode("utf-8")]),
         "labels": _bytes_feature([label.encode("utf-8") for label in row.labels]),
     }
+    if row.text_donor:
+        feature["text_donor"] = _bytes_feature([row.text_donor.encode("utf-8")])
     for name, value in features.items():
         if isinstance(value, np.ndarray):
             if not np.isfinite(value).all():

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from components.multimodal_example_gen.row import Row, Skip
+from components.multimodal_example_gen.row import OTHER_LABEL, SHARES_LABEL, Row, Skip
 
 _CHUNK = 1 << 20
 
@@ -62,6 +62,16 @@ class Source(abc.ABC):
     published_rows: Mapping[str, int] = {}
     #: Why the files that are in circulation have other numbers, where it is known.
     published_note: str = ""
+
+    @property
+    def inconsistency_policies(self) -> tuple[str, ...]:
+        """How texts can be replaced, the usual way first; empty where there are none.
+
+        See `components.multimodal_example_gen.inconsistency.Inconsistency`.
+        """
+        if "text" not in self.modalities:
+            return ()
+        return (SHARES_LABEL,) if self.multi_label else (OTHER_LABEL, SHARES_LABEL)
 
     @abc.abstractmethod
     def read(self) -> Listing:

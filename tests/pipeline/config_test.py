@@ -65,6 +65,17 @@ def test_the_source_gets_its_settings_and_the_classes(write):
     assert not source.multi_label
 
 
+def test_texts_are_replaced_only_if_asked(write):
+    assert load_config(write(MINIMAL)).data.inconsistency is None
+    asked = MINIMAL.replace("rows.jsonl}", "rows.jsonl, inconsistency: {rate: 0.3, seed: 2}}")
+    config = load_config(write(asked))
+    assert config.data.inconsistency.model_dump() == {"rate": 0.3, "seed": 2, "policy": None}
+    # The source itself is the same.
+    assert config.source_settings() == load_config(write(MINIMAL)).source_settings()
+    with pytest.raises(ValueError, match="inconsistency.rates`: unknown key. Known here: policy, rate, seed"):
+        load_config(write(asked.replace("rate:", "rates:")))
+
+
 def test_every_source_has_the_modalities_of_its_class():
     assert {name: data.modalities for name, data in SOURCE_DATA.items()} == {
         name: source.modalities for name, source in SOURCES.items()
@@ -153,6 +164,12 @@ def test_a_wrong_setting_of_the_method_shows_when_the_file_is_read(tmp_path):
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(ValueError, match="backbones.image.*16 or 19"):
         load_config(tmp_path / "run.yaml")
+
+
+@pytest.mark.parametrize("source", ["ntu", "egogesture"])
+def test_a_source_without_texts_has_none_to_replace(source):
+    with pytest.raises(pydantic.ValidationError, match="replaces texts"):
+        SOURCE_DATA[source](source=source, inconsistency={"rate": 0.3})
 
 
 @pytest.mark.parametrize("source", ["ntu", "egogesture"])

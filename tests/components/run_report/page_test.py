@@ -83,6 +83,7 @@ def make_summary():
             "published_rows": {"train": 121, "dev": 31, "test": 26},
             "observed": {f"text in train and test {EVIL}": 41},
             "skipped": {"picture cannot be decoded": {"count": 2, "ids": ["row 7", EVIL]}},
+            "inconsistency": None,
             "warnings": [f"The class {EVIL} is rare."],
             "attribution": "Pictures by A & B",
         },
@@ -175,6 +176,35 @@ def test_scores_and_counts_stand_in_the_tables(page):
     assert ["text in train and test &lt;script&gt;alert(1)&lt;/script&gt;", "41"] in rows
     assert ["model_run", "4711", "ModelRun"] in [row[:3] for row in rows]
     assert not [row for row in rows if row[0] == "last blessed model"]
+
+
+def test_replaced_texts_have_tables_of_their_own(page):
+    assert "Replaced texts" not in page
+    by_class = {
+        name: {"rows": rows, "changed": changed, "texts_before": rows, "texts_after": after}
+        for name, rows, changed, after in zip(CLASSES, (71, 19, 30), (21, 0, 9), (50, 49, 21), strict=True)
+    }
+    of_split = {
+        "rows": 120,
+        "candidates": 101,
+        "without_donor": 1,
+        "eligible": 100,
+        "changed": 30,
+        "asked": 0.3,
+        "reached": 0.3,
+        "by_class": by_class,
+    }
+    summary = make_summary()
+    summary["ingest"]["inconsistency"] = {
+        "rate": 0.3,
+        "seed": 7,
+        "policy": "other_label",
+        "splits": {"train": of_split, "dev": {**of_split, "reached": None}, "test": of_split},
+    }
+    rows = table_rows(render(summary))
+    assert ["train", "120", "100", "1", "30", "0.300", "0.300"] in rows
+    assert ["dev", "120", "100", "1", "30", "0.300", "–"] in rows
+    assert ["birds", *["71", "21", "71", "50"] * 3] in rows
 
 
 def test_the_text_tells_the_run(page):
