@@ -15,6 +15,18 @@ ALTERNATIONS = ("ratio", "every_step", "phased")
 VIDEO_NETWORKS = ("inflated_resnet50", "resnext101")
 VIDEO_TAPS = ("layer1", "layer2", "layer3", "layer4", "pooled")
 SKELETON_TAPS = ("conv5", "conv6", "flattened", "fc7")
+#: The fusion networks that are searched, and those whose shape their papers fix (docs/method.md, section 10).
+SEARCHED_MODELS = ("hf_mnas",)
+FIXED_MODELS = (
+    "unimodal_first",
+    "unimodal_second",
+    "concatenation",
+    "late_average",
+    "two_stream",
+    "gmu",
+    "central_net",
+    "mmtm",
+)
 
 
 def _require(condition: bool, name: str, received: object, expected: str) -> None:

@@ -12,7 +12,9 @@ import yaml
 
 from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.settings import (
+    FIXED_MODELS,
     PATH_SETTINGS,
+    SEARCHED_MODELS,
     FusionSettings,
     ImageBackboneSettings,
     PretrainingSettings,
@@ -154,6 +156,8 @@ class RunConfig(pydantic.BaseModel):
 
     Args:
         name: str. Name of the pipeline; small letters, digits, `-` and `_`.
+        model: str. The fusion model: `"hf_mnas"` (default), which is searched, or a plain one (docs/method.md, section
+            10), for which there is no search.
         data, preparation, fusion, backbones, pretraining, search, training, gate, serving, paths, kubeflow: see the
             class of each field.
         beam_args: tuple of str. Options of Beam, for the stages that use it.
@@ -162,6 +166,7 @@ class RunConfig(pydantic.BaseModel):
     model_config = _STRICT
 
     name: Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
+    model: str = "hf_mnas"
     data: DataConfig = DemoData()
     preparation: PreparationConfig
     fusion: FusionSettings = FusionSettings()
@@ -180,6 +185,13 @@ class RunConfig(pydantic.BaseModel):
         "--direct_num_workers=1",
         "--sdk_container_image=unused",
     )
+
+    @pydantic.field_validator("model")
+    @classmethod
+    def _is_known(cls, model: str) -> str:
+        if model not in (*SEARCHED_MODELS, *FIXED_MODELS):
+            raise ValueError(f"must be one of {', '.join((*SEARCHED_MODELS, *FIXED_MODELS))}")
+        return model
 
     @pydantic.model_validator(mode="after")
     def _has_labels_as_the_source_has(self) -> RunConfig:

@@ -23,6 +23,7 @@ from components.run_report.component import RunReport
 from components.serving_check.component import ServingCheck
 from components.trainer.component import Trainer
 from components.transform.preprocessing import settings_of
+from hfmnas_keras.settings import SEARCHED_MODELS
 from pipeline.config import RunConfig
 
 PREPROCESSING_FN = "components.transform.preprocessing.preprocessing_fn"
@@ -126,23 +127,29 @@ def create_pipeline(
         examples=transform.outputs["transformed_examples"], backbones=backbone_trainer.outputs["backbones"]
     )
 
-    # How to fuse: the bilevel search on train and dev.
-    architecture_search = ArchitectureSearch(
-        features=feature_extractor.outputs["features"],
-        num_outputs=num_outputs,
-        fusion=config.fusion,
-        search=config.search,
-        checkpoint_root=checkpoint_root,
-    )
+    # How to fuse: the bilevel search on train and dev, where the model is a searched one.
+    searches = []
+    search_outputs = {}
+    if config.model in SEARCHED_MODELS:
+        architecture_search = ArchitectureSearch(
+            features=feature_extractor.outputs["features"],
+            num_outputs=num_outputs,
+            fusion=config.fusion,
+            search=config.search,
+            checkpoint_root=checkpoint_root,
+        )
+        searches.append(architecture_search)
+        search_outputs = {key: architecture_search.outputs[key] for key in ("genotype", "search_report")}
 
-    # The found model, trained on train with dev watched, then on both; exported with its preprocessing.
+    # The model, trained on train with dev watched, then on both; exported with its preprocessing.
     trainer = Trainer(
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema_gen.outputs["schema"],
         backbones=backbone_trainer.outputs["backbones"],
-        genotype=architecture_search.outputs["genotype"],
         features=feature_extractor.outputs["features"],
+        genotype=search_outputs.get("genotype"),
+        model=config.model,
         classes=preparation.classes,
         multi_label=preparation.multi_label,
         fusion=config.fusion,
@@ -210,13 +217,12 @@ def create_pipeline(
         examples=example_gen.outputs["examples"],
         statistics=statistics_gen.outputs["statistics"],
         backbones=backbone_trainer.outputs["backbones"],
-        search_report=architecture_search.outputs["search_report"],
-        genotype=architecture_search.outputs["genotype"],
         model_run=trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
         infra_blessing=serving_check.outputs["blessing"],
         pushed_model=pusher.outputs["pushed_model"],
+        **search_outputs,
     )
 
     stages = [
@@ -227,7 +233,7 @@ def create_pipeline(
         transform,
         backbone_trainer,
         feature_extractor,
-        architecture_search,
+        *searches,
         trainer,
         latest_blessed,
         evaluator,

@@ -21,8 +21,8 @@ class RunReportSpec(ComponentSpec):
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics),
         "backbones": ChannelParameter(type=Backbones),
-        "search_report": ChannelParameter(type=SearchReport),
-        "genotype": ChannelParameter(type=Genotype),
+        "search_report": ChannelParameter(type=SearchReport, optional=True),
+        "genotype": ChannelParameter(type=Genotype, optional=True),
         "model_run": ChannelParameter(type=standard_artifacts.ModelRun),
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
@@ -53,6 +53,7 @@ class RunReport(base_component.BaseComponent):
     Args:
         examples, statistics, backbones, search_report, genotype, model_run, evaluation, blessing, infra_blessing,
             pushed_model: channels of what the stages of the run made. All are listed by id and place under "Lineage".
+            `search_report` and `genotype` are left out where the model is not searched.
 
     Outputs:
         `report`: `components.RunReport`: `report.html`, self-contained, and `summary.json`.

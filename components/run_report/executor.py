@@ -35,20 +35,21 @@ class Executor(base_executor.BaseExecutor):
         """Writes the report.
 
         Args:
-            input_dict: the artifacts that `RunReportSpec.INPUTS` names, one each.
+            input_dict: the artifacts that `RunReportSpec.INPUTS` names, one each; `search_report` and `genotype` only
+                where there was a search.
             output_dict: `report`, a `RunReport`.
             exec_properties: `code_fingerprint`.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        artifacts = {key: artifact_utils.get_single_instance(value) for key, value in input_dict.items()}
+        artifacts = {key: artifact_utils.get_single_instance(value) for key, value in input_dict.items() if value}
         pushed_model = artifacts["pushed_model"]
-        genotype_text = _read(artifacts["genotype"].uri, "genotype.json")
+        genotype_text = _read(artifacts["genotype"].uri, "genotype.json") if "genotype" in artifacts else None
         summary = {
             "version": 1,
             "ingest": json.loads(_read(artifacts["examples"].uri, INGEST_FILE)),
             "backbones": json.loads(_read(artifacts["backbones"].uri, BACKBONES_FILE)),
-            "search": json.loads(_read(artifacts["search_report"].uri, "search.json")),
-            "genotype": json.loads(genotype_text),
+            "search": genotype_text and json.loads(_read(artifacts["search_report"].uri, "search.json")),
+            "genotype": genotype_text and json.loads(genotype_text),
             "training": json.loads(_read(artifacts["model_run"].uri, TRAINING_FILE)),
             "evaluation": read_evaluation(artifacts["evaluation"].uri),
             "serving_check": json.loads(_read(artifacts["infra_blessing"].uri, SERVING_CHECK_FILE)),
@@ -61,7 +62,7 @@ class Executor(base_executor.BaseExecutor):
                 for key, artifact in artifacts.items()
             },
         }
-        page = render_page(summary, Genotype.from_json(genotype_text))
+        page = render_page(summary, genotype_text and Genotype.from_json(genotype_text))
 
         (report,) = output_dict["report"]
         fileio.makedirs(report.uri)

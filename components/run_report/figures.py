@@ -52,7 +52,7 @@ def training_figure(history: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Loss and dev macro F1 of the final training.
 
     Args:
-        history: `fit` and `retrain`, records of `train_searched_model`.
+        history: `fit` and `retrain`, records of `train_fusion_network`.
     """
     figure, (losses, scores) = _row_of_axes(2)
     for part, colour in (("fit", _BLUE), ("retrain", _GREY)):

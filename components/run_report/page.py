@@ -13,12 +13,12 @@ from hfmnas_keras.genotype.drawing import to_mermaid
 from hfmnas_keras.genotype.genotype import Genotype
 
 
-def render_page(summary: Mapping[str, Any], genotype: Genotype) -> str:
+def render_page(summary: Mapping[str, Any], genotype: Genotype | None) -> str:
     """Renders the report of a run: one file without scripts or links to others.
 
     Args:
         summary: dict as in `summary.json`.
-        genotype: `Genotype` to draw.
+        genotype: `Genotype` to draw; `None` where the model was not searched.
 
     Returns:
         str. HTML.
@@ -35,12 +35,13 @@ def render_page(summary: Mapping[str, Any], genotype: Genotype) -> str:
         lstrip_blocks=True,
     )
     drawings = {
-        "genotype": figures.genotype_figure(genotype),
-        "search": figures.search_figure(summary["search"]["history"]),
-        "probabilities": figures.probabilities_figure(summary["search"]["probabilities"]),
         "training": figures.training_figure(summary["training"]["history"]),
         "classes": figures.class_figure(evaluation["by_class"], titles),
     }
+    if genotype is not None:
+        drawings["genotype"] = figures.genotype_figure(genotype)
+        drawings["search"] = figures.search_figure(summary["search"]["history"])
+        drawings["probabilities"] = figures.probabilities_figure(summary["search"]["probabilities"])
     # In a multi-label set one label is not confused with another; the table of labels says it all.
     if not evaluation["multi_label"]:
         drawings["confusion"] = figures.confusion_figure(
@@ -49,6 +50,6 @@ def render_page(summary: Mapping[str, Any], genotype: Genotype) -> str:
     return environment.get_template("page.html.jinja").render(
         **summary,
         drawings={name: Markup(drawing) for name, drawing in drawings.items()},
-        mermaid=to_mermaid(genotype),
+        mermaid=genotype and to_mermaid(genotype),
         output_titles={output: title for output, title in titles.items() if output in evaluation["overall"]},
     )

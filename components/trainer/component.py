@@ -1,4 +1,4 @@
-"""TFX component Trainer, with what a searched model needs beside the examples."""
+"""TFX component Trainer, with what a fusion model needs beside the examples."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class TrainerSpec(standard_component_specs.TrainerSpec):
     INPUTS = {
         **standard_component_specs.TrainerSpec.INPUTS,
         "backbones": ChannelParameter(type=Backbones),
-        "genotype": ChannelParameter(type=Genotype),
+        "genotype": ChannelParameter(type=Genotype, optional=True),
         "features": ChannelParameter(type=standard_artifacts.Examples),
     }
 
 
 class Trainer(base_component.BaseComponent):
-    """Trains the searched model and exports it with its preprocessing (docs/method.md, sections 6 and 7).
+    """Trains the fusion model and exports it with its preprocessing (docs/method.md, sections 6 and 7).
 
     TFX's own Trainer takes no artifacts of our types, so this one widens its specification and its executor; user code
     is called in the same way, by `run_fn`.
@@ -44,8 +44,9 @@ class Trainer(base_component.BaseComponent):
         transform_graph=transform.outputs["transform_graph"],
         schema=schema_gen.outputs["schema"],
         backbones=backbone_trainer.outputs["backbones"],
-        genotype=architecture_search.outputs["genotype"],
         features=feature_extractor.outputs["features"],
+        genotype=architecture_search.outputs["genotype"],
+        model="hf_mnas",
         classes=("cat", "dog"),
         multi_label=False,
         fusion=FusionSettings(),
@@ -60,8 +61,9 @@ class Trainer(base_component.BaseComponent):
         transform_graph: channel of `TransformGraph`.
         schema: channel of `Schema`, of the raw examples.
         backbones: channel of `components.Backbones`.
-        genotype: channel of `components.Genotype`.
         features: channel of `Examples` from `FeatureExtractor`.
+        genotype: channel of `components.Genotype`, or None for a model that is not searched.
+        model: str. Name of the model, see `hfmnas_keras.networks.fusion_network`.
         classes: sequence of str. Names of the classes in the order of the outputs.
         multi_label: bool.
         fusion: `FusionSettings`.
@@ -83,8 +85,9 @@ class Trainer(base_component.BaseComponent):
         transform_graph: types.BaseChannel,
         schema: types.BaseChannel,
         backbones: types.BaseChannel,
-        genotype: types.BaseChannel,
         features: types.BaseChannel,
+        genotype: types.BaseChannel | None,
+        model: str,
         classes: Sequence[str],
         multi_label: bool,
         fusion: FusionSettings,
@@ -93,6 +96,7 @@ class Trainer(base_component.BaseComponent):
         checkpoint_root: str,
     ):
         custom_config = {
+            "model": model,
             "classes": list(classes),
             "multi_label": multi_label,
             "fusion": settings_to_json(fusion),

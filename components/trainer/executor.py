@@ -27,16 +27,19 @@ class Executor(GenericExecutor):
         """Calls `run_fn`.
 
         Args:
-            input_dict: `examples`, `transform_graph`, `schema`, `backbones`, `genotype`, `features`.
+            input_dict: `examples`, `transform_graph`, `schema`, `backbones`, `features`, and `genotype` where the
+                model is searched.
             output_dict: `model` and `model_run`.
             exec_properties: those of TFX's Trainer; `custom_config` reaches `run_fn` with these entries more:
-                `backbones_uri`, `genotype_uri`, `train_features_uri`, `dev_features_uri`, `model_uri` and
+                `backbones_uri`, `genotype_uri` (or None), `train_features_uri`, `dev_features_uri`, `model_uri` and
                 `checkpoint_dir`.
         """
         key = standard_component_specs.CUSTOM_CONFIG_KEY
         custom_config = json_utils.loads(exec_properties[key])
-        for name in ("backbones", "genotype"):
-            custom_config[f"{name}_uri"] = artifact_utils.get_single_uri(input_dict[name])
+        custom_config["backbones_uri"] = artifact_utils.get_single_uri(input_dict["backbones"])
+        custom_config["genotype_uri"] = (
+            artifact_utils.get_single_uri(input_dict["genotype"]) if input_dict.get("genotype") else None
+        )
         for split in _SPLITS:
             custom_config[f"{split}_features_uri"] = artifact_utils.get_split_uri(input_dict["features"], split)
         custom_config["model_uri"] = artifact_utils.get_single_uri(output_dict["model"])

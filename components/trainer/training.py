@@ -1,4 +1,4 @@
-"""Trains and exports the searched model: the user code of Trainer."""
+"""Trains and exports the fusion model: the user code of Trainer."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from hfmnas_keras.export.serving import export_saved_model
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.settings import FusionSettings, TrainingSettings
 from hfmnas_keras.training.extraction import load_backbone, read_backbones
-from hfmnas_keras.training.final_training import train_searched_model
+from hfmnas_keras.training.final_training import train_fusion_network
 
 CLASSIFIER_FILE = "classifier.keras"
 TRAINING_FILE = "training.json"
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains the model of the genotype and exports it.
+    """Trains the model and exports it.
 
     Args:
         fn_args: what TFX's Trainer passes; `custom_config` has the entries that `components.trainer.component` and
@@ -40,14 +40,16 @@ def run_fn(fn_args: FnArgs) -> None:
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     with readable_folder(config["backbones_uri"]) as folder:
         backbones = {modality: load_backbone(folder, modality) for modality in read_backbones(folder)["modalities"]}
-    with readable_folder(config["genotype_uri"]) as folder:
-        genotype = Genotype.load(os.path.join(folder, "genotype.json"))
+    genotype = None
+    if config["genotype_uri"] is not None:
+        with readable_folder(config["genotype_uri"]) as folder:
+            genotype = Genotype.load(os.path.join(folder, "genotype.json"))
     if settings.unfreeze_backbones:
         train, dev = (read_transformed_examples(files) for files in (fn_args.train_files, fn_args.eval_files))
     else:
         train, dev = (read_feature_set(config[f"{split}_features_uri"]) for split in ("train", "dev"))
 
-    result = train_searched_model(
+    result = train_fusion_network(
         genotype,
         train,
         dev,
@@ -57,6 +59,7 @@ def run_fn(fn_args: FnArgs) -> None:
         checkpoint_dir=config["checkpoint_dir"],
         backbones=backbones,
         vocabulary_size=vocabulary_size(transform) if "text" in backbones else None,
+        model=config["model"],
     )
     classifier = multimodal_classifier(result.fusion_network, result.backbones, config["multi_label"])
     export_saved_model(
@@ -71,6 +74,7 @@ def run_fn(fn_args: FnArgs) -> None:
     with writable_folder(config["model_uri"]) as folder:
         classifier.save(os.path.join(folder, CLASSIFIER_FILE))
     record = {
+        "model": config["model"],
         "settings": dataclasses.asdict(settings),
         "epochs": result.epochs,
         "dev_macro_f1": result.dev_macro_f1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ def baseline_model(
 
     | name | what it does |
     | --- | --- |
+    | `unimodal_first`, `unimodal_second` | a hidden layer on one modality alone, Dense |
     | `concatenation` | a hidden layer a modality, concatenated, Dense |
     | `late_average` | a classifier a modality; the mean of their probabilities |
     | `two_stream` | a classifier a modality; a linear classifier on their l2-normalised scores (Simonyan, 2014) |
@@ -61,7 +63,16 @@ def baseline_model(
     low = [inputs[tap] for tap in fusion.lfbc_taps]
     high = [inputs[tap] for tap in fusion.hfbc_taps]
     outputs = BASELINES[name](low, high, num_outputs, fusion, multi_label)
+    if name in _UNIMODAL:
+        position = _UNIMODAL[name]
+        inputs = {tap: inputs[tap] for tap in (fusion.lfbc_taps[position], fusion.hfbc_taps[position])}
     return keras.Model(list(inputs.values()), outputs, name=name)
+
+
+def _unimodal(position, low, high, num_outputs, fusion, multi_label):
+    del multi_label
+    hidden = hidden_stream(_joined(low, high)[position], fusion.channels, fusion.dropout, _MODALITIES[position])
+    return {"logits": logits_of(hidden, num_outputs, fusion.dropout, "logits")}
 
 
 def _concatenation(low, high, num_outputs, fusion, multi_label):
@@ -145,7 +156,11 @@ def _classifiers(features, num_outputs, fusion) -> dict[str, Any]:
     return own
 
 
+#: Which of the two modalities a network reads that reads one alone.
+_UNIMODAL = {"unimodal_first": 0, "unimodal_second": 1}
+
 BASELINES: dict[str, Callable[..., dict[str, Any]]] = {
+    **{name: functools.partial(_unimodal, position) for name, position in _UNIMODAL.items()},
     "concatenation": _concatenation,
     "late_average": _late_average,
     "two_stream": _two_stream,

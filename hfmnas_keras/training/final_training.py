@@ -1,4 +1,4 @@
-"""Trains the model that a genotype describes."""
+"""Trains the fusion network of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.data.modalities import input_name
 from hfmnas_keras.data.transformed_examples import TransformedExamples
 from hfmnas_keras.genotype.genotype import Genotype
-from hfmnas_keras.networks.searched_model import searched_model
+from hfmnas_keras.networks.fusion_network import fusion_network
 from hfmnas_keras.settings import FusionSettings, TrainingSettings
 from hfmnas_keras.training.batch_order import BatchOrder
 from hfmnas_keras.training.device_rows import DeviceRows
@@ -29,11 +29,11 @@ from hfmnas_keras.training.f1_score import macro_f1
 from hfmnas_keras.training.losses import task_loss
 from hfmnas_keras.training.saved_state import SavedState
 from hfmnas_keras.training.training_result import TrainingResult
-from hfmnas_keras.training.training_step import TrainingStep
+from hfmnas_keras.training.training_step import HEAD, TrainingStep
 
 
-def train_searched_model(
-    genotype: Genotype,
+def train_fusion_network(
+    genotype: Genotype | None,
     train: FeatureSet | TransformedExamples,
     dev: FeatureSet | TransformedExamples,
     num_outputs: int,
@@ -42,8 +42,9 @@ def train_searched_model(
     checkpoint_dir: str | os.PathLike,
     backbones: Mapping[str, keras.Model] | None = None,
     vocabulary_size: int | None = None,
+    model: str = "hf_mnas",
 ) -> TrainingResult:
-    """Fits the searched model on train with dev watched, then retrains it on train + dev (docs/method.md, section 7).
+    """Fits a fusion network on train with dev watched, then retrains it on train + dev (docs/method.md, section 7).
 
     The first fit stops after `settings.patience` epochs without a better macro F1 on dev, each epoch taken with its two
     neighbours: alone, an early one is often the best by luck. The best epoch is the number of epochs of the second fit,
@@ -55,7 +56,7 @@ def train_searched_model(
     their `tokens` where the sequence encoder wants them.
 
     Args:
-        genotype: `Genotype`.
+        genotype: `Genotype`; `None` for a model that is not searched.
         train, dev: rows, see above.
         num_outputs: int. Classes.
         fusion: `FusionSettings` of the final model.
@@ -64,6 +65,7 @@ def train_searched_model(
         backbones: dict from modality, such as `"image"`, to backbone, a model with the outputs `low`, `high` and
             `logits`. Needed when unfrozen.
         vocabulary_size: int. Token ids, padding included; needed by the sequence encoder.
+        model: str. What to train, see `fusion_network`. Defaults to `"hf_mnas"`.
 
     Returns:
         `TrainingResult`.
@@ -78,33 +80,36 @@ def train_searched_model(
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.seed)
     tokens = train.tokens
-    fusion_network = searched_model(
-        genotype,
+    network = fusion_network(
+        model,
         _feature_shapes(train, backbones),
         num_outputs,
         fusion,
+        multi_label=train.multi_label,
+        genotype=genotype,
         vocabulary_size=vocabulary_size if tokens is not None else None,
         max_tokens=None if tokens is None else int(tokens.shape[1]),
     )
     unfrozen = backbones if settings.unfreeze_backbones else {}
-    model = _with_backbones(fusion_network, unfrozen) if unfrozen else _with_named_output(fusion_network)
-    _seed_random_state(model, settings.seed)
+    whole = _with_backbones(network, unfrozen) if unfrozen else _called_by_name(network)
+    _seed_random_state(whole, settings.seed)
     fingerprint = {
         "settings": dataclasses.asdict(settings),
         "fusion": dataclasses.asdict(fusion),
         "num_outputs": num_outputs,
-        "genotype": {key: json.loads(genotype.to_json())[key] for key in ("cells", "kept")},
-        "initial_weights": _digest(*(keras.ops.convert_to_numpy(variable) for variable in model.variables)),
+        "model": model,
+        "genotype": genotype and {key: json.loads(genotype.to_json())[key] for key in ("cells", "kept")},
+        "initial_weights": _digest(*(keras.ops.convert_to_numpy(variable) for variable in whole.variables)),
         "train": _rows_fingerprint(train),
         "dev": _rows_fingerprint(dev),
     }
     training = _Training(
-        model,
+        whole,
         [variable for backbone in unfrozen.values() for variable in backbone.trainable_variables],
         settings,
         SavedState(pathlib.Path(checkpoint_dir) / "training.npz", fingerprint),
     )
-    names = tuple(tensor.name for tensor in fusion_network.inputs)
+    names = tuple(tensor.name for tensor in network.inputs)
 
     def make_rows(rows):
         return EncodedRows(rows) if settings.unfreeze_backbones else DeviceRows(rows, names)
@@ -113,7 +118,9 @@ def train_searched_model(
     all_rows = train.joined(dev)  # type: ignore[arg-type]  # `_check_rows` saw that both are of one type
     training.retrain(make_rows(all_rows), best_epoch)
     logging.info("Final training: %d epochs, chosen at dev macro F1 %.4f.", best_epoch, best_f1)
-    return TrainingResult(fusion_network, backbones, training.history, best_epoch, best_f1)
+    # Without the logits that only train.
+    serving = keras.Model(network.inputs, network.output["logits"], name=network.name)
+    return TrainingResult(serving, backbones, training.history, best_epoch, best_f1)
 
 
 class _Training:
@@ -215,13 +222,13 @@ class _Training:
         return np.concatenate([step.predict(inputs).numpy() for inputs, _ in rows.batches(padded)])[: rows.num_rows]
 
 
-def _with_named_output(fusion_network: keras.Model) -> keras.Model:
-    inputs = {tensor.name: tensor for tensor in fusion_network.inputs}
-    return keras.Model(inputs, {"logits": fusion_network(inputs)}, name="final_training")
+def _called_by_name(network: keras.Model) -> keras.Model:
+    inputs = {tensor.name: tensor for tensor in network.inputs}
+    return keras.Model(inputs, network(inputs), name="final_training")
 
 
-def _with_backbones(fusion_network: keras.Model, backbones: Mapping[str, keras.Model]) -> keras.Model:
-    """From the raw inputs to the logits of the fusion network and of each head."""
+def _with_backbones(network: keras.Model, backbones: Mapping[str, keras.Model]) -> keras.Model:
+    """From the raw inputs to what the fusion network returns and the logits of each head."""
     inputs: dict[str, Any] = {}
     features: dict[str, Any] = {}
     logits: dict[str, Any] = {}
@@ -231,10 +238,10 @@ def _with_backbones(fusion_network: keras.Model, backbones: Mapping[str, keras.M
         inputs[name] = keras.Input(own_input.shape[1:], dtype=own_input.dtype, name=name)
         outputs = backbone(inputs[name])
         features[f"{modality}_low"], features[f"{modality}_high"] = outputs["low"], outputs["high"]
-        logits[modality] = outputs["logits"]
-    names = [tensor.name for tensor in fusion_network.inputs]
-    logits["logits"] = fusion_network({name: inputs[name] if name in inputs else features[name] for name in names})
-    return keras.Model(inputs, logits, name="final_training")
+        logits[f"{modality}{HEAD}"] = outputs["logits"]
+    names = [tensor.name for tensor in network.inputs]
+    fused = network({name: inputs[name] if name in inputs else features[name] for name in names})
+    return keras.Model(inputs, {**fused, **logits}, name="final_training")
 
 
 def _feature_shapes(

@@ -1,4 +1,4 @@
-"""One compiled training step of a searched model, alone or with its backbones."""
+"""One compiled training step of a fusion network, alone or with its backbones."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from hfmnas_keras.training.fused_adam import FusedAdam
 from hfmnas_keras.training.losses import task_loss
 from hfmnas_keras.training.weight_decay import add_weight_decay
 
+#: How the names of the outputs end that are the logits of a backbone's head.
+HEAD = "_head"
+
 
 class TrainingStep:
     """Lowers task loss + the model's own losses (lambda * DCCA) + `head_weight` times the heads' task losses.
 
     Args:
-        model: `keras.Model` from dict of inputs to dict of logits: `"logits"`, and one entry a unimodal head.
+        model: `keras.Model` from dict of inputs to dict of logits: `"logits"`; `"text_head"` and the like of unimodal
+            heads; any further ones belong to the fusion network and their task losses are added as they are.
         backbone_variables: trainable variables of unfrozen backbones; they learn at `backbone_rate` times the rate.
         settings: `TrainingSettings`.
         total_steps: int. Length of the cosine decay.
@@ -98,8 +102,10 @@ class TrainingStep:
             smoothing = self.settings.label_smoothing
             loss = task_loss(labels, outputs["logits"], smoothing)
             added = sum((tf.cast(added, loss.dtype) for added in self.model.losses), tf.zeros((), loss.dtype))
-            heads = [task_loss(labels, outputs[name], smoothing) for name in outputs if name != "logits"]
-            total = loss + added + self.settings.head_weight * sum(heads, tf.zeros((), loss.dtype))
+            total = loss + added
+            for name in sorted(set(outputs) - {"logits"}):
+                weight = self.settings.head_weight if name.endswith(HEAD) else 1.0
+                total += weight * task_loss(labels, outputs[name], smoothing)
         gradients = tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         gradients = add_weight_decay(gradients, variables, self.settings.weight_decay)
         start = 0

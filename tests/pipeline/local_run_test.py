@@ -181,3 +181,21 @@ def test_the_tfx_command_creates_compiles_and_runs(first, again, tmp_path):
         )
         assert process.returncode == 0, process.stderr
         assert told in process.stdout
+
+
+def test_a_plain_model_takes_the_same_road_without_a_search(first, again):
+    """Last, as its model may be blessed: the features of the first run, then its own training, gate and report."""
+    folder = first[0].config_path.parent
+    content = yaml.safe_load(first[0].config_path.read_text(encoding="utf-8"))
+    content.update(model="central_net", serving={"push_destination": str(folder / "plain")})
+    path = folder / "plain.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    plain = run_once(path)
+    summary = summarise_run(plain.config.metadata_path)
+    assert plain.code in (BLESSED, NOT_BLESSED), plain.text
+    assert {stage.name for stage in summary.stages} == STAGES - {"ArchitectureSearch"}
+    states = {stage.name: stage.state for stage in summary.stages}
+    assert states["FeatureExtractor"] == "cached" and states["Trainer"] == "complete"
+    assert summary.is_serving_checked and summary.f1_m()["fused"] > 0.5
+    report = pathlib.Path(summary.report_file).read_text(encoding="utf-8")
+    assert "central_net" in report and "<h2>Genotype</h2>" not in report

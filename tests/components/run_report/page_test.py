@@ -106,6 +106,7 @@ def make_summary():
         },
         "genotype": genotype_content(),
         "training": {
+            "model": "hf_mnas",
             "epochs": 14,
             "dev_macro_f1": 0.702,
             "parameters": 1_234_567,
@@ -276,6 +277,13 @@ def test_names_of_classes_are_text():
         # In the tables of scores and of data; in the figures of classes and of confusion (twice) as it is written.
         assert first_cells.count(name) == 2
         assert [figure.count(name) for figure in words] == [1, 2, 0, 0, 0, 0]
+
+
+def test_a_model_without_a_search_has_no_genotype():
+    page = render_page({**make_summary(), "search": None, "genotype": None}, None)
+    assert "<h2>Genotype</h2>" not in page and "<h2>Search</h2>" not in page and "<h2>Final training</h2>" in page
+    # Classes, confusion, final training
+    assert len(figure_words(page)) == 3
 
 
 def test_labels_of_a_multi_label_set_are_not_confused():

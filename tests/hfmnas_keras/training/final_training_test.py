@@ -13,7 +13,7 @@ from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.settings import FusionSettings, TrainingSettings
 from hfmnas_keras.training import final_training
 from hfmnas_keras.training.f1_score import macro_f1
-from hfmnas_keras.training.final_training import train_searched_model
+from hfmnas_keras.training.final_training import train_fusion_network
 
 FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, correlation_dim=4)
 # A smaller graph to trace, where it is not about the words' order.
@@ -84,13 +84,13 @@ def without_times(history):
 
 def train_frozen(folder, settings=SETTINGS):
     rows = make_features(45, 0), make_features(20, 1)
-    return train_searched_model(make_genotype(), *rows, 3, WITHOUT_SEQUENCE, settings, folder)
+    return train_fusion_network(make_genotype(), *rows, 3, WITHOUT_SEQUENCE, settings, folder)
 
 
 def train_unfrozen(folder, max_epochs=3, fusion=WITHOUT_SEQUENCE):
     settings = dataclasses.replace(SETTINGS, max_epochs=max_epochs, unfreeze_backbones=True)
     rows = make_examples(45, 0), make_examples(20, 1)
-    return train_searched_model(
+    return train_fusion_network(
         make_genotype(), *rows, 3, fusion, settings, folder, backbones=make_backbones(), vocabulary_size=9
     )
 
@@ -166,7 +166,7 @@ def test_patience_stops_the_fit(tmp_path):
 def test_rows_must_fit_the_mode(tmp_path):
     examples = make_examples(6, 0)
     with pytest.raises(ValueError, match="trains on FeatureSet"):
-        train_searched_model(make_genotype(), examples, examples, 3, FUSION, SETTINGS, tmp_path)
+        train_fusion_network(make_genotype(), examples, examples, 3, FUSION, SETTINGS, tmp_path)
     unfrozen = dataclasses.replace(SETTINGS, unfreeze_backbones=True)
     with pytest.raises(ValueError, match="needs `backbones`"):
-        train_searched_model(make_genotype(), examples, examples, 3, FUSION, unfrozen, tmp_path)
+        train_fusion_network(make_genotype(), examples, examples, 3, FUSION, unfrozen, tmp_path)
