@@ -34,6 +34,12 @@ def _require(condition: bool, name: str, received: object, expected: str) -> Non
         raise ValueError(f"`{name}` must be {expected}. Received: {received!r}.")
 
 
+def _require_one_source(settings: object, names: Sequence[str]) -> None:
+    given = [f"{name}={getattr(settings, name)!r}" for name in names if getattr(settings, name) is not None]
+    if len(given) > 1:
+        raise ValueError(f"The weights of a trunk come from one place. Received: {', '.join(given)}. Keep one of them.")
+
+
 @dataclasses.dataclass(frozen=True)
 class FusionSettings:
     """Shape of the fusion network, searched or being searched (method sections 3-6).
@@ -254,6 +260,9 @@ class ImageBackboneSettings:
     head_units: int | None = None
     """Width of a hidden layer in the head; `None` for a linear head."""
     head_dropout: float = 0.5
+    trunk_weights: str | None = None
+    """Path of a `.keras` file whose trunk this one starts from, while the head is trained: converted published weights
+    or a backbone of an earlier run. Frozen, it must not have seen the labels of this run's rows."""
     weights: str | None = None
     """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
 
@@ -265,6 +274,7 @@ class ImageBackboneSettings:
         _require(
             self.head_pooling in ("flatten", "average"), "head_pooling", self.head_pooling, '"flatten" or "average"'
         )
+        _require_one_source(self, ("trunk", "trunk_weights", "weights"))
         if self.trunk == "hed" and (self.depth, self.width, self.preprocessing) != (16, 1.0, "caffe"):
             raise ValueError(
                 'The trunk "hed" is a VGG-16 of full width with preprocessing "caffe". Received: depth='
@@ -292,6 +302,9 @@ class VideoBackboneSettings:
     train_trunk: bool = True
     """Train the convolutions. `False`: the taps see no label, so they need no cross-fitting and are computed once."""
     head_dropout: float = 0.5
+    trunk_weights: str | None = None
+    """Path of a `.keras` file whose trunk this one starts from, while the head is trained: converted published weights
+    or a backbone of an earlier run. Frozen, it must not have seen the labels of this run's rows."""
     weights: str | None = None
     """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
 
@@ -314,6 +327,7 @@ class VideoBackboneSettings:
         for name in ("low_tap", "high_tap"):
             _require(getattr(self, name) in VIDEO_TAPS, name, getattr(self, name), f"one of {VIDEO_TAPS}")
         _require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "in [0, 1)")
+        _require_one_source(self, ("trunk_weights", "weights"))
         if self.network == "resnext101" and max(1, round(128 * self.width)) % self.cardinality:
             raise ValueError(
                 f"A ResNeXt of width {self.width} has {max(1, round(128 * self.width))} inner filters in its first "
@@ -333,6 +347,9 @@ class SkeletonBackboneSettings:
     train_trunk: bool = True
     """`False`: the taps see no label, so they need no cross-fitting and are computed once."""
     head_dropout: float = 0.5
+    trunk_weights: str | None = None
+    """Path of a `.keras` file whose trunk this one starts from, while the head is trained: converted published weights
+    or a backbone of an earlier run. Frozen, it must not have seen the labels of this run's rows."""
     weights: str | None = None
     """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
 
@@ -342,6 +359,7 @@ class SkeletonBackboneSettings:
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
         for name in ("low_tap", "high_tap"):
             _require(getattr(self, name) in SKELETON_TAPS, name, getattr(self, name), f"one of {SKELETON_TAPS}")
+        _require_one_source(self, ("trunk_weights", "weights"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -377,7 +395,7 @@ class PretrainingSettings:
 #: Settings of the backbone by modality.
 BACKBONE_SETTINGS = {"text": TextBackboneSettings, "image": ImageBackboneSettings}
 #: Settings of backbones, where they have them, that are paths of files.
-PATH_SETTINGS = ("word_vectors", "weights")
+PATH_SETTINGS = ("word_vectors", "trunk_weights", "weights")
 
 
 def fusion_defaults(modalities: Sequence[str]) -> dict[str, Any]:

@@ -8,21 +8,12 @@ import pathlib
 import keras
 
 from hfmnas_keras.backbones.image_backbone import image_backbone
+from hfmnas_keras.backbones.published_networks import BackboneSettings
 from hfmnas_keras.backbones.published_weights import load_published_weights, published_outputs
 from hfmnas_keras.backbones.safetensors_file import read_safetensors
 from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.video_backbone import video_backbone
-from hfmnas_keras.settings import ImageBackboneSettings, SkeletonBackboneSettings, VideoBackboneSettings
-
-BackboneSettings = ImageBackboneSettings | VideoBackboneSettings | SkeletonBackboneSettings
-#: Settings and input of the published networks.
-PUBLISHED_NETWORKS: dict[str, tuple[BackboneSettings, tuple[int, ...]]] = {
-    "vgg16": (ImageBackboneSettings(depth=16, preprocessing="torch"), (224, 224, 3)),
-    "vgg19": (ImageBackboneSettings(depth=19, preprocessing="torch"), (224, 224, 3)),
-    "inflated_resnet50": (VideoBackboneSettings("inflated_resnet50"), (8, 224, 224, 3)),
-    "resnext101": (VideoBackboneSettings("resnext101"), (32, 112, 112, 3)),
-    "hcn": (SkeletonBackboneSettings(), (32, 2, 25, 3)),
-}
+from hfmnas_keras.settings import ImageBackboneSettings, SkeletonBackboneSettings
 
 
 def convert_published(

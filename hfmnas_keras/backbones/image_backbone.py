@@ -7,6 +7,7 @@ import keras
 from hfmnas_keras.backbones.adaptive_max_pool import AdaptiveMaxPool
 from hfmnas_keras.backbones.caffe_preprocessing import CaffePreprocessing
 from hfmnas_keras.backbones.standardisation import IMAGENET, standardisation
+from hfmnas_keras.backbones.trunk_weights import load_trunk_weights
 from hfmnas_keras.backbones.vgg_weights import load_hed_trunk
 from hfmnas_keras.normalization import batch_normalization
 from hfmnas_keras.settings import ImageBackboneSettings
@@ -37,7 +38,7 @@ def image_backbone(
         `(batch, *grid, channels)` and `logits` `(batch, num_outputs)`.
 
     Raises:
-        ValueError: for an unknown depth, tap or trunk, or a trunk that does not fit depth and width.
+        ValueError: for an unknown depth, tap or trunk, or a trunk that does not fit.
         RuntimeError: when the trunk's weights are asked for and missing.
     """
     settings = settings or ImageBackboneSettings()
@@ -75,6 +76,8 @@ def image_backbone(
     if settings.trunk == "hed":
         # Of every layer: a tap further down leaves the last blocks out of the backbone, but not out of the file.
         load_hed_trunk(keras.Model(image, outputs))
+    if settings.trunk_weights is not None:
+        load_trunk_weights(backbone, settings.trunk_weights)
     return backbone
 
 

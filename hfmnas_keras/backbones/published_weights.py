@@ -11,8 +11,8 @@ import numpy as np
 
 from hfmnas_keras.backbones.bottleneck import Bottleneck
 from hfmnas_keras.backbones.cooccurrence_network import CooccurrenceNetwork
+from hfmnas_keras.backbones.published_networks import INFLATIONS
 
-INFLATIONS = ("center", "mean")
 # What the published networks call their classifiers.
 _HEADS = ("fc", "fc8", "classifier")
 _NAMED = 5

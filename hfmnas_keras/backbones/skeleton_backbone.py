@@ -6,6 +6,7 @@ import keras
 
 from hfmnas_keras.backbones.adaptive_max_pool import AdaptiveMaxPool
 from hfmnas_keras.backbones.cooccurrence_network import CooccurrenceNetwork
+from hfmnas_keras.backbones.trunk_weights import load_trunk_weights
 from hfmnas_keras.settings import SkeletonBackboneSettings
 
 
@@ -28,7 +29,7 @@ def skeleton_backbone(
         `high`, maps `(batch, *grid, channels)` or vectors `(batch, channels)`, and `logits` `(batch, num_outputs)`.
 
     Raises:
-        ValueError: for another input shape.
+        ValueError: for another input shape, or trunk weights that do not fit.
     """
     settings = settings or SkeletonBackboneSettings()
     skeleton = keras.Input(tuple(input_shape), dtype="float32", name="skeleton")
@@ -44,4 +45,7 @@ def skeleton_backbone(
     layers.append(keras.layers.Dropout(settings.head_dropout, name="dropout"))
     layers.append(keras.layers.Dense(num_outputs, dtype="float32", name="logits"))
     head = keras.Sequential(layers, name="head")
-    return keras.Model(skeleton, {"low": low, "high": high, "logits": head(high)}, name="skeleton_backbone")
+    backbone = keras.Model(skeleton, {"low": low, "high": high, "logits": head(high)}, name="skeleton_backbone")
+    if settings.trunk_weights is not None:
+        load_trunk_weights(backbone, settings.trunk_weights)
+    return backbone

@@ -7,6 +7,7 @@ import keras
 from hfmnas_keras.backbones.adaptive_max_pool import AdaptiveMaxPool
 from hfmnas_keras.backbones.bottleneck import Bottleneck, trunk_normalization
 from hfmnas_keras.backbones.standardisation import ACTIVITYNET, IMAGENET, standardisation
+from hfmnas_keras.backbones.trunk_weights import load_trunk_weights
 from hfmnas_keras.settings import VideoBackboneSettings
 
 _NETWORKS = {
@@ -41,7 +42,7 @@ def video_backbone(
         `(batch, num_outputs)`. What follows the high tap is one sub-model named `head`.
 
     Raises:
-        ValueError: for another input shape.
+        ValueError: for another input shape, or trunk weights that do not fit.
     """
     settings = settings or VideoBackboneSettings()
     if len(input_shape) != 4 or input_shape[-1] not in (1, 3):
@@ -69,7 +70,10 @@ def video_backbone(
     low = _into_grid(taps[settings.low_tap], grid, "low")
     high = _into_grid(taps[settings.high_tap], grid, "high")
     head = _head(tuple(high.shape[1:]), num_outputs, settings)
-    return keras.Model(clip, {"low": low, "high": high, "logits": head(high)}, name=f"{input_name}_backbone")
+    backbone = keras.Model(clip, {"low": low, "high": high, "logits": head(high)}, name=f"{input_name}_backbone")
+    if settings.trunk_weights is not None:
+        load_trunk_weights(backbone, settings.trunk_weights)
+    return backbone
 
 
 def _stem(hidden, settings, frames, in_space_alone):

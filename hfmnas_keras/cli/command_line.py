@@ -7,6 +7,7 @@ import os
 import click
 
 import hfmnas_keras
+from hfmnas_keras.cli.backbone_commands import backbone
 from hfmnas_keras.cli.command_group import CommandGroup
 from hfmnas_keras.cli.genotype_commands import genotype
 from hfmnas_keras.cli.operations_command import operations
@@ -24,5 +25,6 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+main.add_command(backbone)
 main.add_command(genotype)
 main.add_command(operations)

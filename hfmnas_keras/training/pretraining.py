@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from hfmnas_keras.backbones.model_file import read_model_file
 from hfmnas_keras.data.decoded_rows import DecodedRows
 from hfmnas_keras.settings import PretrainingSettings
 from hfmnas_keras.training.backbone_fit import BackboneFit
@@ -302,10 +303,7 @@ def load_given_weights(backbone: keras.Model, path: str) -> keras.Model:
         return backbone
     if not str(path).endswith(".keras"):
         raise ValueError(f"Weights must be a `.keras` or `.weights.h5` file. Received: {path!r}.")
-    try:
-        given = keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError) as error:
-        raise ValueError(f"The model {path!r} cannot be loaded: {error}") from error
+    given = read_model_file(path)
     received, expected = _shapes(given), _shapes(backbone)
     fits = (
         received.keys() == expected.keys()

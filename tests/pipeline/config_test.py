@@ -49,11 +49,12 @@ def test_a_minimal_file_takes_the_defaults_of_the_method(write):
 def test_data_paths_are_relative_to_the_file_and_outputs_to_the_current_folder(write, tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    path = write(MINIMAL + "backbones: {text: {word_vectors: vectors.txt}}\n")
+    path = write(MINIMAL + "backbones: {text: {word_vectors: vectors.txt}, image: {trunk_weights: vgg19.keras}}\n")
     monkeypatch.chdir(elsewhere)
     config = load_config(path)
     assert config.data.manifest == str(tmp_path / "data" / "rows.jsonl")
     assert config.backbones.text.word_vectors == str(tmp_path / "vectors.txt")
+    assert config.backbones.image.trunk_weights == str(tmp_path / "vgg19.keras")
     assert config.root == elsewhere / "runs" / "mine"
     assert config.push_destination == elsewhere / "runs" / "mine" / "serving" / "mine"
 

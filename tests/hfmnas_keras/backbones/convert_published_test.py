@@ -1,28 +1,14 @@
-import json
-
 import keras
 import numpy as np
 import pytest
 
-from hfmnas_keras.backbones.convert_published import PUBLISHED_NETWORKS, convert_published
+from hfmnas_keras.backbones.convert_published import convert_published
+from hfmnas_keras.backbones.published_networks import PUBLISHED_NETWORKS
 from hfmnas_keras.settings import ImageBackboneSettings, SkeletonBackboneSettings, VideoBackboneSettings
 from hfmnas_keras.training.pretraining import load_given_weights
 from tests.hfmnas_keras.backbones.published_case import SETTINGS, build, case_of, tensors_of
+from tests.hfmnas_keras.backbones.tensor_files import write_safetensors
 from tests.oracles.seeded_tensors import seeded_input
-
-TYPES = {"float32": "F32", "int64": "I64"}
-
-
-def write_safetensors(path, tensors):
-    header, content = {}, b""
-    for name, values in tensors.items():
-        begin = len(content)
-        content += values.tobytes()
-        offsets = [begin, len(content)]
-        header[name] = {"dtype": TYPES[str(values.dtype)], "shape": list(values.shape), "data_offsets": offsets}
-    encoded = json.dumps(header).encode()
-    path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + content)
-    return str(path)
 
 
 def convert(tmp_path, name, **arguments):
