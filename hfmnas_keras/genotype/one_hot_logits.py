@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hfmnas_keras.edge_operations import EDGE_OPERATIONS
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
-from hfmnas_keras.node_operations import NODE_OPERATIONS
+from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 
 # Its exponential is 0 in single precision, and unlike minus infinity it can be added to itself.
 _RULED_OUT = -1e4

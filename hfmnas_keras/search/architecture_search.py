@@ -16,9 +16,9 @@ import tensorflow as tf
 from absl import logging
 
 from hfmnas_keras.data.feature_set import FeatureSet
-from hfmnas_keras.edge_operations import EDGE_OPERATIONS
 from hfmnas_keras.networks.supernet import Supernet
 from hfmnas_keras.search.bilevel_step import BilevelStep
+from hfmnas_keras.search.diagnosis import LEAST_TRAVEL, decisiveness, search_warnings
 from hfmnas_keras.search.schedules import steps_of_epoch
 from hfmnas_keras.search.search_report import SearchReport
 from hfmnas_keras.search.search_result import SearchResult
@@ -146,7 +146,7 @@ class _Search:
             self.possible_travel,
             self.architecture_learning_rate,
         )
-        if self.possible_travel < 1.0:
+        if self.possible_travel < LEAST_TRAVEL:
             logging.warning(
                 "The architecture logits can travel only %.3g (rate %.3g times %d steps): with less than about 1 the "
                 "search cannot decide and the genotype is mostly noise. Raise `architecture_learning_rate` (or leave "
@@ -248,7 +248,7 @@ class _Search:
             "dev_macro_f1": macro_f1(labels, logits),
             **discretised_scores,
             "learning_rate": self._learning_rate(),
-            **_decisiveness(self.step.architecture_variables),
+            **decisiveness(self.supernet.probabilities()),
             "largest_movement": self._largest_movement(),
             "genotype": self._genotype_record(),
             "seconds": round(self.seconds, 3),
@@ -291,9 +291,18 @@ class _Search:
         )
 
     def _result(self) -> SearchResult:
+        genotype, probabilities = self.supernet.genotype(self.kept_nodes), self.supernet.probabilities()
+        travel = {
+            "possible": self.possible_travel,
+            "largest": self._largest_movement(),
+            "architecture_learning_rate": self.architecture_learning_rate,
+        }
+        warnings = search_warnings(genotype, probabilities, self.history, travel)
+        for warning in warnings:
+            logging.warning("Search %s (%s): %s", warning.verdict, warning.rule, warning.message)
         return SearchResult(
-            genotype=self.supernet.genotype(self.kept_nodes),
-            probabilities=self.supernet.probabilities(),
+            genotype=genotype,
+            probabilities=probabilities,
             history=self.history,
             cost={
                 "seconds": round(self.seconds, 3),
@@ -301,11 +310,8 @@ class _Search:
                 "architecture_steps": self.architecture_steps * self.settings.epochs,
                 "peak_memory_bytes": peak_memory_bytes(),
             },
-            travel={
-                "possible": self.possible_travel,
-                "largest": self._largest_movement(),
-                "architecture_learning_rate": self.architecture_learning_rate,
-            },
+            travel=travel,
+            warnings=warnings,
         )
 
 
@@ -339,26 +345,3 @@ def _data_fingerprint(rows: FeatureSet, names: tuple[str, ...]) -> dict[str, Any
         "shapes": {name: list(rows.feature_shapes[name]) for name in names},
         "sha256": digest.hexdigest(),
     }
-
-
-def _decisiveness(architecture_variables: list[keras.Variable]) -> dict[str, float]:
-    """How far the choices have parted, as means over the choices of both cells."""
-    record = {}
-    for kind in ("gamma", "beta"):
-        logits = np.concatenate(
-            [
-                np.asarray(keras.ops.convert_to_numpy(variable), "float64")
-                for variable in architecture_variables
-                if variable.path.split("/")[-1].endswith(kind)
-            ]
-        )
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-        entropy = -(probabilities * np.log(np.maximum(probabilities, 1e-300))).sum(axis=1)
-        ordered = np.sort(probabilities, axis=1)
-        record[f"{kind}_entropy"] = float(entropy.mean() / np.log(probabilities.shape[1]))
-        record[f"{kind}_gap"] = float((ordered[:, -1] - ordered[:, -2]).mean())
-        if kind == "gamma":
-            for operation in ("skip", "none"):
-                record[f"{operation}_share"] = float(probabilities[:, EDGE_OPERATIONS.index(operation)].mean())
-    return record

@@ -21,8 +21,8 @@ from hfmnas_keras.settings import SearchSettings
 class SearchReport:
     """Writes a search into a folder.
 
-    `genotype.json`; `search.json` (settings, history, probabilities, cost, travel); the genotype as `genotype.mmd`
-    (Mermaid) and `genotype.dot`, and where matplotlib is installed (extra `plots`) as `genotype.svg` and
+    `genotype.json`; `search.json` (settings, verdict, warnings, history, probabilities, cost, travel); the genotype as
+    `genotype.mmd` (Mermaid) and `genotype.dot`, and where matplotlib is installed (extra `plots`) as `genotype.svg` and
     `genotype.png`, with the curves of the history in `search.svg` and `search.png`; TensorBoard logs under
     `tensorboard/`.
 
@@ -53,6 +53,8 @@ class SearchReport:
             self._writer.close()
         report = {
             "settings": dataclasses.asdict(settings),
+            "verdict": result.verdict,
+            "warnings": [dataclasses.asdict(warning) for warning in result.warnings],
             "travel": result.travel,
             "cost": result.cost,
             "probabilities": {name: np.asarray(values).tolist() for name, values in result.probabilities.items()},

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.search.diagnosis import verdict
+from hfmnas_keras.search.search_warning import SearchWarning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +24,7 @@ class SearchResult:
         cost: dict: `seconds`, `weight_steps`, `architecture_steps`, `peak_memory_bytes`.
         travel: dict: `possible` (rate times steps: the farthest that Adam moves a logit), `largest` (the largest
             movement of a logit in this search), `architecture_learning_rate`.
+        warnings: tuple of `SearchWarning`, what speaks against this result.
     """
 
     genotype: Genotype
@@ -29,3 +32,9 @@ class SearchResult:
     history: list[dict[str, Any]]
     cost: dict[str, float]
     travel: dict[str, float]
+    warnings: tuple[SearchWarning, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """`"collapsed"`, `"undecided"` or `"decided"`: the worst that the warnings say."""
+        return verdict(self.warnings)

@@ -100,6 +100,8 @@ def make_summary():
                 "seconds": 93.4,
                 "peak_memory_bytes": 1_840_000_000,
             },
+            "verdict": "decided",
+            "warnings": [],
             "travel": {"possible": 3.0, "largest": 1.234, "architecture_learning_rate": 0.02},
             "history": [search_record(1), search_record(2)],
             "probabilities": {f"{cell}/{kind}": rows for cell in ("lfbc", "hfbc") for kind, rows in uniform.items()},
@@ -218,7 +220,7 @@ def test_the_text_tells_the_run(page):
     assert "14 epochs, chosen at a dev macro F1 of 0.702" in shown
     assert "1,234,567 parameters" in shown
     assert "The text head knows its rows by heart." in shown
-    assert "mostly noise" not in shown
+    assert "The choices are decided." in shown
 
 
 def test_ids_of_rows_warnings_and_places_are_text(page):
@@ -252,10 +254,12 @@ def test_a_refused_run_says_why_and_unknown_numbers_are_dashes():
     )
     summary["serving_check"] = {"blessed": False, "reasons": [f"The answer was {EVIL}."]}
     summary["pushed"] = {"pushed": False, "destination": ""}
-    summary["search"]["travel"]["possible"] = 0.4
+    summary["search"]["verdict"] = "undecided"
+    summary["search"]["warnings"] = [{"verdict": "undecided", "rule": "travel", "message": f"Mostly noise {EVIL}."}]
     page = render(summary)
-    for words in ("not blessed", "failed", "Not pushed.", "Macro F1 is not a number.", "mostly noise", "0.015 worse"):
+    for words in ("not blessed", "failed", "Not pushed.", "Macro F1 is not a number.", "Mostly noise", "0.015 worse"):
         assert words in page
+    assert '<b class="no">undecided</b>' in page and "<b>undecided</b>: Mostly noise" in page
     assert "The answer was &lt;script&gt;" in page and EVIL not in page
     rows = table_rows(page)
     assert ["fused", "–", "–", "–"] in rows

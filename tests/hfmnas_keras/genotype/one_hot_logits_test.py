@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from hfmnas_keras.edge_operations import EDGE_OPERATIONS
 from hfmnas_keras.genotype import CellGenotype, NodeChoice, discretise
 from hfmnas_keras.genotype.one_hot_logits import one_hot_logits
-from hfmnas_keras.node_operations import NODE_OPERATIONS
+from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 
 
 def test_one_place_in_each_row_is_left():

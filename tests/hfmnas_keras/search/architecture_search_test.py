@@ -132,6 +132,8 @@ def test_report_files(uninterrupted):
     content = json.loads((report / "search.json").read_text())
     assert content["history"] == result.history
     assert content["settings"]["seed"] == 7
+    assert content["verdict"] == result.verdict
+    assert content["warnings"] == [dataclasses.asdict(warning) for warning in result.warnings]
     assert np.array(content["probabilities"]["lfbc/gamma"]).shape == (2, 10)
     assert (report / "genotype.mmd").read_text().strip()
     curves = ElementTree.parse(report / "search.svg").iter("{http://www.w3.org/2000/svg}text")

@@ -1,0 +1,153 @@
+"""Whether a search decided anything, and whether what it decided is worth something."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hfmnas_keras.genotype.cell_genotype import CellGenotype
+from hfmnas_keras.genotype.genotype import CELLS, Genotype
+from hfmnas_keras.operations import EDGE_OPERATIONS
+from hfmnas_keras.search.search_warning import SearchWarning
+
+PARAMETER_FREE = ("skip", "max_pool_3x3", "avg_pool_3x3")
+# The bounds, with what they mean for a cell of eight chosen edges (docs/method.md, section 7). By chance, all nine
+# operations alike, fewer than 1 cell in 350 has seven edges without parameters, and 1 in 1,300 five that are `skip`.
+MOST_SKIP = 0.5
+MOST_PARAMETER_FREE = 0.75
+MOST_NONE = 0.5
+# Of fewer choices than this, all the same is no surprise.
+FEWEST_ALIKE = 3
+# One logit of ten that is 0.8 above the others makes an entropy of 0.98, and one that is 0.43 above them a gap of 0.05.
+LEAST_ENTROPY_UNDECIDED = 0.98
+LEAST_GAP = 0.05
+LEAST_TRAVEL = 1.0
+
+
+def decisiveness(probabilities: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """How far the choices have parted, as means over the choices of both cells.
+
+    Args:
+        probabilities: arrays by label, as of `Supernet.probabilities`.
+
+    Returns:
+        dict: `gamma_entropy` and `beta_entropy` (1 is uniform), `gamma_gap` and `beta_gap` (between the best and the
+        second probability), `skip_share` and `none_share` (mean probability on the edges).
+    """
+    record = {}
+    for kind in ("gamma", "beta"):
+        rows = _rows(probabilities, kind)
+        entropy = -(rows * np.log(np.maximum(rows, 1e-300))).sum(axis=1)
+        ordered = np.sort(rows, axis=1)
+        record[f"{kind}_entropy"] = float(entropy.mean() / np.log(rows.shape[1]))
+        record[f"{kind}_gap"] = float((ordered[:, -1] - ordered[:, -2]).mean())
+    for operation in ("skip", "none"):
+        record[f"{operation}_share"] = float(_rows(probabilities, "gamma")[:, EDGE_OPERATIONS.index(operation)].mean())
+    return record
+
+
+def search_warnings(
+    genotype: Genotype,
+    probabilities: Mapping[str, np.ndarray],
+    history: Sequence[Mapping[str, Any]],
+    travel: Mapping[str, float],
+) -> tuple[SearchWarning, ...]:
+    """What speaks against the result of a search (docs/method.md, section 7).
+
+    Collapsed, in a cell: more than `MOST_SKIP` of the chosen edges are `skip`; more than `MOST_PARAMETER_FREE` are
+    `PARAMETER_FREE`; on more than `MOST_NONE` of them `none`, which is never chosen, is the likeliest; all edges, or
+    all nodes, have the same operation (`FEWEST_ALIKE` of them or more).
+
+    Undecided: the mean entropy of gamma or of beta was above `LEAST_ENTROPY_UNDECIDED` in every epoch; the mean gap
+    between the best and the second probability is below `LEAST_GAP`; no logit moved by `LEAST_TRAVEL`.
+
+    Args:
+        genotype: `Genotype` that the search chose.
+        probabilities: those that it was chosen from, arrays by label as of `Supernet.probabilities`.
+        history: records of the epochs, of which `gamma_entropy` and `beta_entropy` are read.
+        travel: dict with `possible` and `largest`, as of `SearchResult`.
+
+    Returns:
+        tuple of `SearchWarning`, collapse first; empty where nothing was seen.
+    """
+    warnings = []
+    for name, cell in genotype.cells.items():
+        warnings += _collapse(name.upper(), cell, np.asarray(probabilities[f"{name}/gamma"], "float64"))
+    present = decisiveness(probabilities)
+    for kind, what in (("gamma", "edges"), ("beta", "nodes")):
+        lowest = min(record[f"{kind}_entropy"] for record in history)
+        if lowest > LEAST_ENTROPY_UNDECIDED:
+            warnings.append(
+                SearchWarning(
+                    "undecided",
+                    f"{kind}_entropy",
+                    f"The entropy of {kind} (1: uniform) never fell below {lowest:.3f}: the operations of the {what} "
+                    f"are as good as untold apart. Expected: {LEAST_ENTROPY_UNDECIDED} or less. Search for more "
+                    "epochs, or raise `travel`.",
+                )
+            )
+        if present[f"{kind}_gap"] < LEAST_GAP:
+            warnings.append(
+                SearchWarning(
+                    "undecided",
+                    f"{kind}_gap",
+                    f"The best operation of the {what} leads the second by a probability of "
+                    f"{present[f'{kind}_gap']:.3f} only, in the mean. Expected: {LEAST_GAP} or more. Another seed may "
+                    "choose otherwise: search for more epochs, raise `travel`, or compare several seeds.",
+                )
+            )
+    if travel["largest"] < LEAST_TRAVEL:
+        warnings.append(
+            SearchWarning(
+                "undecided",
+                "travel",
+                f"No architecture logit moved by more than {travel['largest']:.3g} (possible: "
+                f"{travel['possible']:.3g}). With less than about {LEAST_TRAVEL:g} the genotype is mostly noise. Raise "
+                "`architecture_learning_rate` (or leave it None and raise `travel`), or search for more epochs.",
+            )
+        )
+    return tuple(warnings)
+
+
+def verdict(warnings: Sequence[SearchWarning]) -> str:
+    """`"collapsed"`, `"undecided"` or `"decided"`: the worst that the warnings say."""
+    seen = {warning.verdict for warning in warnings}
+    return next((word for word in ("collapsed", "undecided") if word in seen), "decided")
+
+
+def _collapse(cell_name: str, cell: CellGenotype, gamma: np.ndarray) -> list[SearchWarning]:
+    edges = [edge for node in cell.nodes for edge in node.edges]
+    # Rows of gamma of the chosen edges.
+    rows = [node.index * (node.index + 3) // 2 + source for node in cell.nodes for source in node.predecessors]
+    none_wins = gamma[rows].argmax(axis=1) == EDGE_OPERATIONS.index("none")
+    advice = (
+        "Look at the scores of the unimodal heads (memorised features make weights useless), try fewer epochs or a "
+        "smaller `travel`, and compare with another seed."
+    )
+    warnings = []
+    for rule, share, bound, what in (
+        ("skip", edges.count("skip") / len(edges), MOST_SKIP, "are `skip`"),
+        (
+            "parameter_free",
+            sum(edge in PARAMETER_FREE for edge in edges) / len(edges),
+            MOST_PARAMETER_FREE,
+            "have no parameters (skip and pools)",
+        ),
+        ("none", float(none_wins.mean()), MOST_NONE, "would rather be `none`, their likeliest operation,"),
+    ):
+        if share > bound:
+            message = f"{share:.0%} of the chosen edges of the {cell_name} {what}, above the bound of {bound:.0%}."
+            warnings.append(SearchWarning("collapsed", rule, f"{message} {advice}"))
+    for rule, names in (("same_edges", edges), ("same_nodes", [node.fusion for node in cell.nodes])):
+        ((name, count),) = Counter(names).most_common(1)
+        if count == len(names) >= FEWEST_ALIKE:
+            message = f"All {count} {rule[5:]} of the {cell_name} have the operation `{name}`."
+            warnings.append(SearchWarning("collapsed", rule, f"{message} {advice}"))
+    return warnings
+
+
+def _rows(probabilities: Mapping[str, np.ndarray], kind: str) -> np.ndarray:
+    return np.concatenate([np.asarray(probabilities[f"{name}/{kind}"], "float64") for name in CELLS])

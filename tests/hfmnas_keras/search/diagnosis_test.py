@@ -1,0 +1,140 @@
+"""Each rule on probabilities made by hand; what is expected follows from the numbers beside it."""
+
+import numpy as np
+import pytest
+
+from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
+from hfmnas_keras.operations import EDGE_OPERATIONS
+from hfmnas_keras.search.diagnosis import decisiveness, search_warnings, verdict
+
+NUM_NODES = 4
+HEALTHY_EDGES = ("sep_conv_3x3", "skip", "linear_relu", "max_pool_3x3") * 2
+HEALTHY_NODES = ("sum", "concat_fc", "linear_glu", "sum")
+DECIDED = [{"gamma_entropy": 0.9, "beta_entropy": 0.8}]
+TRAVEL = {"possible": 3.0, "largest": 2.2}
+
+
+def make_cell(edges=HEALTHY_EDGES, fusions=HEALTHY_NODES):
+    """Every node reads the cell's two inputs; all are kept."""
+    nodes = (NodeChoice(i, (0, 1), tuple(edges[2 * i : 2 * i + 2]), fusion) for i, fusion in enumerate(fusions))
+    return CellGenotype(NUM_NODES, tuple(nodes), kept=tuple(range(NUM_NODES)))
+
+
+def make_rows(count, size, largest, second):
+    """Rows of which two entries are given and the others share the rest."""
+    rows = np.full((count, size), (1 - largest - second) / (size - 2))
+    rows[:, 4], rows[:, 5] = largest, second
+    return rows
+
+
+def make_probabilities(largest=0.4, second=0.2):
+    return {
+        f"{name}/{kind}": make_rows(count, size, largest, second)
+        for name in ("lfbc", "hfbc")
+        for kind, count, size in (("gamma", 14, 10), ("beta", 4, 9))
+    }
+
+
+def rules(lfbc=None, hfbc=None, probabilities=None, history=DECIDED, travel=TRAVEL):
+    genotype = Genotype(lfbc or make_cell(), hfbc or make_cell())
+    warnings = search_warnings(genotype, probabilities or make_probabilities(), history, travel)
+    return [(warning.verdict, warning.rule) for warning in warnings], warnings
+
+
+def test_a_healthy_search_has_no_warning():
+    assert rules() == ([], ())
+    assert verdict(()) == "decided"
+
+
+def test_mostly_skip():
+    # Four of eight are at the bound of one half, five above it.
+    half = ("skip",) * 4 + ("sep_conv_3x3", "linear_elu", "linear_tanh", "linear_relu")
+    assert rules(lfbc=make_cell(half))[0] == []
+    found, (warning,) = rules(lfbc=make_cell(("skip",) + half[:4] + half[5:]))
+    assert found == [("collapsed", "skip")]
+    assert "62% of the chosen edges of the LFBC are `skip`" in warning.message
+    assert verdict([warning]) == "collapsed"
+
+
+def test_mostly_without_parameters():
+    six = ("skip", "max_pool_3x3", "avg_pool_3x3") * 2 + ("sep_conv_3x3", "linear_elu")
+    assert rules(hfbc=make_cell(six))[0] == []
+    found, (warning,) = rules(hfbc=make_cell(six[:6] + ("max_pool_3x3", "linear_elu")))
+    assert found == [("collapsed", "parameter_free")]
+    assert "88% of the chosen edges of the HFBC have no parameters" in warning.message
+
+
+def test_none_is_the_likeliest():
+    probabilities = make_probabilities()
+    none = EDGE_OPERATIONS.index("none")
+    # Rows of the chosen edges: those from the inputs into nodes 0 to 3 begin at 0, 2, 5 and 9.
+    for row in (0, 1, 2, 3, 7, 8, 11, 12):
+        probabilities["lfbc/gamma"][row, [none, 4]] = 0.41, 0.02
+    assert rules(probabilities=probabilities)[0] == []
+    probabilities["lfbc/gamma"][10, [none, 4]] = 0.41, 0.02
+    found, (warning,) = rules(probabilities=probabilities)
+    assert found == [("collapsed", "none")]
+    assert "62% of the chosen edges of the LFBC would rather be `none`" in warning.message
+
+
+def test_all_the_same_operation():
+    found, (edges, nodes) = rules(lfbc=make_cell(("linear_tanh",) * 8), hfbc=make_cell(fusions=("sum",) * 4))
+    assert found == [("collapsed", "same_edges"), ("collapsed", "same_nodes")]
+    assert "All 8 edges of the LFBC have the operation `linear_tanh`" in edges.message
+    assert "All 4 nodes of the HFBC have the operation `sum`" in nodes.message
+    # Two are too few to wonder at.
+    small = CellGenotype(1, (NodeChoice(0, (0, 1), ("linear_elu", "linear_elu"), "sum"),), kept=(0,))
+    probabilities = {name: rows[:2] if "gamma" in name else rows[:1] for name, rows in make_probabilities().items()}
+    assert rules(small, small, probabilities)[0] == []
+
+
+def test_entropy_that_never_fell():
+    history = [{"gamma_entropy": value, "beta_entropy": 0.8} for value in (1.0, 0.99, 0.995)]
+    found, (warning,) = rules(history=history)
+    assert found == [("undecided", "gamma_entropy")]
+    assert "never fell below 0.990" in warning.message
+    assert rules(history=[*history, {"gamma_entropy": 0.98, "beta_entropy": 0.8}])[0] == []
+    found, _ = rules(history=[{"gamma_entropy": 0.9, "beta_entropy": 0.981}])
+    assert found == [("undecided", "beta_entropy")]
+
+
+def test_small_gap():
+    # 0.24 - 0.20 = 0.04 on every edge and node; 0.26 - 0.20 = 0.06.
+    found, warnings = rules(probabilities=make_probabilities(0.24, 0.20))
+    assert found == [("undecided", "gamma_gap"), ("undecided", "beta_gap")]
+    assert "probability of 0.040 only" in warnings[0].message
+    assert rules(probabilities=make_probabilities(0.26, 0.20))[0] == []
+    assert verdict(warnings) == "undecided"
+
+
+def test_little_travel():
+    found, (warning,) = rules(travel={"possible": 3.0, "largest": 0.62})
+    assert found == [("undecided", "travel")]
+    assert "by more than 0.62 (possible: 3)" in warning.message
+
+
+def test_collapse_outweighs_indecision():
+    _, warnings = rules(lfbc=make_cell(("skip",) * 8), travel={"possible": 0.2, "largest": 0.1})
+    assert [warning.rule for warning in warnings] == ["skip", "parameter_free", "same_edges", "travel"]
+    assert verdict(warnings) == "collapsed"
+
+
+def test_decisiveness_by_hand():
+    # Of each kind one choice is certain, the others are even between two operations: entropy 0 or ln 2, gap 1 or 0.
+    gamma, beta = np.zeros((2, 10)), np.zeros((1, 9))
+    gamma[0, EDGE_OPERATIONS.index("skip")] = 1.0
+    gamma[1, [EDGE_OPERATIONS.index("none"), 4]] = 0.5
+    beta[0, 2] = 1.0
+    other = np.zeros((1, 9))
+    other[0, [0, 8]] = 0.5
+    received = decisiveness({"lfbc/gamma": gamma, "lfbc/beta": beta, "hfbc/gamma": gamma, "hfbc/beta": other})
+    assert received == pytest.approx(
+        {
+            "gamma_entropy": 0.5 * np.log(2) / np.log(10),
+            "beta_entropy": 0.5 * np.log(2) / np.log(9),
+            "gamma_gap": 0.5,
+            "beta_gap": 0.5,
+            "skip_share": 0.5,
+            "none_share": 0.25,
+        }
+    )
