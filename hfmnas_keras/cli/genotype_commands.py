@@ -1,4 +1,4 @@
-"""`hfmnas genotype ...`: show, draw, diff, validate."""
+"""`hfmnas genotype ...`: show, draw, diff, validate, cost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from hfmnas_keras.atomic_file import atomic_file
 from hfmnas_keras.cli.command_group import legible
+from hfmnas_keras.cli.cost_command import cost
 from hfmnas_keras.genotype.description import describe, differences
 from hfmnas_keras.genotype.drawing import draw, to_dot, to_mermaid
 from hfmnas_keras.genotype.genotype import Genotype
@@ -19,7 +20,10 @@ _PICTURE_FORMATS = (".svg", ".png")
 
 @click.group
 def genotype() -> None:
-    """Shows, draws, compares and checks genotypes."""
+    """Shows, draws, compares, checks and counts genotypes."""
+
+
+genotype.add_command(cost)
 
 
 @genotype.command("show")

@@ -71,7 +71,7 @@ def read_feature_set(folder: str | os.PathLike) -> FeatureSet:
         RuntimeError: when a file is missing, truncated or does not have the rows and shapes promised.
     """
     folder = os.fspath(folder)
-    description = _read_description(folder)
+    description = read_feature_description(folder)
     shapes = {name: tuple(shape) for name, shape in description["features"].items()}
     rows = sum(file["rows"] for file in description["files"])
     num_classes, max_tokens = description["num_classes"], description["max_tokens"]
@@ -102,6 +102,30 @@ def read_feature_set(folder: str | os.PathLike) -> FeatureSet:
     return FeatureSet(np.array(ids, dtype=object).astype(str), features, labels, tokens)
 
 
+def read_feature_description(folder: str | os.PathLike) -> dict[str, Any]:
+    """Reads what a feature set on disk says of itself, without its rows.
+
+    Returns:
+        dict with `features`, shapes by name; `num_classes`, of multi-label sets, else None; `max_tokens`, or None; and
+        `files`.
+
+    Raises:
+        ValueError: when the folder holds no feature set of a known version.
+    """
+    folder = os.fspath(folder)
+    path = posixpath.join(folder, _DESCRIPTION)
+    if not tf.io.gfile.exists(path):
+        raise ValueError(f"{folder} holds no feature set: {_DESCRIPTION} is missing, or was never finished.")
+    with tf.io.gfile.GFile(path) as file:
+        try:
+            description = json.loads(file.read())
+        except ValueError as error:
+            raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(description, dict) or description.get("version") != _VERSION:
+        raise ValueError(f"{path} is not of version {_VERSION}. Extract the features again.")
+    return description
+
+
 def _example(feature_set: FeatureSet, row: int) -> tf.train.Example:
     feature: dict[str, Any] = {"id": _bytes_feature(str(feature_set.ids[row]).encode("utf-8"))}
     for name, array in feature_set.features.items():
@@ -125,20 +149,6 @@ def _float_feature(values: np.ndarray) -> tf.train.Feature:
 
 def _int64_feature(values: np.ndarray) -> tf.train.Feature:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=np.ravel(values)))
-
-
-def _read_description(folder: str) -> dict[str, Any]:
-    path = posixpath.join(folder, _DESCRIPTION)
-    if not tf.io.gfile.exists(path):
-        raise ValueError(f"{folder} holds no feature set: {_DESCRIPTION} is missing, or was never finished.")
-    with tf.io.gfile.GFile(path) as file:
-        try:
-            description = json.loads(file.read())
-        except ValueError as error:
-            raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(description, dict) or description.get("version") != _VERSION:
-        raise ValueError(f"{path} is not of version {_VERSION}. Extract the features again.")
-    return description
 
 
 def _parsing_spec(shapes: dict[str, tuple[int, ...]], num_classes: int | None, max_tokens: int | None) -> dict:
