@@ -12,6 +12,7 @@ from typing import Any
 NODE_INPUTS = ("pair", "split", "shared")
 VECTOR_TO_GRID = ("project", "tile")
 ALTERNATIONS = ("ratio", "every_step", "phased")
+SELECTIONS = ("last", "best_dev")
 VIDEO_NETWORKS = ("inflated_resnet50", "resnext101")
 VIDEO_TAPS = ("layer1", "layer2", "layer3", "layer4", "pooled")
 SKELETON_TAPS = ("conv5", "conv6", "flattened", "fc7")
@@ -123,6 +124,10 @@ class SearchSettings:
             DARTS. Only with `second_order`.
         discretised_every: int. After each so many epochs, and after the last, the model of the present genotype with
             the supernet's weights is scored on dev. It changes nothing in the search. `0`: never. Defaults to `1`.
+        stop_when_stable: int or None. End the search once so many epochs in a row, 2 or more, ended in the same choices
+            and the same kept nodes. Rates and cycles stay those of `epochs`. Defaults to `None`: never.
+        select: str. Whose epoch's genotype is the result: `"last"` (default) or `"best_dev"`, of those that
+            `discretised_every` scores the one with the best dev macro F1, the later one among equals.
         checkpoint_seconds: float. A checkpoint is written when this time has passed since the last one, and after
             each epoch. Defaults to `30`.
         deterministic: bool. Make TensorFlow's operations deterministic (a setting of the whole process), so that the
@@ -145,6 +150,8 @@ class SearchSettings:
     second_order: bool = False
     look_ahead_rate: float | None = None
     discretised_every: int = 1
+    stop_when_stable: int | None = None
+    select: str = "last"
     checkpoint_seconds: float = 30.0
     deterministic: bool = True
     jit_compile: bool = False
@@ -168,6 +175,14 @@ class SearchSettings:
         decay = self.architecture_weight_decay
         _require(decay >= 0, "architecture_weight_decay", decay, "0 or more")
         _require(self.discretised_every >= 0, "discretised_every", self.discretised_every, "0 (never) or more")
+        stable = self.stop_when_stable
+        _require(stable is None or stable >= 2, "stop_when_stable", stable, "at least 2 epochs, or None")
+        _require(self.select in SELECTIONS, "select", self.select, f"one of {SELECTIONS}")
+        if self.select == "best_dev" and not self.discretised_every:
+            raise ValueError(
+                "`select` looks at the dev scores of the discretised model, which are not computed. "
+                "Received: select='best_dev', discretised_every=0. Set `discretised_every` to 1."
+            )
         if self.look_ahead_rate is not None:
             _require(self.look_ahead_rate > 0, "look_ahead_rate", self.look_ahead_rate, "above 0, or None")
             if not self.second_order:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import tensorflow as tf
 from absl import logging
 
 from hfmnas_keras.data.feature_set import FeatureSet
+from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.networks.supernet import Supernet
 from hfmnas_keras.search.bilevel_step import BilevelStep
 from hfmnas_keras.search.diagnosis import LEAST_TRAVEL, decisiveness, search_warnings
@@ -64,7 +66,8 @@ def search_architecture(
         model of this epoch's genotype with the supernet's weights; None where not computed), `learning_rate` (of the
         last weight step), `gamma_entropy` and `beta_entropy` (mean over choices, 1 is uniform), `gamma_gap` and
         `beta_gap` (mean gap between the best and the second probability), `skip_share` and `none_share` (mean
-        probability), `largest_movement` of a logit so far, `genotype` and `seconds`.
+        probability), `largest_movement` of a logit so far, `genotype`, `probabilities` (as of the result, to six
+        digits) and `seconds`.
 
     Raises:
         ValueError: when features, labels and settings do not fit, or the checkpoint is of another run.
@@ -159,13 +162,18 @@ class _Search:
             self._restore()
         self._resumed_at = self._saved_at = time.monotonic()
         self._seconds_before = self.seconds
-        while self.epoch < self.settings.epochs:
+        while not self._is_finished(self.history):
             self._run_epoch()
         self._save()
         result = self._result()
         if self.report is not None:
             self.report.write(result, self.settings)
         return result
+
+    def _is_finished(self, history: list[dict[str, Any]]) -> bool:
+        # Read from the history, which is in the checkpoint: a search that goes on stops where it would have stopped.
+        stable = self.settings.stop_when_stable
+        return len(history) >= self.settings.epochs or (stable is not None and _stable_epochs(history) >= stable)
 
     def _run_epoch(self) -> None:
         print(f"Search, epoch {self.epoch + 1}/{self.settings.epochs}")
@@ -224,9 +232,9 @@ class _Search:
         inputs, _ = self.step.dev.batch(row_numbers)
         return self.supernet.discretised_logits(inputs, choices)
 
-    def _discretised_scores(self) -> dict[str, float | None]:
-        every, epoch = self.settings.discretised_every, self.epoch + 1
-        if not every or (epoch % every and epoch < self.settings.epochs):
+    def _discretised_scores(self, is_last: bool) -> dict[str, float | None]:
+        every = self.settings.discretised_every
+        if not every or ((self.epoch + 1) % every and not is_last):
             return {"discretised_dev_loss": None, "discretised_dev_macro_f1": None}
         choices = self.supernet.choices_of(self.supernet.genotype(self.kept_nodes))
         choices = {name: tuple(map(tf.constant, arrays)) for name, arrays in choices.items()}
@@ -239,7 +247,9 @@ class _Search:
     def _epoch_record(self) -> dict[str, Any]:
         logits = self.step.dev_logits()
         labels = self.step.dev.labels_array
-        discretised_scores = self._discretised_scores()
+        genotype = json.loads(self.supernet.genotype(self.kept_nodes).to_json())
+        discretised_scores = self._discretised_scores(self._is_finished([*self.history, {"genotype": genotype}]))
+        probabilities = self.supernet.probabilities()
         self._count_time()
         return {
             "epoch": self.epoch + 1,
@@ -248,14 +258,14 @@ class _Search:
             "dev_macro_f1": macro_f1(labels, logits),
             **discretised_scores,
             "learning_rate": self._learning_rate(),
-            **decisiveness(self.supernet.probabilities()),
+            **decisiveness(probabilities),
             "largest_movement": self._largest_movement(),
-            "genotype": self._genotype_record(),
+            "genotype": genotype,
+            "probabilities": {
+                name: values.astype("float64").round(6).tolist() for name, values in probabilities.items()
+            },
             "seconds": round(self.seconds, 3),
         }
-
-    def _genotype_record(self) -> dict[str, Any]:
-        return json.loads(self.supernet.genotype(self.kept_nodes).to_json())
 
     def _learning_rate(self) -> float:
         iterations = self.step.weight_optimizer.iterations
@@ -290,10 +300,23 @@ class _Search:
             len(self.steps),
         )
 
+    def _selected_epoch(self) -> int:
+        if self.settings.select == "last":
+            return len(self.history)
+        scores = [record["discretised_dev_macro_f1"] for record in self.history]
+        # The later one among equals: its logits have seen more.
+        return max((score, epoch) for epoch, score in enumerate(scores, start=1) if score is not None)[1]
+
     def _result(self) -> SearchResult:
-        genotype, probabilities = self.supernet.genotype(self.kept_nodes), self.supernet.probabilities()
+        epoch = self._selected_epoch()
+        if epoch == len(self.history):
+            genotype, probabilities = self.supernet.genotype(self.kept_nodes), self.supernet.probabilities()
+        else:
+            record = self.history[epoch - 1]
+            genotype = Genotype.from_json(json.dumps(record["genotype"]))
+            probabilities = {name: np.asarray(values) for name, values in record["probabilities"].items()}
         travel = {
-            "possible": self.possible_travel,
+            "possible": self.architecture_learning_rate * self.architecture_steps * len(self.history),
             "largest": self._largest_movement(),
             "architecture_learning_rate": self.architecture_learning_rate,
         }
@@ -302,17 +325,24 @@ class _Search:
             logging.warning("Search %s (%s): %s", warning.verdict, warning.rule, warning.message)
         return SearchResult(
             genotype=genotype,
+            epoch=epoch,
             probabilities=probabilities,
             history=self.history,
             cost={
                 "seconds": round(self.seconds, 3),
-                "weight_steps": self.weight_steps * self.settings.epochs,
-                "architecture_steps": self.architecture_steps * self.settings.epochs,
+                "weight_steps": self.weight_steps * len(self.history),
+                "architecture_steps": self.architecture_steps * len(self.history),
                 "peak_memory_bytes": peak_memory_bytes(),
             },
             travel=travel,
             warnings=warnings,
         )
+
+
+def _stable_epochs(history: list[dict[str, Any]]) -> int:
+    """How many epochs in a row, the last among them, ended in the last one's choices."""
+    choices = [{key: record["genotype"][key] for key in ("cells", "kept")} for record in history]
+    return sum(1 for _ in itertools.takewhile(lambda earlier: earlier == choices[-1], reversed(choices)))
 
 
 def _check_rows(train: FeatureSet, dev: FeatureSet, num_outputs: int, names: tuple[str, ...]) -> None:

@@ -21,10 +21,10 @@ from hfmnas_keras.settings import SearchSettings
 class SearchReport:
     """Writes a search into a folder.
 
-    `genotype.json`; `search.json` (settings, verdict, warnings, history, probabilities, cost, travel); the genotype as
-    `genotype.mmd` (Mermaid) and `genotype.dot`, and where matplotlib is installed (extra `plots`) as `genotype.svg` and
-    `genotype.png`, with the curves of the history in `search.svg` and `search.png`; TensorBoard logs under
-    `tensorboard/`.
+    `genotype.json`; `search.json` (settings, epoch of the genotype, verdict, warnings, history, probabilities, cost,
+    travel); the genotype as `genotype.mmd` (Mermaid) and `genotype.dot`, and where matplotlib is installed (extra
+    `plots`) as `genotype.svg` and `genotype.png`, with the curves of the history in `search.svg` and `search.png`;
+    TensorBoard logs under `tensorboard/`.
 
     Args:
         folder: made when missing.
@@ -53,6 +53,7 @@ class SearchReport:
             self._writer.close()
         report = {
             "settings": dataclasses.asdict(settings),
+            "epoch": result.epoch,
             "verdict": result.verdict,
             "warnings": [dataclasses.asdict(warning) for warning in result.warnings],
             "travel": result.travel,

@@ -14,20 +14,23 @@ from hfmnas_keras.search.search_warning import SearchWarning
 
 @dataclasses.dataclass(frozen=True)
 class SearchResult:
-    """The genotype of the last epoch and how the search came to it.
+    """The genotype that a search chose and how it came to it.
 
     Args:
-        genotype: `Genotype`, discretised from the logits after the last step. The last epoch's and not the best dev
-            epoch's: the dev F1 of the supernet moves by noise from epoch to epoch, while the logits settle slowly.
-        probabilities: dict of arrays, as `Supernet.probabilities` gives them.
+        genotype: `Genotype`, discretised from the logits after the last step, or after the epoch that
+            `SearchSettings.select` names. The last by default: dev F1 moves by noise from epoch to epoch, while the
+            logits settle slowly.
+        epoch: int. The epoch, from 1, that the genotype is of.
+        probabilities: dict of arrays, as `Supernet.probabilities` gives them: those that the genotype was chosen from.
         history: list of dicts, one an epoch (keys: docs of `search_architecture`).
         cost: dict: `seconds`, `weight_steps`, `architecture_steps`, `peak_memory_bytes`.
-        travel: dict: `possible` (rate times steps: the farthest that Adam moves a logit), `largest` (the largest
+        travel: dict: `possible` (rate times steps made: the farthest that Adam moves a logit), `largest` (the largest
             movement of a logit in this search), `architecture_learning_rate`.
         warnings: tuple of `SearchWarning`, what speaks against this result.
     """
 
     genotype: Genotype
+    epoch: int
     probabilities: dict[str, np.ndarray]
     history: list[dict[str, Any]]
     cost: dict[str, float]

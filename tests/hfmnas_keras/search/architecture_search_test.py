@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from absl import logging
 from keras import ops
 from sklearn import metrics as sklearn_metrics
@@ -18,7 +19,9 @@ from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.networks.searched_model import searched_model
 from hfmnas_keras.networks.supernet import Supernet
+from hfmnas_keras.search import architecture_search
 from hfmnas_keras.search.architecture_search import search_architecture
+from hfmnas_keras.settings import SearchSettings
 from tests.hfmnas_keras.cell.chosen_weights import copy_model
 from tests.hfmnas_keras.search import search_case
 from tests.hfmnas_keras.search.search_case import FUSION, SETTINGS, make_rows, run_search
@@ -123,6 +126,9 @@ def test_history_and_cost(uninterrupted):
     assert result.travel["possible"] == pytest.approx(SETTINGS.travel)
     assert 0 < result.travel["largest"] <= result.travel["possible"] * 1.5
     assert json.loads(result.genotype.to_json()) == result.history[-1]["genotype"]
+    assert result.epoch == 3
+    for name, values in result.probabilities.items():
+        np.testing.assert_allclose(result.history[-1]["probabilities"][name], values, atol=1e-6)
 
 
 def test_report_files(uninterrupted):
@@ -180,3 +186,77 @@ def test_rows_must_fit(tmp_path):
         search_architecture(without, without, 3, FUSION, SETTINGS, tmp_path)
     with pytest.raises(ValueError, match="num_outputs=2"):
         search_architecture(train, train, 2, FUSION, SETTINGS, tmp_path)
+
+
+@pytest.fixture
+def eager_steps():
+    """Tracing would take all the time of a search of few steps."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def run_few_steps(folder, **settings):
+    """Three weight steps and two architecture steps an epoch."""
+    settings = SearchSettings(channels=8, batch_size=4, **settings)
+    return search_architecture(make_rows(12, 0), make_rows(8, 1), 3, FUSION, settings, folder)
+
+
+def test_a_stable_search_stops_and_one_that_was_cut_off_stops_at_the_same_epoch(
+    eager_steps, tmp_path, monkeypatch, caplog
+):
+    # At this rate no choice ever changes.
+    settings = {"epochs": 6, "architecture_learning_rate": 1e-9, "stop_when_stable": 3, "discretised_every": 2}
+    with caplog.at_level("WARNING", logger="absl"):
+        expected = run_few_steps(tmp_path / "whole", **settings)
+    assert [record["epoch"] for record in expected.history] == [1, 2, 3]
+    # Every second epoch and the last.
+    assert [record["discretised_dev_macro_f1"] is None for record in expected.history] == [True, False, False]
+    assert (expected.cost["weight_steps"], expected.cost["architecture_steps"]) == (9, 6)
+    assert expected.travel["possible"] == pytest.approx(6e-9)
+    assert expected.verdict == "undecided"
+    assert any("Search undecided (travel): No architecture logit moved by more" in text for text in caplog.messages)
+
+    save, calls = architecture_search._Search._save, []
+
+    def save_and_end(search):
+        save(search)
+        calls.append(search.epoch)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(architecture_search._Search, "_save", save_and_end)
+    with pytest.raises(KeyboardInterrupt):
+        run_few_steps(tmp_path / "cut", **settings)
+    assert calls == [1]
+    result = run_few_steps(tmp_path / "cut", **settings)
+    assert without_times(result.history) == without_times(expected.history)
+    assert result.genotype == expected.genotype
+    # Called again, it is found finished.
+    assert run_few_steps(tmp_path / "cut", **settings).history == result.history
+
+
+def test_the_genotype_of_the_best_dev_epoch_can_be_taken(eager_steps, tmp_path, monkeypatch):
+    # The scores are given, so that it is known which epoch must be chosen.
+    scores = iter((0.5, 0.7, 0.7, 0.6))
+    monkeypatch.setattr(
+        architecture_search._Search,
+        "_discretised_scores",
+        lambda search, is_last: {"discretised_dev_loss": 1.0, "discretised_dev_macro_f1": next(scores)},
+    )
+    result = run_few_steps(tmp_path, epochs=4, architecture_learning_rate=3.0, select="best_dev")
+    assert result.epoch == 3
+    third, last = result.history[2], result.history[3]
+    assert json.loads(result.genotype.to_json()) == third["genotype"]
+    np.testing.assert_array_equal(result.probabilities["lfbc/gamma"], third["probabilities"]["lfbc/gamma"])
+    assert third["probabilities"]["lfbc/gamma"] != last["probabilities"]["lfbc/gamma"]
+    assert result.travel["largest"] >= last["largest_movement"]
+
+
+def test_settings_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="`stop_when_stable` must be at least 2 epochs, or None. Received: 1"):
+        SearchSettings(stop_when_stable=1)
+    with pytest.raises(ValueError, match="`select` must be one of .*'best_test'"):
+        SearchSettings(select="best_test")
+    with pytest.raises(ValueError, match="Set `discretised_every` to 1"):
+        SearchSettings(select="best_dev", discretised_every=0)
