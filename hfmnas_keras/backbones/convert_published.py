@@ -23,7 +23,7 @@ def convert_published(
     input_shape: tuple[int, ...],
     inflation: str = "center",
     with_head: bool = False,
-    grid: tuple[int, int] | None = None,
+    grid: tuple[int, ...] | None = None,
 ) -> keras.Model:
     """Writes a `.keras` file from the tensors of a published network (docs/method.md, section 3).
 
