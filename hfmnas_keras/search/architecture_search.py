@@ -160,6 +160,8 @@ class _Search:
             )
         if self.saved_state.exists():
             self._restore()
+        if self.report is not None:
+            self.report.begin(self.history)
         self._resumed_at = self._saved_at = time.monotonic()
         self._seconds_before = self.seconds
         while not self._is_finished(self.history):
@@ -221,7 +223,7 @@ class _Search:
         self.step.start_epoch()
         self._save()
         if self.report is not None:
-            self.report.write_epoch(record, self.supernet.probabilities())
+            self.report.write_epoch(record)
 
     def _steps_since_weights(self) -> int:
         """Architecture steps of this epoch since its last weight step."""

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,16 +36,27 @@ class SearchReport:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._writer: Any = None
 
-    def write_epoch(self, record: dict[str, Any], probabilities: dict[str, np.ndarray]) -> None:
-        """Adds one epoch to the TensorBoard logs."""
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
+    def begin(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Starts the TensorBoard logs anew, with the epochs that there are: each epoch is in them once.
+
+        A search that goes on elsewhere, or was cut off after an epoch's log and before its checkpoint, would leave a
+        gap or write an epoch twice.
+        """
+        folder = self.folder / "tensorboard"
+        for earlier in folder.glob("events.out.tfevents.*"):
+            earlier.unlink()
+        self._writer = tf.summary.create_file_writer(str(folder))
+        for record in history:
+            self.write_epoch(record)
+
+    def write_epoch(self, record: Mapping[str, Any]) -> None:
+        """Adds one epoch to the TensorBoard logs: its numbers as scalars, its probabilities as histograms."""
         with self._writer.as_default(step=record["epoch"]):
             for name, value in record.items():
                 if isinstance(value, float):
                     tf.summary.scalar(f"search/{name}", value)
-            for name, values in probabilities.items():
-                tf.summary.histogram(f"probabilities/{name}", values)
+            for name, values in record["probabilities"].items():
+                tf.summary.histogram(f"probabilities/{name}", np.asarray(values))
         self._writer.flush()
 
     def write(self, result: SearchResult, settings: SearchSettings) -> None:

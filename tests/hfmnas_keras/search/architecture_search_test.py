@@ -14,6 +14,8 @@ import tensorflow as tf
 from absl import logging
 from keras import ops
 from sklearn import metrics as sklearn_metrics
+from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.util import tensor_util
 
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.genotype.genotype import Genotype
@@ -21,6 +23,7 @@ from hfmnas_keras.networks.searched_model import searched_model
 from hfmnas_keras.networks.supernet import Supernet
 from hfmnas_keras.search import architecture_search
 from hfmnas_keras.search.architecture_search import search_architecture
+from hfmnas_keras.search.search_report import SearchReport
 from hfmnas_keras.settings import SearchSettings
 from tests.hfmnas_keras.cell.chosen_weights import copy_model
 from tests.hfmnas_keras.search import search_case
@@ -144,9 +147,47 @@ def test_report_files(uninterrupted):
     assert (report / "genotype.mmd").read_text().strip()
     curves = ElementTree.parse(report / "search.svg").iter("{http://www.w3.org/2000/svg}text")
     assert [element.text for element in curves].count("dev, discretised") == 2
-    assert list((report / "tensorboard").iterdir())
     # bounded: the last state and the one before
     assert sorted(path.name for path in folder.glob("search*")) == ["search.npz", "search.previous.npz"]
+
+
+def logged(folder):
+    """Scalars, and weights and edges of histograms, by tag and step, as TensorBoard reads them."""
+    events = event_accumulator.EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
+    return {
+        tag: [(event.step, tensor_util.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
+        for tag in events.Tags()["tensors"]
+    }
+
+
+@pytest.mark.parametrize("after", ["a whole run", "a run that was cut off"])
+def test_tensorboard_logs_have_each_epoch_once(uninterrupted, tmp_path, after):
+    result, folder = uninterrupted
+    tensorboard = folder / "report" / "tensorboard"
+    if after != "a whole run":
+        # What an attempt leaves that was cut off after the log of epoch 2 and goes on from the checkpoint of epoch 1.
+        report = SearchReport(tmp_path)
+        report.begin(result.history[:2])
+        report = SearchReport(tmp_path)
+        report.begin(result.history[:1])
+        report.write_epoch(result.history[1])
+        report.write_epoch(result.history[2])
+        tensorboard = tmp_path / "tensorboard"
+    values = logged(tensorboard)
+    for name in ("train_loss", "dev_macro_f1", "discretised_dev_macro_f1", "gamma_entropy", "largest_movement"):
+        steps, scalars = zip(*values[f"search/{name}"], strict=True)
+        assert steps == (1, 2, 3)
+        np.testing.assert_allclose(scalars, [record[name] for record in result.history], rtol=1e-6)
+    for label, array in result.probabilities.items():
+        (first, _), (second, _), (third, histogram) = values[f"probabilities/{label}"]
+        assert (first, second, third) == (1, 2, 3)
+        # Buckets of left edge, right edge and count.
+        assert histogram[:, 2].sum() == array.size
+        assert histogram[0, 0] == pytest.approx(array.min(), abs=1e-6)
+        assert histogram[-1, 1] == pytest.approx(array.max(), abs=1e-6)
+    (file,) = tensorboard.iterdir()
+    # In the number of epochs alone: choices, their operations and the width of the search add nothing.
+    assert file.stat().st_size < 3 * 10_000
 
 
 def test_finished_search_is_not_run_again(uninterrupted):
