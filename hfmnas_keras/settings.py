@@ -61,6 +61,9 @@ class FusionSettings:
         correlation_dim: int. Width d of the two correlated views. Defaults to `16`.
         correlation_weight: float. Lambda of the total loss. Defaults to `0.1`.
         sequence_encoder: bool. Bi-LSTM in the final model (section 6). Defaults to `True`.
+        bm_cells, bm_inner_steps: ints. Cells of BM-NAS and steps within each (section 11). Default to `2` and `1`.
+        bm_mitigation: bool. Whether the last two cells of BM-NAS meet in the inconsistency mitigation (Fig. 5).
+            Defaults to `False`.
     """
 
     channels: int = 192
@@ -79,6 +82,9 @@ class FusionSettings:
     correlation_dim: int = 16
     correlation_weight: float = 0.1
     sequence_encoder: bool = True
+    bm_cells: int = 2
+    bm_inner_steps: int = 1
+    bm_mitigation: bool = False
 
     def __post_init__(self):
         _require(
@@ -98,7 +104,8 @@ class FusionSettings:
             f"between 1 and num_nodes={self.num_nodes}",
         )
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
-        _require(self.num_cells >= 1, "num_cells", self.num_cells, "at least 1")
+        for name in ("num_cells", "bm_cells", "bm_inner_steps"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
