@@ -133,6 +133,7 @@ def create_pipeline(
     if config.model in SEARCHED_MODELS:
         architecture_search = ArchitectureSearch(
             features=feature_extractor.outputs["features"],
+            backbones=backbone_trainer.outputs["backbones"],
             num_outputs=num_outputs,
             fusion=config.fusion,
             search=config.search,

@@ -7,7 +7,7 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components import Genotype, SearchReport
+from components import Backbones, Genotype, SearchReport
 from components.architecture_search import executor
 from components.code_fingerprint import code_fingerprint
 from components.settings_json import settings_to_json
@@ -24,7 +24,10 @@ class ArchitectureSearchSpec(ComponentSpec):
         "checkpoint_root": ExecutionParameter(type=str),
         "code_fingerprint": ExecutionParameter(type=str),
     }
-    INPUTS = {"features": ChannelParameter(type=standard_artifacts.Examples)}
+    INPUTS = {
+        "features": ChannelParameter(type=standard_artifacts.Examples),
+        "backbones": ChannelParameter(type=Backbones),
+    }
     OUTPUTS = {
         "genotype": ChannelParameter(type=Genotype),
         "search_report": ChannelParameter(type=SearchReport),
@@ -37,6 +40,7 @@ class ArchitectureSearch(base_component.BaseComponent):
     ```python
     architecture_search = ArchitectureSearch(
         features=feature_extractor.outputs["features"],
+        backbones=backbone_trainer.outputs["backbones"],
         num_outputs=9,
         fusion=FusionSettings(),
         search=SearchSettings(),
@@ -48,6 +52,7 @@ class ArchitectureSearch(base_component.BaseComponent):
 
     Args:
         features: channel of `Examples` with the splits `train` and `dev`, from `FeatureExtractor`.
+        backbones: channel of `Backbones`, which the features come from; the report shows the scores of their heads.
         num_outputs: int. Classes.
         fusion: `FusionSettings`.
         search: `SearchSettings`.
@@ -64,6 +69,7 @@ class ArchitectureSearch(base_component.BaseComponent):
     def __init__(
         self,
         features: types.BaseChannel,
+        backbones: types.BaseChannel,
         num_outputs: int,
         fusion: FusionSettings,
         search: SearchSettings,
@@ -72,6 +78,7 @@ class ArchitectureSearch(base_component.BaseComponent):
         super().__init__(
             spec=ArchitectureSearchSpec(
                 features=features,
+                backbones=backbones,
                 num_outputs=num_outputs,
                 fusion=settings_to_json(fusion),
                 search=settings_to_json(search),

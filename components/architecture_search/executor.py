@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from components.checkpoint_folder import checkpoint_folder
@@ -16,6 +18,7 @@ from components.settings_json import settings_from_json
 from components.splits import read_features
 from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.settings import FusionSettings, SearchSettings
+from hfmnas_keras.training.pretraining import BACKBONES_FILE
 
 
 class Executor(base_executor.BaseExecutor):
@@ -30,12 +33,15 @@ class Executor(base_executor.BaseExecutor):
         """Searches an architecture.
 
         Args:
-            input_dict: `features`, Examples with the splits `train` and `dev`.
+            input_dict: `features`, Examples with the splits `train` and `dev`; `backbones`, which made them.
             output_dict: `genotype` and `search_report`.
             exec_properties: `num_outputs`; `fusion` and `search`, settings as JSON; `checkpoint_root`;
                 `code_fingerprint`.
         """
         features = artifact_utils.get_single_instance(input_dict["features"])
+        backbones_uri = artifact_utils.get_single_uri(input_dict["backbones"])
+        with fileio.open(os.path.join(backbones_uri, BACKBONES_FILE), "r") as file:
+            backbones = json.load(file)
         genotype = artifact_utils.get_single_instance(output_dict["genotype"])
         report = artifact_utils.get_single_instance(output_dict["search_report"])
         checkpoints = checkpoint_folder(
@@ -50,6 +56,7 @@ class Executor(base_executor.BaseExecutor):
                 settings=settings_from_json(SearchSettings, exec_properties["search"]),
                 checkpoint_dir=checkpoints,
                 report_dir=report_folder,
+                unimodal_heads=backbones["modalities"],
             )
             result.genotype.save(os.path.join(genotype_folder, "genotype.json"))
         report.set_float_custom_property("seconds", float(result.cost["seconds"]))

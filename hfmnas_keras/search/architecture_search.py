@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -43,6 +44,7 @@ def search_architecture(
     settings: SearchSettings,
     checkpoint_dir: str | os.PathLike,
     report_dir: str | os.PathLike | None = None,
+    unimodal_heads: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> SearchResult:
     """Searches the architecture of the fusion network (HF-MNAS, Eq. 29-30, Algorithm 1; docs/method.md, section 7).
 
@@ -58,6 +60,7 @@ def search_architecture(
         settings: `SearchSettings`.
         checkpoint_dir: folder of the checkpoint, made when missing.
         report_dir: optional folder for `search.json`, `genotype.json`, drawings and TensorBoard logs.
+        unimodal_heads: optional records of `pretrain_backbones` by modality, to be shown in the report.
 
     Returns:
         `SearchResult`. Each epoch of its history has: `epoch` (from 1), `train_loss` and `architecture_loss` (means of
@@ -97,7 +100,7 @@ def search_architecture(
         settings,
         fusion.kept_nodes,
         SavedState(pathlib.Path(checkpoint_dir) / "search.npz", fingerprint),
-        SearchReport(report_dir) if report_dir is not None else None,
+        SearchReport(report_dir, unimodal_heads) if report_dir is not None else None,
     )
     return search.run()
 

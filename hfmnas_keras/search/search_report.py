@@ -18,22 +18,29 @@ from hfmnas_keras.search.drawing import draw_search
 from hfmnas_keras.search.search_result import SearchResult
 from hfmnas_keras.settings import SearchSettings
 
+_HEAD_KEYS = ("train_macro_f1", "dev_macro_f1", "cross_fitted_macro_f1", "warning")
+
 
 class SearchReport:
     """Writes a search into a folder.
 
-    `genotype.json`; `search.json` (settings, epoch of the genotype, verdict, warnings, history, probabilities, cost,
-    travel); the genotype as `genotype.mmd` (Mermaid) and `genotype.dot`, and where matplotlib is installed (extra
-    `plots`) as `genotype.svg` and `genotype.png`, with the curves of the history in `search.svg` and `search.png`;
-    TensorBoard logs under `tensorboard/`.
+    `genotype.json`; `search.json` (settings, epoch of the genotype, verdict, warnings, scores of the unimodal heads,
+    history, probabilities, cost, travel); the genotype as `genotype.mmd` (Mermaid) and `genotype.dot`, and where
+    matplotlib is installed (extra `plots`) as `genotype.svg` and `genotype.png`, with the curves of the history in
+    `search.svg` and `search.png`; TensorBoard logs under `tensorboard/`.
 
     Args:
         folder: made when missing.
+        unimodal_heads: optional records of `pretrain_backbones` by modality, of which `search.json` shows the scores on
+            train and dev and the warning of a wide gap: a search is worth no more than the features it reads.
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike, unimodal_heads: Mapping[str, Mapping[str, Any]] | None = None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._unimodal_heads = {
+            modality: {key: record[key] for key in _HEAD_KEYS} for modality, record in (unimodal_heads or {}).items()
+        }
         self._writer: Any = None
 
     def begin(self, history: Sequence[Mapping[str, Any]]) -> None:
@@ -61,6 +68,9 @@ class SearchReport:
 
     def write(self, result: SearchResult, settings: SearchSettings) -> None:
         """Writes all but the TensorBoard logs."""
+        for head in self._unimodal_heads.values():
+            if head["warning"]:
+                logging.warning("The search read features of a head that knows its rows. %s", head["warning"])
         if self._writer is not None:
             self._writer.close()
         report = {
@@ -68,6 +78,7 @@ class SearchReport:
             "epoch": result.epoch,
             "verdict": result.verdict,
             "warnings": [dataclasses.asdict(warning) for warning in result.warnings],
+            "unimodal_heads": self._unimodal_heads,
             "travel": result.travel,
             "cost": result.cost,
             "probabilities": {name: np.asarray(values).tolist() for name, values in result.probabilities.items()},

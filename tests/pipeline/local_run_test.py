@@ -88,6 +88,13 @@ def test_the_report_and_the_genotype_are_written(first):
     assert (report.parent / "summary.json").is_file()
     (genotype,) = first[0].config.pipeline_root.glob("ArchitectureSearch/genotype/*/genotype.json")
     assert json.loads(genotype.read_text(encoding="utf-8"))["cells"]
+    (search,) = first[0].config.pipeline_root.glob("ArchitectureSearch/search_report/*/search.json")
+    heads = json.loads(search.read_text(encoding="utf-8"))["unimodal_heads"]
+    pretrained = json.loads((report.parent / "summary.json").read_text(encoding="utf-8"))["backbones"]["modalities"]
+    assert set(heads) == {"text", "image"}
+    for modality, head in heads.items():
+        assert 0 < head["dev_macro_f1"] <= 1
+        assert head == {key: pretrained[modality][key] for key in head}
 
 
 def test_features_leave_the_test_split_alone(first):

@@ -190,6 +190,18 @@ def test_tensorboard_logs_have_each_epoch_once(uninterrupted, tmp_path, after):
     assert file.stat().st_size < 3 * 10_000
 
 
+def test_heads_that_know_their_rows_are_told_of(uninterrupted, tmp_path, caplog):
+    result, _ = uninterrupted
+    head = {"train_macro_f1": 0.998, "dev_macro_f1": 0.75, "cross_fitted_macro_f1": None, "warning": "text: .998, .75"}
+    fair = {"train_macro_f1": 0.8, "dev_macro_f1": 0.75, "cross_fitted_macro_f1": 0.74, "warning": None}
+    report = SearchReport(tmp_path, {"text": {**head, "curves": {}}, "image": {**fair, "epochs": 3}})
+    with caplog.at_level("WARNING", logger="absl"):
+        report.write(result, SETTINGS)
+    content = json.loads((tmp_path / "search.json").read_text())
+    assert content["unimodal_heads"] == {"text": head, "image": fair}
+    assert ["text: .998, .75" in message for message in caplog.messages] == [True]
+
+
 def test_finished_search_is_not_run_again(uninterrupted):
     expected, folder = uninterrupted
     before = (folder / "search.npz").stat().st_size
