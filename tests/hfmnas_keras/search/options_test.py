@@ -1,0 +1,78 @@
+"""Every option of the search and of the network takes the road from features to a trained model."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hfmnas_keras.search.architecture_search import search_architecture
+from hfmnas_keras.settings import FusionSettings, SearchSettings, TrainingSettings
+from hfmnas_keras.training.f1_score import macro_f1
+from hfmnas_keras.training.final_training import train_fusion_network
+from tests.hfmnas_keras.search.search_case import make_rows
+
+TEXT_ALONE = {"lfbc_taps": ("text_low", "text_low"), "hfbc_taps": ("text_high", "text_high")}
+IMAGE_ALONE = {"lfbc_taps": ("image_low", "image_low"), "hfbc_taps": ("image_high", "image_high")}
+EXCHANGED = {"lfbc_taps": ("text_high", "image_high"), "hfbc_taps": ("image_low", "text_low")}
+
+
+@pytest.fixture
+def eager_steps():
+    """Tracing would take all the time of a run of few steps."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+# Several options a run, each at least once.
+@pytest.mark.parametrize(
+    ("fusion", "search"),
+    [
+        pytest.param({"kept_nodes": 1, "node_inputs": "pair"}, {"alternation": "ratio"}, id="pair-ratio-kept_1"),
+        pytest.param(
+            {**TEXT_ALONE, "kept_nodes": 2, "node_inputs": "split", "imm_attention": False},
+            {"alternation": "every_step"},
+            id="split-every_step-text-no_attention",
+        ),
+        pytest.param(
+            {**IMAGE_ALONE, "node_inputs": "shared", "num_cells": 2, "imm_correlation": False},
+            {"alternation": "phased"},
+            id="shared-phased-image-two_cells-no_correlation",
+        ),
+        pytest.param(
+            {**EXCHANGED, "imm_attention": False, "imm_correlation": False, "vector_to_grid": "tile"},
+            {"second_order": True},
+            id="second_order-exchanged-no_mitigation",
+        ),
+    ],
+)
+def test_options_lead_to_a_trained_model(eager_steps, tmp_path, fusion, search):
+    fusion = FusionSettings(
+        **{"channels": 8, "grid": (2, 2), "num_nodes": 2, "kept_nodes": 2, "num_heads": 2, "correlation_dim": 4}
+        | {"sequence_encoder": False}
+        | fusion
+    )
+    train, dev = make_rows(8, 0), make_rows(6, 1)
+    searched = search_architecture(
+        train, dev, 3, fusion, SearchSettings(channels=8, epochs=1, batch_size=4, **search), tmp_path / "search"
+    )
+    (record,) = searched.history
+    assert np.isfinite([record[name] for name in ("train_loss", "architecture_loss", "discretised_dev_loss")]).all()
+    assert (record["added_loss"] > 0) == fusion.imm_correlation
+    assert record["largest_movement"] > 0
+    # 8 rows are two batches; 6 rows two, of which the ratio of 2 weight steps to 1 leaves one.
+    assert (
+        searched.cost["architecture_steps"]
+        == {"ratio": 1, "every_step": 2, "phased": 2}[search.get("alternation", "ratio")]
+    )
+    genotype = searched.genotype
+    assert [len(cell.kept) for cell in genotype.cells.values()] == [fusion.kept_nodes] * 2
+    assert genotype.metadata["lfbc_taps"] == list(fusion.lfbc_taps)
+
+    settings = TrainingSettings(max_epochs=1, batch_size=4, unfreeze_backbones=False)
+    trained = train_fusion_network(genotype, train, dev, 3, fusion, settings, tmp_path / "training")
+    model = trained.fusion_network
+    assert {tensor.name for tensor in model.inputs} == {*fusion.lfbc_taps, *fusion.hfbc_taps}
+    logits = np.asarray(model(dev.features, training=False))
+    assert logits.shape == (6, 3) and np.isfinite(logits).all()
+    assert 0 <= macro_f1(dev.labels, logits) <= 1
+    assert np.isfinite([record["loss"] for part in trained.history.values() for record in part]).all()
