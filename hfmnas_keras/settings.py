@@ -415,18 +415,30 @@ class PretrainingSettings:
 
 
 #: Settings of the backbone by modality.
-BACKBONE_SETTINGS = {"text": TextBackboneSettings, "image": ImageBackboneSettings}
+BACKBONE_SETTINGS = {
+    "text": TextBackboneSettings,
+    "image": ImageBackboneSettings,
+    "skeleton": SkeletonBackboneSettings,
+    "video": VideoBackboneSettings,
+}
 #: Settings of backbones, where they have them, that are paths of files.
 PATH_SETTINGS = ("word_vectors", "trunk_weights", "weights")
+#: Those that have an axis of time, along which their grids lie.
+CLIP_MODALITIES = ("skeleton", "video")
 
 
 def fusion_defaults(modalities: Sequence[str]) -> dict[str, Any]:
-    """Those of `FusionSettings` that follow from the two modalities: which features the cells read.
+    """Those of `FusionSettings` that follow from the two modalities: which features the cells read, and the grid.
+
+    Where both are clips the grid is `(8, 1)`, time by space, of 128 channels (method, section 4).
 
     Example:
-    >>> FusionSettings(channels=64, **fusion_defaults(("text", "image")))
+    >>> FusionSettings(dropout=0.2, **fusion_defaults(("skeleton", "video")))
     """
-    return {
+    defaults: dict[str, Any] = {
         "lfbc_taps": tuple(f"{modality}_low" for modality in modalities),
         "hfbc_taps": tuple(f"{modality}_high" for modality in modalities),
     }
+    if set(modalities) <= set(CLIP_MODALITIES):
+        defaults.update(grid=(8, 1), channels=128)
+    return defaults

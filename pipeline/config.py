@@ -19,8 +19,10 @@ from hfmnas_keras.settings import (
     ImageBackboneSettings,
     PretrainingSettings,
     SearchSettings,
+    SkeletonBackboneSettings,
     TextBackboneSettings,
     TrainingSettings,
+    VideoBackboneSettings,
     fusion_defaults,
 )
 from pipeline.data_config import SOURCE_DATA, DataConfig, DemoData, FolderData
@@ -42,6 +44,9 @@ class PreparationConfig(pydantic.BaseModel):
         image_size: pair of ints. Height and width.
         max_tokens: int. Tokens kept of a text.
         min_frequency: int. How often a token must occur in the train split to enter the vocabulary.
+        clip_frames: int. Frames kept of a video, evenly over all of it.
+        clip_size: pair of ints. Height and width of a video's frames.
+        skeleton_frames: int. Frames that a skeleton is resampled to; the network needs 16.
     """
 
     model_config = _STRICT
@@ -51,6 +56,9 @@ class PreparationConfig(pydantic.BaseModel):
     image_size: tuple[pydantic.PositiveInt, pydantic.PositiveInt] = (128, 128)
     max_tokens: pydantic.PositiveInt = 64
     min_frequency: pydantic.PositiveInt = 1
+    clip_frames: Annotated[int, pydantic.Field(ge=1, le=1024)] = 8
+    clip_size: tuple[pydantic.PositiveInt, pydantic.PositiveInt] = (224, 224)
+    skeleton_frames: Annotated[int, pydantic.Field(ge=16, le=1024)] = 32
 
     @pydantic.field_validator("classes")
     @classmethod
@@ -67,6 +75,8 @@ class BackbonesConfig(pydantic.BaseModel):
 
     text: TextBackboneSettings = TextBackboneSettings()
     image: ImageBackboneSettings = ImageBackboneSettings()
+    skeleton: SkeletonBackboneSettings = SkeletonBackboneSettings()
+    video: VideoBackboneSettings = VideoBackboneSettings()
 
 
 class GateConfig(pydantic.BaseModel):

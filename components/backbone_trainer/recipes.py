@@ -9,7 +9,13 @@ import tensorflow_transform as tft
 
 from components.transform.preprocessing import vocabulary_size
 from components.vocabulary import read_vocabulary
-from hfmnas_keras.training.backbone_recipe import BackboneRecipe, image_recipe, text_recipe
+from hfmnas_keras.training.backbone_recipe import (
+    BackboneRecipe,
+    image_recipe,
+    skeleton_recipe,
+    text_recipe,
+    video_recipe,
+)
 
 
 def make_recipe(
@@ -46,4 +52,17 @@ def _image(settings, num_outputs, row_shape, grid, transform_graph):
     return image_recipe(row_shape, num_outputs, settings, grid)
 
 
-_RECIPES: dict[str, Callable[..., BackboneRecipe]] = {"text": _text, "image": _image}
+def _skeleton(settings, num_outputs, row_shape, grid, transform_graph):
+    return skeleton_recipe(row_shape, num_outputs, settings, grid)
+
+
+def _video(settings, num_outputs, row_shape, grid, transform_graph):
+    return video_recipe(row_shape, num_outputs, settings, grid)
+
+
+_RECIPES: dict[str, Callable[..., BackboneRecipe]] = {
+    "text": _text,
+    "image": _image,
+    "skeleton": _skeleton,
+    "video": _video,
+}

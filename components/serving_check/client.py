@@ -28,6 +28,8 @@ BLOCKED_PACKAGES = (
     "tensorflow_data_validation",
     "apache_beam",
 )
+# Bodies, joints and coordinates.
+SKELETON_FRAME = (2, 25, 3)
 # Two graphs of the same layers may add in another order.
 AGREEMENT_TOLERANCE = 1e-4
 # `abstain` may flip where its number lies on the bound, and the numbers themselves are compared.
@@ -227,8 +229,55 @@ class _Image:
         ]
 
 
+class _Skeleton:
+    """How a client sends skeletons: frames of two bodies, 25 joints and three coordinates."""
+
+    argument = "skeleton"
+
+    def column(self, features):
+        clips = [self._frames(feature) for feature in features]
+        # A tensor is a box: frames of zeros fill up what is shorter.
+        return [clip + [_zeros()] * (max(map(len, clips)) - len(clip)) for clip in clips]
+
+    def variants(self, tf, feature):
+        frames = self._frames(feature)
+        return [("a skeleton of one frame", frames[:1]), ("a skeleton of many frames", frames * 3)]
+
+    def _frames(self, feature):
+        import numpy as np
+
+        return np.reshape(feature.float_list.value, (-1, *SKELETON_FRAME)).tolist()
+
+
+class _Clip:
+    """How a client sends clips: the frames in the order of time."""
+
+    def __init__(self, argument):
+        self.argument = argument
+
+    def column(self, features):
+        clips = [[_base64(frame) for frame in feature.bytes_list.value] for feature in features]
+        # A tensor is a box: empty strings fill up what is shorter.
+        return [clip + [_base64(b"")] * (max(map(len, clips)) - len(clip)) for clip in clips]
+
+    def variants(self, tf, feature):
+        frames = list(feature.bytes_list.value)
+        png = tf.io.encode_png(tf.io.decode_image(frames[0], expand_animations=False)).numpy()
+        return [
+            ("a clip of one frame", [_base64(frames[0])]),
+            ("a clip of many frames", [_base64(frame) for frame in frames * 3]),
+            ("a clip of a PNG frame", [_base64(png)]),
+        ]
+
+
+def _zeros():
+    import numpy as np
+
+    return np.zeros(SKELETON_FRAME).tolist()
+
+
 # By the name of the raw feature.
-MODALITIES = {"text": _Text(), "image": _Image()}
+MODALITIES = {"text": _Text(), "image": _Image(), "skeleton": _Skeleton(), "video": _Clip("video")}
 
 
 def _only_value(feature, name):

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from hfmnas_keras.data.modalities import MODALITIES
+from hfmnas_keras.data.modalities import MODALITIES, SKELETON_FRAME
 
 VOCABULARY = "text_vocabulary"
 PADDING_ID = 0
+#: Of a frame, before anything of it is decoded; as in the ingest.
+MAX_FRAME_PIXELS = 4096 * 2304
+#: The spine's middle, which skeletons are centred on.
+CENTRE_BODY, CENTRE_JOINT = 0, 1
+# Exact PNG frames of photographs take two and a half times the memory.
+_JPEG_QUALITY = 95
 _SETTINGS = ("classes", "multi_label", "modalities")
 # Not among the settings that are used, but allowed: it makes the cache notice a change of this file.
 _FINGERPRINT = "code_fingerprint"
@@ -30,6 +37,14 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     Texts: lower case; a word is a run of letters, marks and digits of any script, each Chinese or Japanese character
     being a word of its own; bytes that are not UTF-8 separate words. A text without any word is all padding.
 
+    Clips: of T frames those of index ((2i+1) T) // (2 clip_frames), the middle of each of so many equal parts, so that
+    none is empty however short the clip is; other frames are never decoded. Empty strings at the end count as no
+    frames. Frames are PNG or JPEG, of at most `MAX_FRAME_PIXELS`, resized like pictures, and kept as JPEG.
+
+    Skeletons: frames without a body are left out, unless there are no others; each body that a frame has is moved by
+    the place where joint 2 of body 1 is first seen, absent ones stay zeros; then T frames are resampled to
+    `skeleton_frames` at linspace(0, T-1) by linear interpolation.
+
     Labels are optional, because a request has none: a row without a known label gets `label` -1, or no class at all.
 
     Args:
@@ -42,6 +57,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
             | --- | --- |
             | `image` | `image_size` (height, width) |
             | `text` | `max_tokens` (int), `min_frequency` (int; rarer words are out of vocabulary) |
+            | `skeleton` | `skeleton_frames` (int) |
+            | `video` | `clip_frames` (int), `clip_size` (height, width) |
 
     Returns:
         dict with `id` string `(batch, 1)`; for each modality its feature:
@@ -51,6 +68,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         | `image` | `image` string `(batch, 1)`, a PNG each |
         | `text` | `tokens` int64 `(batch, max_tokens)`: 0 is padding, then the vocabulary from the most frequent word \
 at 1, the last id is any other word |
+        | `skeleton` | `skeleton` float32 `(batch, skeleton_frames, 2, 25, 3)`, metres |
+        | `video` | `video` string `(batch, clip_frames)`, a JPEG each |
 
         and `label` int64 `(batch, 1)` or, multi-label, `labels` float32 `(batch, classes)` of 0 and 1.
 
@@ -154,6 +173,98 @@ def _png_on_white(encoded: tf.Tensor) -> tf.Tensor:
     return image[..., :3] * alpha + 255.0 * (1.0 - alpha)
 
 
+def _clips(clip: tf.Tensor | tf.SparseTensor, clip_frames: int, clip_size: Sequence[int]) -> tf.Tensor:
+    """Samples frames, decodes, resizes and encodes them again; to `(batch, clip_frames)`."""
+    frames = _ragged(clip)
+    lengths = tf.reduce_sum(frames.with_values(tf.cast(tf.strings.length(frames.values) > 0, tf.int64)), axis=1)
+    with tf.control_dependencies([tf.debugging.assert_positive(lengths, "A clip has no frame.")]):
+        # (batch, clip_frames)
+        numbers = (2 * tf.range(clip_frames, dtype=tf.int64) + 1) * lengths[:, tf.newaxis] // (2 * clip_frames)
+    chosen = tf.reshape(tf.gather(frames.values, frames.row_starts()[:, tf.newaxis] + numbers), [-1])
+
+    def resize_one(encoded: tf.Tensor) -> tf.Tensor:
+        image = tf.io.decode_image(_bounded_frame(encoded), channels=3, expand_animations=False)
+        image.set_shape([None, None, 3])
+        image = tf.image.resize(image, tuple(clip_size), antialias=True)
+        image = tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
+        return tf.io.encode_jpeg(image, quality=_JPEG_QUALITY, chroma_downsampling=False)
+
+    # One by one: a batch of decoded clips may not fit into memory.
+    encoded = tf.map_fn(resize_one, chosen, fn_output_signature=tf.string)
+    return tf.ensure_shape(tf.reshape(encoded, [-1, clip_frames]), [None, clip_frames])
+
+
+def _bounded_frame(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns the bytes of a frame, after a look at its header: what would fill the memory is not decoded."""
+    is_png = tf.equal(tf.strings.substr(encoded, 0, 4), b"\x89PNG")
+    is_jpeg = tf.equal(tf.strings.substr(encoded, 0, 3), b"\xff\xd8\xff")
+    with tf.control_dependencies([tf.debugging.Assert(is_png | is_jpeg, ["A frame is neither PNG nor JPEG."])]):
+        # A PNG's width and height lie at a fixed place; with zeros where it is cut off.
+        size = tf.cond(
+            is_png,
+            lambda: tf.io.decode_raw(tf.strings.substr(encoded + b"\0" * 24, 16, 8), tf.int32, little_endian=False),
+            lambda: tf.io.extract_jpeg_shape(encoded)[:2],
+        )
+    pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+    is_bounded = tf.reduce_all(size >= 0) & (pixels <= MAX_FRAME_PIXELS)
+    told = ["A frame of too many pixels, of which", MAX_FRAME_PIXELS, "are allowed:", size]
+    with tf.control_dependencies([tf.debugging.Assert(is_bounded, told)]):
+        return tf.identity(encoded)
+
+
+def _skeletons(skeleton: tf.Tensor | tf.SparseTensor, skeleton_frames: int) -> tf.Tensor:
+    """Centres and resamples skeletons, to `(batch, skeleton_frames, 2, 25, 3)`."""
+    numbers = _ragged(skeleton)
+    frame_size = math.prod(SKELETON_FRAME)
+    lengths = numbers.row_lengths()
+    told = [f"A skeleton needs {frame_size} numbers a frame, and one frame or more. Received, by row:", lengths]
+    is_whole = tf.reduce_all((lengths > 0) & (lengths % frame_size == 0))
+    with tf.control_dependencies([tf.debugging.Assert(is_whole, told)]):
+        values = tf.debugging.check_numerics(numbers.values, "A skeleton has a number that is not finite")
+    frames = tf.RaggedTensor.from_row_splits(
+        tf.reshape(values, [-1, *SKELETON_FRAME]), numbers.row_splits // frame_size
+    )
+    frames = _with_bodies(frames)
+
+    # Of all rows, one after the other: (frames, bodies, joints, coordinates), and (frames, bodies).
+    joints, rows = frames.values, frames.value_rowids()
+    is_seen = tf.reduce_any(joints != 0, axis=[2, 3])
+    total = tf.size(rows, tf.int64)
+    first = tf.where(is_seen[:, CENTRE_BODY], tf.range(total), total)
+    first = tf.math.unsorted_segment_min(first, rows, frames.nrows())
+    # Without the body, nothing is moved.
+    centres = tf.concat([joints[:, CENTRE_BODY, CENTRE_JOINT], tf.zeros([1, SKELETON_FRAME[-1]])], axis=0)
+    centres = tf.gather(tf.gather(centres, first), rows)[:, tf.newaxis, tf.newaxis]
+    centred = tf.where(is_seen[:, :, tf.newaxis, tf.newaxis], joints - centres, 0.0)
+
+    # Places in time as whole numbers of parts, which do not round: (batch, skeleton_frames).
+    last = frames.row_lengths()[:, tf.newaxis] - 1
+    places, parts = tf.range(skeleton_frames, dtype=tf.int64) * last, skeleton_frames - 1
+    before = places // parts
+    share = tf.cast(places % parts, tf.float32) / parts
+    starts = frames.row_starts()[:, tf.newaxis]
+    earlier, later = (tf.gather(centred, starts + frame) for frame in (before, tf.minimum(before + 1, last)))
+    resampled = earlier + share[..., tf.newaxis, tf.newaxis, tf.newaxis] * (later - earlier)
+    return tf.ensure_shape(resampled, [None, skeleton_frames, *SKELETON_FRAME])
+
+
+def _with_bodies(frames: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Leaves out the frames of zeros; of a row that has no others the first one stays."""
+    has_body = tf.reduce_any(frames.values != 0, axis=[1, 2, 3])
+    row_has_body = tf.reduce_any(frames.with_values(has_body), axis=1)
+    rows = frames.value_rowids()
+    is_first = tf.equal(tf.range(tf.size(rows, tf.int64)), tf.gather(frames.row_starts(), rows))
+    is_kept = has_body | (is_first & ~tf.gather(row_has_body, rows))
+    return tf.ragged.boolean_mask(frames, frames.with_values(is_kept))
+
+
+def _ragged(feature: tf.Tensor | tf.SparseTensor) -> tf.RaggedTensor:
+    """The values of each row, `(batch, values)`."""
+    if isinstance(feature, tf.SparseTensor):
+        return tf.RaggedTensor.from_sparse(feature)
+    return tf.RaggedTensor.from_tensor(tf.reshape(feature, [tf.shape(feature)[0], -1]))
+
+
 def _tokens(text: tf.Tensor, max_tokens: int, min_frequency: int) -> tf.Tensor:
     """Turns texts to ids, to `(batch, max_tokens)`."""
     ids = tft.compute_and_apply_vocabulary(
@@ -188,4 +299,6 @@ class _Preparation(NamedTuple):
 _PREPARATIONS = {
     "text": _Preparation(_tokens, ("max_tokens", "min_frequency")),
     "image": _Preparation(_images, ("image_size",)),
+    "skeleton": _Preparation(_skeletons, ("skeleton_frames",)),
+    "video": _Preparation(_clips, ("clip_frames", "clip_size")),
 }

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
 from hfmnas_keras.data.modality import Modality
+
+#: Bodies, joints and coordinates in a frame of a skeleton.
+SKELETON_FRAME = (2, 25, 3)
 
 
 class _Text(Modality):
@@ -42,12 +47,73 @@ class _Image(Modality):
         )
 
 
+class _Skeleton(Modality):
+    """Where joints were: metres in raw examples and requests, in any number of frames; resampled after Transform.
+
+    Each frame has the coordinates of two bodies, a body that was not seen being all zeros. Where the clips of a
+    request differ in length, frames of zeros fill them up.
+    """
+
+    example_feature = tf.io.VarLenFeature(tf.float32)
+    request_spec = tf.TensorSpec([None, None, *SKELETON_FRAME], tf.float32)
+
+    def transformed_feature(self, first):
+        frames = len(first.float_list.value) // math.prod(SKELETON_FRAME)
+        return tf.io.FixedLenFeature([frames, *SKELETON_FRAME], tf.float32)
+
+    def decode(self, transformed):
+        return transformed
+
+    def of_request(self, argument):
+        return _sparse(tf.reshape(argument, [tf.shape(argument)[0], -1]))
+
+    def rows(self, transformed: np.ndarray) -> np.ndarray:
+        return transformed
+
+
+class _Clip(Modality):
+    """Pictures in the order of time: PNG or JPEG in raw examples and requests, in any number.
+
+    After Transform there are as many as the backbone reads, of its size, each still encoded. Where the clips of a
+    request differ in length, empty strings fill them up.
+    """
+
+    example_feature = tf.io.VarLenFeature(tf.string)
+    request_spec = tf.TensorSpec([None, None], tf.string)
+
+    def __init__(self, name: str, channels: int):
+        super().__init__(name, name, name)
+        self.channels = channels
+
+    def transformed_feature(self, first):
+        return tf.io.FixedLenFeature([len(first.bytes_list.value)], tf.string)
+
+    def decode(self, transformed):
+        pictures = tf.map_fn(
+            lambda picture: tf.io.decode_image(picture, channels=self.channels, expand_animations=False),
+            tf.reshape(transformed, [-1]),
+            fn_output_signature=tf.TensorSpec([None, None, self.channels], tf.uint8),
+        )
+        # (batch, frames, height, width, channels)
+        return tf.reshape(pictures, tf.concat([tf.shape(transformed), tf.shape(pictures)[1:]], axis=0))
+
+    def of_request(self, argument):
+        return _sparse(argument)
+
+
+def _sparse(dense: tf.Tensor) -> tf.SparseTensor:
+    """All values of `(batch, values)`, zeros and empty strings too, as `tf.io.VarLenFeature` gives them."""
+    return tf.RaggedTensor.from_tensor(dense).to_sparse()
+
+
 #: All modalities by name, in the order in which a run names its two.
 MODALITIES: dict[str, Modality] = {
     modality.name: modality
     for modality in (
         _Text("text", "tokens", "text"),
         _Image("image", "image", "image_bytes"),
+        _Skeleton("skeleton", "skeleton", "skeleton"),
+        _Clip("video", channels=3),
     )
 }
 

@@ -56,9 +56,13 @@ class Modality(abc.ABC):
         """What `tf.io.parse_example` would return by `spec`, from what it returned by `example_feature`.
 
         Args:
-            values: tensor of shape `(batch,)`.
+            values: tensor of shape `(batch,)`, or, by a `tf.io.VarLenFeature`, `tf.SparseTensor` `(batch, values)`.
             spec: how the schema declares the raw feature.
         """
+        if isinstance(values, tf.SparseTensor):
+            if isinstance(spec, tf.io.VarLenFeature):
+                return values
+            return tf.reshape(tf.sparse.to_dense(values), [-1, *spec.shape])
         if isinstance(spec, tf.io.FixedLenFeature):
             return tf.reshape(values, [-1, *spec.shape])
         rows = tf.range(tf.shape(values, out_type=tf.int64)[0])

@@ -41,6 +41,11 @@ def export_saved_model(
     | --- | --- | --- |
     | text | `text`, one UTF-8 string | `text`, strings `(batch,)` |
     | image | `image`, PNG or JPEG bytes | `image_bytes` (in REST `{"b64": ...}`), strings `(batch,)` |
+    | skeleton | `skeleton`, metres, frame by frame | `skeleton`, floats `(batch, frames, 2, 25, 3)` |
+    | video | `video`, PNG or JPEG bytes, frame by frame | `video` (`{"b64": ...}` a frame), strings `(batch, frames)` |
+
+    A clip may have any number of frames. Those of one request have the same: shorter ones are filled up at their end,
+    with frames of zeros or empty strings, which count as no frames.
 
     The first two return `class_names` `(batch, classes)` and the boolean `abstain`, `(batch,)` or, multi-label,
     `(batch, classes)`, beside every output of the classifier (HF-MNAS, Eq. 1-5; docs/method.md, section 1). `label` is

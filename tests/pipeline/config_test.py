@@ -90,6 +90,24 @@ def test_the_taps_follow_from_the_modalities(write):
     assert fusion.lfbc_taps == ("image_low", "image_high") and fusion.hfbc_taps == ("text_high", "image_high")
 
 
+def test_clips_have_a_grid_along_time(write):
+    clips = """
+name: clips
+data: {source: ntu}
+preparation: {classes: [clapping, reading]}
+gate: {min_f1_m: 0.5}
+"""
+    fusion = load_config(write(clips)).fusion
+    assert fusion.lfbc_taps == ("skeleton_low", "video_low") and fusion.hfbc_taps == ("skeleton_high", "video_high")
+    assert (fusion.grid, fusion.channels) == ((8, 1), 128)
+    assert load_config(write(clips + "fusion: {grid: [4, 1]}\n")).fusion.grid == (4, 1)
+    with pytest.raises(ValueError, match=r"`backbones` must be of the modalities .*Received: \['text'\]"):
+        load_config(write(clips + "backbones: {text: {embedding_dim: 8}}\n"))
+    for line in ("skeleton_frames: 15", "clip_frames: 0", "clip_size: [0, 8]"):
+        with pytest.raises(ValueError, match=f"`preparation.{line.split(':')[0]}"):
+            load_config(write(clips.replace("reading]", f"reading], {line}")))
+
+
 def test_the_environment_names_the_file_and_the_demo_is_the_default(write, monkeypatch):
     monkeypatch.setenv("HFMNAS_CONFIG", str(write(MINIMAL)))
     assert load_config().name == "mine"
@@ -173,7 +191,7 @@ def test_a_source_without_texts_has_none_to_replace(source):
         SOURCE_DATA[source](source=source, inconsistency={"rate": 0.3})
 
 
-@pytest.mark.parametrize("source", ["ntu", "egogesture"])
+@pytest.mark.parametrize("source", ["egogesture"])
 def test_a_source_whose_backbones_are_missing_is_refused_when_the_configuration_is_read(tmp_path, source):
     path = tmp_path / "clips.yaml"
     content = {

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfx import v1 as tfx
 
 from components.serving_check import client, executor
-from tests import served_model
+from tests import served_clips, served_model
 
 
 def _records(multi_label, count=3):
@@ -240,3 +240,34 @@ json.dump({"reasons": [f"imported {seen}, before {open_before}"], "calls": [], "
 def test_examples_are_needed():
     with pytest.raises(ValueError, match="at least one example"):
         executor.check_serving("model", [], ["a", "b"], False)
+
+
+def _check_clips(records, **changes):
+    return client.check_model(
+        {
+            "model": served_clips.exported_model(),
+            "class_names": served_clips.CLASS_NAMES,
+            "multi_label": False,
+            "modalities": served_clips.MODALITIES,
+            "examples": [base64.b64encode(record).decode("ascii") for record in records],
+            **changes,
+        }
+    )
+
+
+def test_good_model_of_clips_is_called_with_clips_of_any_length():
+    result = _check_clips([served_clips.serialize(row) for row in served_clips.raw_rows()])
+    assert result["reasons"] == []
+    calls = {call["request"]: call["inputs"] for call in result["calls"] if call["signature"] == "serve_json"}
+    assert {"a clip of one frame", "a clip of a PNG frame", "a skeleton of many frames"} <= set(calls)
+    rows, frames = len(served_clips.LENGTHS), max(served_clips.LENGTHS)
+    assert calls['a REST body of "instances", 4 rows'] == {
+        "skeleton": {"dtype": "float32", "shape": [rows, 2 * frames, 2, 25, 3]},
+        "video": {"dtype": "string", "shape": [rows, frames]},
+    }
+
+
+def test_model_of_clips_that_misses_a_modality_is_refused():
+    records = [served_clips.serialize(row) for row in served_clips.raw_rows()[:1]]
+    (reason,) = _check_clips(records, modalities=["video"])["reasons"]
+    assert reason == "Signature `serve_json` must take ['video']. It takes ['skeleton', 'video']."

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,6 +6,7 @@ import tensorflow as tf
 from hfmnas_keras.data import modality
 from hfmnas_keras.data.decoded_rows import DecodedRows
 from hfmnas_keras.data.modalities import MODALITIES
+from hfmnas_keras.training.batched_outputs import BatchedOutputs
 
 PICTURES = np.random.default_rng(0).integers(0, 256, size=(7, 4, 6, 3)).astype("uint8")
 ENCODED = np.array([tf.io.encode_png(picture).numpy() for picture in PICTURES], dtype=object)
@@ -22,6 +24,20 @@ def test_large_splits_stay_encoded(monkeypatch):
     assert isinstance(MODALITIES["image"].rows(ENCODED), np.ndarray)
     monkeypatch.setattr(modality, "LARGEST_DECODED_BYTES", PICTURES.nbytes - 1)
     assert isinstance(MODALITIES["image"].rows(ENCODED), DecodedRows)
+
+
+def test_clips_stay_encoded_and_are_decoded_row_by_row(monkeypatch):
+    clips = PICTURES.reshape(-1)[: 3 * 2 * 72].reshape(3, 2, 4, 6, 3)
+    encoded = np.empty((3, 2), object)
+    for place in np.ndindex(3, 2):
+        encoded[place] = tf.io.encode_png(clips[place]).numpy()
+    monkeypatch.setattr(modality, "LARGEST_DECODED_BYTES", clips.nbytes - 1)
+    rows = MODALITIES["video"].rows(encoded)
+    assert isinstance(rows, DecodedRows) and rows.shape == clips.shape
+    np.testing.assert_array_equal(rows[np.array([2, 0])], clips[[2, 0]])
+    # What a network reads at once is bounded too, whatever the batch: 8 frames of 224 x 224 are 4.8 MB.
+    model = keras.Sequential([keras.Input((8, 224, 224, 3)), keras.layers.Flatten()])
+    assert BatchedOutputs(model).batch_size == 13
 
 
 def test_rows_of_other_shapes_and_no_rows_are_refused():

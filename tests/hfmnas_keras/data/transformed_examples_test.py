@@ -48,6 +48,27 @@ def test_reads_rows_in_a_stable_order(tmp_path, multi_label):
     np.testing.assert_array_equal(both.inputs()["image"][5:], images)
 
 
+def test_reads_clips(tmp_path):
+    generator = np.random.default_rng(0)
+    skeletons = generator.normal(size=(3, 16, 2, 25, 3)).astype("float32")
+    videos = generator.integers(0, 256, size=(3, 4, 5, 6, 3)).astype("uint8")
+    rows = []
+    for skeleton, video in zip(skeletons, videos, strict=True):
+        frames = [tf.io.encode_png(frame).numpy() for frame in video]
+        feature = {
+            "id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"a"])),
+            "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[1])),
+            "skeleton": tf.train.Feature(float_list=tf.train.FloatList(value=skeleton.ravel())),
+            "video": tf.train.Feature(bytes_list=tf.train.BytesList(value=frames)),
+        }
+        rows.append(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    write(tmp_path / "part.gz", rows)
+    examples = read_transformed_examples(str(tmp_path / "*"))
+    assert list(examples.columns) == ["skeleton", "video"] and examples.tokens is None
+    np.testing.assert_array_equal(examples.inputs()["skeleton"], skeletons)
+    np.testing.assert_array_equal(examples.inputs()["video"], videos)
+
+
 def test_no_file_and_no_row(tmp_path):
     with pytest.raises(ValueError, match="No file"):
         read_transformed_examples(str(tmp_path / "*"))

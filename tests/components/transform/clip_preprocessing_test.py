@@ -1,0 +1,189 @@
+"""The preparation of clips and skeletons, by the function itself: it needs no pass over the data."""
+
+import fractions
+import math
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.transform.preprocessing import preprocessing_fn
+
+SETTINGS = {
+    "classes": ["a", "b"],
+    "multi_label": False,
+    "modalities": ["skeleton", "video"],
+    "skeleton_frames": 16,
+    "clip_frames": 8,
+    "clip_size": [12, 10],
+}
+
+
+def sparse(rows, dtype):
+    """Rows of any length as `tf.io.parse_example` gives them."""
+    ragged = tf.RaggedTensor.from_row_lengths(
+        tf.constant([value for row in rows for value in row], dtype), [len(row) for row in rows]
+    )
+    return ragged.to_sparse()
+
+
+def prepare(videos=None, skeletons=None, **changes):
+    """The transformed features of some clips; each lacks nothing but what is given."""
+    number = len(videos if videos is not None else skeletons)
+    videos = [[png(0)]] * number if videos is None else videos
+    skeletons = [np.ones((1, 2, 25, 3))] * number if skeletons is None else skeletons
+    inputs = {
+        "id": tf.fill([number, 1], "x"),
+        "labels": sparse([[b"a"]] * number, tf.string),
+        "video": sparse(videos, tf.string),
+        "skeleton": sparse([np.ravel(skeleton) for skeleton in skeletons], tf.float32),
+    }
+    return tf.function(lambda given: preprocessing_fn(given, {**SETTINGS, **changes}))(inputs)
+
+
+def png(shade, size=(6, 7)):
+    return tf.io.encode_png(np.full((*size, 3), shade, "uint8")).numpy()
+
+
+def decoded(frames):
+    return np.stack([tf.io.decode_jpeg(frame).numpy() for frame in frames.numpy()]).astype(int)
+
+
+@pytest.mark.parametrize("frames", [1, 5, 8])
+def test_frames_are_the_middles_of_equal_parts(frames):
+    lengths = (1, 2, 3, 7, 8, 20, 100)
+    clips = [[png(2 * number) for number in range(length)] for length in lengths]
+    videos = prepare(clips, clip_frames=frames)["video"]
+    assert videos.shape == (len(lengths), frames)
+    for length, video in zip(lengths, videos, strict=True):
+        expected = [2 * math.floor(fractions.Fraction(2 * i + 1, 2 * frames) * length) for i in range(frames)]
+        assert decoded(video).shape == (frames, 12, 10, 3)
+        # JPEG keeps a flat shade but for a rounding.
+        np.testing.assert_allclose(decoded(video).mean(axis=(1, 2, 3)), expected, atol=1)
+
+
+def test_frames_are_resized_like_pictures_and_stay_red_green_blue():
+    frame = np.zeros((30, 40, 3), "uint8")
+    frame[:15, :, 0], frame[15:, :20, 1], frame[15:, 20:, 2] = 200, 150, 100
+    (video,) = prepare([[tf.io.encode_jpeg(frame, quality=100, chroma_downsampling=False).numpy()]])["video"]
+    expected = tf.image.resize(frame, (12, 10), antialias=True)
+    for shown in decoded(video):
+        assert np.abs(shown - expected).mean() < 4
+        assert (shown[2, 2] - [200, 0, 0] < 30).all() and shown[9, 2].argmax() == 1 and shown[9, 7].argmax() == 2
+
+
+def test_empty_strings_fill_up_a_clip():
+    clips = [[png(10), png(200)], [png(50)], [png(80)] * 4]
+    filled = prepare([clip + [b""] * (4 - len(clip)) for clip in clips])["video"]
+    np.testing.assert_array_equal(filled, prepare(clips)["video"])
+
+
+def large_png(height, width):
+    """A PNG that says it is large; some hundred bytes."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def large_jpeg():
+    """A JPEG whose header was changed to say that it is large."""
+    data = bytearray(tf.io.encode_jpeg(np.zeros((8, 8, 3), "uint8")).numpy())
+    place = data.index(b"\xff\xc0")
+    data[place + 5 : place + 9] = struct.pack(">HH", 60000, 60000)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("clip", "told"),
+    [
+        ([], "A clip has no frame"),
+        ([b"", b""], "A clip has no frame"),
+        ([b"neither"], "neither PNG nor JPEG"),
+        ([large_png(40000, 40000)], "too many pixels"),
+        ([large_png(2**31, 1)], "too many pixels"),
+        ([large_jpeg()], "too many pixels"),
+        ([png(1)[:30]], "PNG"),
+        ([png(1)[:6]], "PNG"),
+        ([b"\xff\xd8\xff\xe0"], "JPEG"),
+    ],
+)
+def test_hostile_clips_are_refused(clip, told):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+        prepare([[png(1)], clip])
+
+
+def test_frames_that_are_not_chosen_are_not_decoded():
+    # Of 16 frames, those of odd numbers.
+    clip = [png(number) if number % 2 else b"broken" for number in range(16)]
+    np.testing.assert_allclose(decoded(prepare([clip])["video"][0])[:, 0, 0, 0], range(1, 16, 2), atol=1)
+
+
+def two_people(frames, seed=0):
+    """Somebody all the time, and somebody else in the last two thirds."""
+    skeleton = np.random.default_rng(seed).normal(2, 1, (frames, 2, 25, 3)).astype("float32")
+    skeleton[: frames // 3, 1] = 0
+    return skeleton
+
+
+def resampled(skeleton, frames=16):
+    """The same by numpy, in float64."""
+    skeleton = np.asarray(skeleton, "float64")
+    is_seen = np.array([[bool(np.count_nonzero(body)) for body in frame] for frame in skeleton])
+    if is_seen.any():
+        skeleton, is_seen = skeleton[is_seen.any(axis=1)], is_seen[is_seen.any(axis=1)]
+    if is_seen[:, 0].any():
+        first = int(np.flatnonzero(is_seen[:, 0])[0])
+        centre = skeleton[first, 0, 1].copy()
+        skeleton = np.array([[body - centre if body.any() else body for body in frame] for frame in skeleton])
+    flat = skeleton.reshape(len(skeleton), -1)
+    places = np.linspace(0, len(skeleton) - 1, frames)
+    columns = [np.interp(places, np.arange(len(skeleton)), column) for column in flat.T]
+    return np.stack(columns, axis=1).reshape(frames, 2, 25, 3)
+
+
+def test_skeletons_are_centred_and_resampled():
+    late = two_people(9)
+    late[:4, 0] = 0
+    late[:4, 1] = 1
+    clips = [two_people(length, seed=length) for length in (1, 2, 5, 16, 40, 300)] + [late]
+    skeletons = prepare(skeletons=clips)["skeleton"]
+    assert skeletons.dtype == tf.float32 and skeletons.shape == (len(clips), 16, 2, 25, 3)
+    for skeleton, clip in zip(skeletons, clips, strict=True):
+        np.testing.assert_allclose(skeleton, resampled(clip), atol=1e-5)
+    # By hand: body 1's joint 2 starts at the origin, and who is absent stays there.
+    assert np.abs(skeletons[4, 0, 0, 1]).max() == 0 and np.abs(skeletons[4, 0, 1]).max() == 0
+
+
+def test_frames_without_a_body_are_left_out():
+    clip = two_people(10)
+    nobody = np.zeros((3, 2, 25, 3), "float32")
+    gaps = np.concatenate([nobody, clip[:5], nobody, clip[5:], nobody])
+    filled, plain, empty = prepare(skeletons=[gaps, clip, nobody])["skeleton"]
+    np.testing.assert_allclose(filled, plain, atol=1e-6)
+    assert np.abs(empty).max() == 0
+
+
+def test_where_a_clip_stands_does_not_matter():
+    clip = two_people(10)
+    moved = np.where(np.abs(clip).sum(axis=(2, 3), keepdims=True) > 0, clip + np.float32([3, -2, 1]), 0)
+    first, second = prepare(skeletons=[clip, moved])["skeleton"]
+    np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "told"),
+    [
+        (np.ones(149), "150 numbers a frame"),
+        (np.ones(0), "150 numbers a frame"),
+        (np.full(150, np.nan), "not finite"),
+        (np.full(150, np.inf), "not finite"),
+    ],
+)
+def test_broken_skeletons_are_refused(skeleton, told):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+        prepare(skeletons=[np.ones((2, 2, 25, 3)), skeleton])
