@@ -12,6 +12,7 @@ shows which half an action is in (a hand goes up and down once, or three times),
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 import av
 import numpy as np
@@ -39,29 +40,40 @@ def clip_name(setup: int, camera: int, performer: int, replication: int, action:
     return f"S{setup:03d}C{camera:03d}P{performer:03d}R{replication:03d}A{action:03d}"
 
 
-def learnable_clips(number: int) -> list[tuple[str, str, int]]:
-    """Returns `(name, split, which of CLASSES)` of so many clips: 60, 15 and 25 per cent in the split "paper"."""
-    used = dict.fromkeys(((split, index) for split in SUBJECTS for index in range(4)), 0)
+def learnable_clips(number: int, actions: Sequence[int] = NUMBERS) -> list[tuple[str, str, int]]:
+    """Returns `(name, split, which of the actions)` of so many clips: 60, 15 and 25 per cent in the split "paper".
+
+    Each split has every action from five clips an action on.
+    """
+    used = dict.fromkeys(((split, index) for split in SUBJECTS for index in range(len(actions))), 0)
+    turns = -(-number // len(actions))
     clips = []
     for clip in range(number):
-        index, turn = clip % 4, clip // 4
-        split = "train" if turn % 20 < 12 else "dev" if turn % 20 < 15 else "test"
+        turn, index = divmod(clip, len(actions))
+        place = turn * 20 // turns if turns < 20 else turn % 20
+        split = "train" if place < 12 else "dev" if place < 15 else "test"
         count = used[split, index]
         used[split, index] += 1
         performers = SUBJECTS[split]
         performer, rest = performers[count % len(performers)], count // len(performers)
-        name = clip_name(1 + rest // 6, 1 + rest % 3, performer, 1 + rest // 3 % 2, NUMBERS[index])
+        name = clip_name(1 + rest // 6, 1 + rest % 3, performer, 1 + rest // 3 % 2, actions[index])
         clips.append((name, split, index))
     return clips
 
 
-def write_folder(folder: pathlib.Path, number: int = 80, seed: int = 0, codec: str = "mjpeg") -> pathlib.Path:
-    """Writes so many clips that can be learnt; returns the data root."""
+def write_folder(
+    folder: pathlib.Path,
+    number: int = 80,
+    seed: int = 0,
+    codec: str = "mjpeg",
+    actions: Sequence[int] = NUMBERS,
+) -> pathlib.Path:
+    """Writes so many clips; returns the data root. Of more than four actions, those four apart look the same."""
     folder = pathlib.Path(folder)
-    for clip, (name, _, index) in enumerate(learnable_clips(number)):
+    for clip, (name, _, index) in enumerate(learnable_clips(number, actions)):
         generator = np.random.default_rng([seed, clip])
         write_video(video_path(folder, name), learnable_frames(index % 2, generator), codec)
-        write_skeleton(skeleton_path(folder, name), learnable_bodies(index // 2, generator))
+        write_skeleton(skeleton_path(folder, name), learnable_bodies(index // 2 % 2, generator))
     return folder
 
 

@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "layouts"))
 import harm_folder
 import mmimdb_folder
 import mmimdb_hdf5
+import ntu_folder
 
 from pipeline.config import PRESETS_FOLDER, load_config
 from pipeline.local_runner import BLESSED, NOT_BLESSED
@@ -26,6 +27,8 @@ BUILDERS = {
     "harm_p_3": lambda folder: harm_folder.write_folder(folder / "harm", "P", memes=240),
     "harm_c_2": lambda folder: harm_folder.write_folder(folder / "harm", "C", memes=240),
     "harm_c_3": lambda folder: harm_folder.write_folder(folder / "harm", "C", memes=240),
+    # Five clips an action.
+    "ntu": lambda folder: ntu_folder.write_folder(folder / "ntu", number=300, actions=range(1, 61)),
 }
 
 
