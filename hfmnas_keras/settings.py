@@ -50,6 +50,8 @@ class FusionSettings:
         grid: pair of ints. Height and width of every grid. Defaults to `(4, 4)`.
         num_nodes: int. Intermediate nodes M of a cell. Defaults to `4`.
         kept_nodes: int. Nodes K that form a discretised cell's output (top-3 w). Defaults to `3`.
+        kept_edges: int. Predecessors that a discretised node keeps (top-2 gamma), from 2 to M + 1; a node that has
+            fewer keeps all. Of more than two, x1 and x2 are means over the pairs. Defaults to `2`.
         num_cells: int. Cells stacked in a branch of the final model; the search always uses one. Defaults to `1`.
         node_inputs: str. How predecessors become two inputs while searching: `"pair"` (default), `"split"`, `"shared"`.
         vector_to_grid: str. `"project"` (default: Dense and reshape) or `"tile"` (as BM-NAS).
@@ -70,6 +72,7 @@ class FusionSettings:
     grid: tuple[int, int] = (4, 4)
     num_nodes: int = 4
     kept_nodes: int = 3
+    kept_edges: int = 2
     num_cells: int = 1
     node_inputs: str = "pair"
     vector_to_grid: str = "project"
@@ -102,6 +105,12 @@ class FusionSettings:
             "kept_nodes",
             self.kept_nodes,
             f"between 1 and num_nodes={self.num_nodes}",
+        )
+        _require(
+            2 <= self.kept_edges <= self.num_nodes + 1,
+            "kept_edges",
+            self.kept_edges,
+            f"between 2 and num_nodes + 1 = {self.num_nodes + 1}",
         )
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
         for name in ("num_cells", "bm_cells", "bm_inner_steps"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import keras
 from keras import ops
 
@@ -48,7 +50,7 @@ class SearchedCell(keras.layers.Layer):
         source_shape = tuple(input_shape[0])
         if len(input_shape) != 2 or source_shape != tuple(input_shape[1]):
             raise ValueError(f"`SearchedCell` needs two inputs with equal shapes. Received: {input_shape}.")
-        # Two a node, in one flat list: of a nested one a `.keras` file would hold no weights.
+        # In one flat list: of a nested one a `.keras` file would hold no weights.
         self.edges = []
         self.nodes = []
         for choice in self.cell_genotype.nodes:
@@ -80,11 +82,11 @@ class SearchedCell(keras.layers.Layer):
         # Predecessor 2 + i is node i.
         sources = dict(enumerate(inputs))
         for choice, edges, node in zip(self.cell_genotype.nodes, self.edges_of_node(), self.nodes, strict=True):
-            pair = [
+            grids = [
                 edge(sources[predecessor], training=training)
                 for predecessor, edge in zip(choice.predecessors, edges, strict=True)
             ]
-            sources[2 + choice.index] = node(pair, training=training)
+            sources[2 + choice.index] = node(_pair(grids), training=training)
         kept = self.cell_genotype.kept
         # (batch, height, width, kept nodes, channels)
         outputs = self.output_norm(ops.stack([sources[2 + index] for index in kept], axis=-2))
@@ -92,9 +94,10 @@ class SearchedCell(keras.layers.Layer):
         outputs = outputs * ops.expand_dims(scales, -1)
         return ops.reshape(outputs, (-1, *inputs[0].shape[1:-1], len(kept) * self.channels))
 
-    def edges_of_node(self) -> list[tuple[keras.layers.Layer, keras.layers.Layer]]:
+    def edges_of_node(self) -> list[list[keras.layers.Layer]]:
         """The edge operations of every node, in the order of its predecessors."""
-        return list(zip(self.edges[::2], self.edges[1::2], strict=True))
+        edges = iter(self.edges)
+        return [list(itertools.islice(edges, len(choice.edges))) for choice in self.cell_genotype.nodes]
 
     def get_config(self):
         config = super().get_config()
@@ -110,3 +113,14 @@ class SearchedCell(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], len(self.cell_genotype.kept) * self.channels)
+
+
+def _pair(grids):
+    """The two inputs of a node: its two edges, or of more the mean over all pairs j < k, as `"pair"` has it."""
+    if len(grids) == 2:
+        return grids
+    last, pairs = len(grids) - 1, len(grids) * (len(grids) - 1) // 2
+    # Edge j is the first of `last - j` pairs and the second of j.
+    first = sum(grid * ((last - j) / pairs) for j, grid in enumerate(grids[:-1]))
+    second = sum(grid * (j / pairs) for j, grid in enumerate(grids[1:], start=1))
+    return [first, second]

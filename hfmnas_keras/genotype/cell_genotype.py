@@ -68,7 +68,7 @@ class CellGenotype:
         """Reads what `to_labels` writes.
 
         Raises:
-            ValueError: when a label or a choice is not understood, or a node lacks its fusion or has not two edges.
+            ValueError: when a label or a choice is not understood, or a node lacks its fusion or has under two edges.
         """
         edges: dict[int, dict[int, str]] = {}
         fusions: dict[int, str] = {}
@@ -90,13 +90,13 @@ class CellGenotype:
             if index not in fusions:
                 raise ValueError(f"node_{index} has edges but no choice labelled `node_{index}/fusion`.")
             chosen = sorted(edges.get(index, {}).items())
-            if len(chosen) != 2:
+            if len(chosen) < 2:
                 raise ValueError(
-                    f"node_{index} needs two edges. Received: edges from the predecessors "
+                    f"node_{index} needs two edges or more. Received: edges from the predecessors "
                     f"{[predecessor for predecessor, _ in chosen]}."
                 )
-            (first, first_edge), (second, second_edge) = chosen
-            nodes.append(NodeChoice(index, (first, second), (first_edge, second_edge), fusions[index]))
+            predecessors, names = zip(*chosen, strict=True)
+            nodes.append(NodeChoice(index, predecessors, names, fusions[index]))
         return cls(num_nodes=num_nodes, nodes=tuple(nodes), kept=kept, importance=importance)
 
     def to_config(self) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from hfmnas_keras.genotype.node_choice import NodeChoice
 from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 
 
-def discretise(gamma: np.ndarray, beta: np.ndarray, importance: np.ndarray, kept_nodes: int = 3) -> CellGenotype:
+def discretise(
+    gamma: np.ndarray, beta: np.ndarray, importance: np.ndarray, kept_nodes: int = 3, kept_edges: int = 2
+) -> CellGenotype:
     """Chooses the strongest of everything in one cell (HF-MNAS, Eq. 12; docs/method.md, section 4).
 
-    Per node: the two predecessors whose edges have the largest probability of an operation other than `none`, each
-    with that operation, and the node operation of largest beta. The `kept_nodes` nodes of largest importance form
+    Per node: the `kept_edges` predecessors whose edges have the largest probability of an operation other than `none`,
+    each with that operation, and the node operation of largest beta. The `kept_nodes` nodes of largest importance form
     the output. A node that is not kept stays if a kept one reads it, directly or through others; the rest is pruned.
     Ties go to the lower index.
 
@@ -23,6 +25,7 @@ def discretise(gamma: np.ndarray, beta: np.ndarray, importance: np.ndarray, kept
         beta: array `(M, 9)`, logits of the node operations.
         importance: array `(M,)`, logits w of the node importance.
         kept_nodes: int. K, from 1 to M. Defaults to `3`.
+        kept_edges: int. Predecessors of a node, from 2 to M + 1; a node that has fewer keeps all. Defaults to `2`.
 
     Returns:
         `CellGenotype`.
@@ -31,7 +34,7 @@ def discretise(gamma: np.ndarray, beta: np.ndarray, importance: np.ndarray, kept
         ValueError: when shapes do not fit each other, or a logit is NaN.
     """
     gamma, beta, importance = (np.asarray(logits, dtype=np.float64) for logits in (gamma, beta, importance))
-    _check(gamma, beta, importance, kept_nodes)
+    _check(gamma, beta, importance, kept_nodes, kept_edges)
     num_nodes = len(beta)
     # `none` takes part in the softmax, so an edge that is mostly `none` ranks low, but is never chosen.
     strength = _softmax(gamma)
@@ -41,12 +44,12 @@ def discretise(gamma: np.ndarray, beta: np.ndarray, importance: np.ndarray, kept
         first_edge = index * (index + 3) // 2
         edges = strength[first_edge : first_edge + 2 + index]
         # A stable sort of the negative keeps the lower index first among equals.
-        strongest = np.argsort(-edges.max(axis=1), kind="stable")[:2]
-        low, high = sorted(int(predecessor) for predecessor in strongest)
+        strongest = np.argsort(-edges.max(axis=1), kind="stable")[:kept_edges]
+        predecessors = tuple(sorted(int(predecessor) for predecessor in strongest))
         nodes[index] = NodeChoice(
             index=index,
-            predecessors=(low, high),
-            edges=(EDGE_OPERATIONS[int(edges[low].argmax())], EDGE_OPERATIONS[int(edges[high].argmax())]),
+            predecessors=predecessors,
+            edges=tuple(EDGE_OPERATIONS[int(edges[predecessor].argmax())] for predecessor in predecessors),
             fusion=NODE_OPERATIONS[int(beta[index].argmax())],
         )
     shares = _softmax(importance)
@@ -69,7 +72,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def _check(gamma: np.ndarray, beta: np.ndarray, importance: np.ndarray, kept_nodes: int) -> None:
+def _check(gamma: np.ndarray, beta: np.ndarray, importance: np.ndarray, kept_nodes: int, kept_edges: int) -> None:
     num_nodes = len(beta) if beta.ndim else 0
     expected = {
         "gamma": (gamma, (num_nodes * (num_nodes + 3) // 2, len(EDGE_OPERATIONS))),
@@ -86,3 +89,8 @@ def _check(gamma: np.ndarray, beta: np.ndarray, importance: np.ndarray, kept_nod
             raise ValueError(f"`{name}` holds NaN or infinity: the search has diverged. Lower its learning rate.")
     if not 1 <= kept_nodes <= num_nodes:
         raise ValueError(f"`kept_nodes` must be from 1 to the {num_nodes} nodes. Received: {kept_nodes!r}.")
+    if not 2 <= kept_edges <= num_nodes + 1:
+        raise ValueError(
+            f"`kept_edges` must be from 2 to {num_nodes + 1}, the predecessors of the last node. "
+            f"Received: {kept_edges!r}."
+        )

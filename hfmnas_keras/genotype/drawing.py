@@ -153,7 +153,8 @@ class _CellDrawing:
             arrivals = sorted(node.predecessors, key=lambda predecessor: -centres[predecessor][1])
             for predecessor, edge in zip(node.predecessors, node.edges, strict=True):
                 x, y = centres[2 + node.index]
-                port = y + (0.22 if predecessor == arrivals[0] else -0.22)
+                # Evenly spread from top to bottom.
+                port = y + 0.22 - 0.44 * arrivals.index(predecessor) / (len(arrivals) - 1)
                 start = (centres[predecessor][0] + half, centres[predecessor][1])
                 self._connect(start, (x - half - 0.06, port), _colour(edge), edge, width=1.6)
         kept = sorted(self.cell.kept, key=lambda index: -centres[2 + index][1])

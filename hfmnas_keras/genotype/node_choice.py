@@ -9,14 +9,14 @@ from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 
 @dataclasses.dataclass(frozen=True)
 class NodeChoice:
-    """One discretised node: two predecessors, the operation on each edge, and how the two are fused (Eq. 10-12).
+    """One discretised node: its predecessors, the operation on each edge, and how they are fused (Eq. 10-12).
 
     Predecessors are numbered as in the cell: 0 and 1 are its inputs, `2 + i` is node `i`.
 
     Args:
         index: int. Number of the node in its cell, from 0.
-        predecessors: pair of ints, the lower first, each below `2 + index`.
-        edges: pair of names from `EDGE_OPERATIONS` other than `"none"`, in the order of `predecessors`.
+        predecessors: tuple of two or more ints, rising, each below `2 + index`.
+        edges: tuple of names from `EDGE_OPERATIONS` other than `"none"`, in the order of `predecessors`.
         fusion: name from `NODE_OPERATIONS`.
 
     Raises:
@@ -25,23 +25,23 @@ class NodeChoice:
     """
 
     index: int
-    predecessors: tuple[int, int]
-    edges: tuple[str, str]
+    predecessors: tuple[int, ...]
+    edges: tuple[str, ...]
     fusion: str
 
     def __post_init__(self):
         if not _is_int(self.index) or self.index < 0:
             raise ValueError(f"A node's index must be an int from 0. Received: {self.index!r}.")
         label = f"node_{self.index}"
-        if len(self.predecessors) != 2 or not all(_is_int(item) for item in self.predecessors):
-            raise ValueError(f"{label} needs two predecessors, both ints. Received: {self.predecessors!r}.")
-        first, second = self.predecessors
-        if not 0 <= first < second < 2 + self.index:
+        if len(self.predecessors) < 2 or not all(_is_int(item) for item in self.predecessors):
+            raise ValueError(f"{label} needs two or more predecessors, all ints. Received: {self.predecessors!r}.")
+        places = tuple(self.predecessors)
+        if list(places) != sorted(set(places)) or not 0 <= places[0] <= places[-1] < 2 + self.index:
             raise ValueError(
                 f"{label} can read the predecessors 0 to {1 + self.index} (cell inputs 0 and 1, then earlier nodes), "
-                f"two different ones, the lower first. Received: {tuple(self.predecessors)}."
+                f"different ones, rising. Received: {places}."
             )
-        if len(self.edges) != 2:
+        if len(self.edges) != len(places):
             raise ValueError(f"{label} needs one edge operation a predecessor. Received: {self.edges!r}.")
         for name in self.edges:
             if name == "none" or name not in EDGE_OPERATIONS:
@@ -52,7 +52,7 @@ class NodeChoice:
                 f"{label} has a node operation that is not one of {', '.join(NODE_OPERATIONS)}. "
                 f"Received: {self.fusion!r}."
             )
-        object.__setattr__(self, "predecessors", (int(first), int(second)))
+        object.__setattr__(self, "predecessors", places)
         object.__setattr__(self, "edges", tuple(self.edges))
 
 

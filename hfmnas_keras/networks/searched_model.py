@@ -30,8 +30,8 @@ def searched_model(
         genotype: `Genotype`.
         feature_shapes: dict from feature name to shape without the batch, as of `FeatureSet.feature_shapes`.
         num_outputs: int. Classes or labels.
-        fusion: `FusionSettings`. Its `num_nodes`, `kept_nodes` and `node_inputs` belong to the search and are not
-            read here. Defaults to the paper's.
+        fusion: `FusionSettings`. Its `num_nodes`, `kept_nodes`, `kept_edges` and `node_inputs` belong to the search
+            and are not read here. Defaults to the paper's.
         vocabulary_size: int. Number of token ids, padding counted. With `fusion.sequence_encoder` the model then
             reads tokens; without, its Bi-LSTM reads the positions of the two high features.
         max_tokens: int. Length of the token sequences; `None` for any.

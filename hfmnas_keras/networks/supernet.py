@@ -188,7 +188,7 @@ class Supernet(keras.Model):
         chosen = {}
         for name, cell in self.cells.items():
             gamma, beta, importance = map(ops.convert_to_numpy, (cell.gamma, cell.beta, cell.importance))
-            chosen[name] = discretise(gamma, beta, importance, kept_nodes=kept_nodes)
+            chosen[name] = discretise(gamma, beta, importance, kept_nodes, self.fusion.kept_edges)
         taps = {f"{name}_taps": list(taps) for name, taps in self.taps.items()}
         return Genotype(**chosen, metadata={**taps, "node_inputs": self.fusion.node_inputs, **(metadata or {})})
 

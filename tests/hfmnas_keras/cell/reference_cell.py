@@ -67,10 +67,11 @@ def searched_cell_reference(cell, inputs, training):
     genotype = cell.cell_genotype
     sources = dict(enumerate(inputs))
     for choice, edges, node in zip(genotype.nodes, cell.edges_of_node(), cell.nodes, strict=True):
-        first, second = (
+        grids = [
             edge_reference(name, sources[predecessor], weight_values(edge), training)
             for name, predecessor, edge in zip(choice.edges, choice.predecessors, edges, strict=True)
-        )
+        ]
+        first, second = (np.mean(each, axis=0) for each in zip(*itertools.combinations(grids, 2), strict=True))
         weights = weight_values(node)
         sources[2 + choice.index] = node_reference(choice.fusion, first, second, weights, training, cell.num_heads)
     return np.concatenate(

@@ -17,7 +17,8 @@ GENOTYPE = CellGenotype(
     nodes=(
         NodeChoice(0, (0, 1), ("dil_conv_3x3", "linear_elu"), "mamba_fusion"),
         NodeChoice(2, (0, 1), ("max_pool_3x3", "skip"), "multi_head_attention"),
-        NodeChoice(3, (1, 2), ("sep_conv_3x3", "linear_tanh"), "concat_fc"),
+        # Its inputs are means over three pairs.
+        NodeChoice(3, (0, 1, 2), ("avg_pool_3x3", "sep_conv_3x3", "linear_tanh"), "concat_fc"),
     ),
     kept=(2, 3),
     importance=(0.15, 0.05, 0.3, 0.5),

@@ -32,6 +32,19 @@ def test_strongest_edges_operations_and_fusions_are_chosen():
     assert cell.nodes[2] == NodeChoice(2, (1, 3), ("avg_pool_3x3", "linear_elu"), "mamba_fusion")
 
 
+def test_more_predecessors_are_kept_where_there_are_more():
+    gamma, beta, importance = logits(3)
+    # Node 2 has the rows 5 to 8; its predecessor 1 is the weakest, all else being tied but for 3, the strongest.
+    gamma[6, EDGE_OPERATIONS.index("none")] = 2.0
+    gamma[8, EDGE_OPERATIONS.index("linear_elu")] = 3.0
+    cell = discretise(gamma, beta, importance, kept_nodes=3, kept_edges=3)
+    assert [node.predecessors for node in cell.nodes] == [(0, 1), (0, 1, 2), (0, 2, 3)]
+    assert cell.nodes[2].edges == ("skip", "skip", "linear_elu")
+    for kept_edges in (1, 5):
+        with pytest.raises(ValueError, match="`kept_edges` must be from 2 to 4"):
+            discretise(gamma, beta, importance, kept_edges=kept_edges)
+
+
 def test_an_edge_that_is_mostly_none_ranks_low_and_none_is_never_chosen():
     gamma, beta, importance = logits(2)
     # The logit of `sep_conv_3x3` is the largest of the node's, but most of that edge's probability is `none`'s.

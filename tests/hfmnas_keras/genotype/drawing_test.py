@@ -31,6 +31,21 @@ def test_mermaid_states_every_choice():
     assert "lfbc_2 ==>" not in text
 
 
+def test_more_than_two_edges_into_a_node_are_all_drawn():
+    pytest.importorskip("matplotlib")
+    nodes = (
+        NodeChoice(0, (0, 1), ("skip", "sep_conv_3x3"), "sum"),
+        NodeChoice(1, (0, 1, 2), ("max_pool_3x3", "linear_elu", "linear_tanh"), "linear_glu"),
+    )
+    cell = CellGenotype(num_nodes=2, nodes=nodes, kept=(1,))
+    genotype = Genotype(cell, cell)
+    assert [to_mermaid(genotype).count(f"| lfbc_{place}\n") for place in (2, 3)] == [2, 3]
+    file = io.BytesIO()
+    draw(genotype, file, format="svg")
+    words = list(ElementTree.fromstring(file.getvalue()).itertext())
+    assert [words.count(edge) for edge in nodes[1].edges] == [2, 2, 2]
+
+
 def test_dot_states_every_choice():
     text = to_dot(make_genotype())
     assert text.startswith("digraph genotype {")

@@ -64,6 +64,16 @@ def test_round_trips(tmp_path):
         genotype.metadata["seed"] = 8
 
 
+def test_a_node_may_have_more_than_two_edges():
+    genotype = Genotype.from_json(with_choices(lfbc__node_2__edge_0="skip"))
+    assert genotype.lfbc.nodes[2] == NodeChoice(2, (0, 1, 3), ("skip", "dil_conv_3x3", "linear_tanh"), "linear_glu")
+    assert Genotype.from_json(genotype.to_json()) == genotype
+    with pytest.raises(ValueError, match=r"different ones, rising. Received: \(0, 1, 1\)"):
+        NodeChoice(2, (0, 1, 1), ("skip",) * 3, "sum")
+    with pytest.raises(ValueError, match="one edge operation a predecessor"):
+        NodeChoice(2, (0, 1, 2), ("skip",) * 2, "sum")
+
+
 def test_a_genotype_by_hand_needs_no_importance_and_no_metadata():
     received = content()
     del received["importance"], received["metadata"]
@@ -130,7 +140,7 @@ def with_choices(**choices):
         (with_choices(lfbc__node_0__edge_0="none"), "edge operation.*'none'"),
         (with_choices(lfbc__node_0__edge_0="exec"), "edge operation.*'exec'"),
         (with_choices(lfbc__node_0__edge_0=None), "node_0 needs two edges"),
-        (with_choices(lfbc__node_2__edge_0="skip"), "node_2 needs two edges"),
+        (with_choices(lfbc__node_2__edge_1=None, lfbc__node_2__edge_3=None), "node_2 needs two edges or more"),
         # Node 1 reads itself, and node 0 reads node 1: cycles.
         (with_choices(lfbc__node_1__edge_2=None, lfbc__node_1__edge_3="skip"), "predecessors 0 to 2"),
         (with_choices(lfbc__node_0__edge_1=None, lfbc__node_0__edge_3="skip"), "predecessors 0 to 1"),

@@ -15,15 +15,17 @@ SHAPES = {"text_low": (6,), "text_high": (7,), "image_low": (2, 2, 5), "image_hi
 
 
 @pytest.mark.parametrize(
-    ("node_inputs", "kept_nodes", "imm_attention"), [("pair", 1, True), ("split", 2, False), ("shared", 3, True)]
+    ("node_inputs", "kept_nodes", "kept_edges", "imm_attention"),
+    [("pair", 1, 2, True), ("split", 2, 2, False), ("shared", 3, 4, True)],
 )
-def test_equals_the_searched_model_with_the_same_weights(node_inputs, kept_nodes, imm_attention):
+def test_equals_the_searched_model_with_the_same_weights(node_inputs, kept_nodes, kept_edges, imm_attention):
     keras.utils.set_random_seed(kept_nodes)
     fusion = FusionSettings(
         channels=8,
         grid=(2, 2),
         num_nodes=3,
         kept_nodes=kept_nodes,
+        kept_edges=kept_edges,
         num_heads=2,
         node_inputs=node_inputs,
         correlation_dim=3,
@@ -42,6 +44,7 @@ def test_equals_the_searched_model_with_the_same_weights(node_inputs, kept_nodes
     inputs = {name: array.astype("float32") for name, array in inputs.items()}
 
     genotype = supernet.genotype()
+    assert max(len(node.edges) for cell in genotype.cells.values() for node in cell.nodes) == kept_edges
     received = supernet.discretised_logits(inputs, supernet.choices_of(genotype))
     model = searched_model(genotype, SHAPES, 4, fusion)
     copy_model(supernet, model)

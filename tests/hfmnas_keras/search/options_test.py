@@ -29,9 +29,9 @@ def eager_steps():
     [
         pytest.param({"kept_nodes": 1, "node_inputs": "pair"}, {"alternation": "ratio"}, id="pair-ratio-kept_1"),
         pytest.param(
-            {**TEXT_ALONE, "kept_nodes": 2, "node_inputs": "split", "imm_attention": False},
+            {**TEXT_ALONE, "kept_nodes": 2, "kept_edges": 3, "node_inputs": "split", "imm_attention": False},
             {"alternation": "every_step"},
-            id="split-every_step-text-no_attention",
+            id="split-every_step-text-three_edges-no_attention",
         ),
         pytest.param(
             {**IMAGE_ALONE, "node_inputs": "shared", "num_cells": 2, "imm_correlation": False},
