@@ -47,33 +47,76 @@ def saved_values(folder):
         return [file[f"variable_{i:05d}"].copy() for i in range(len(names))]
 
 
-def test_killed_search_goes_on_and_ends_in_the_same_place(uninterrupted, tmp_path):
-    expected, expected_folder = uninterrupted
+def start_search(folder):
     script = pathlib.Path(search_case.__file__)
     root = script.parents[3]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))
-    process = subprocess.Popen([sys.executable, str(script), str(tmp_path)], env=environment, stdout=subprocess.DEVNULL)
-    checkpoint = tmp_path / "search.npz"
-    try:
-        deadline = time.monotonic() + 240
-        while not checkpoint.exists():
-            assert process.poll() is None, "the search ended before its first checkpoint"
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    with np.load(checkpoint, allow_pickle=False) as file:
-        record = json.loads(str(file["header"]))["record"]
-    assert (record["epoch"], record["position"]) < (SETTINGS.epochs, 0)
+    return subprocess.Popen([sys.executable, str(script), str(folder)], env=environment, stdout=subprocess.DEVNULL)
 
-    result = run_search(tmp_path)
+
+def last_save(folder):
+    """When the last checkpoint was written; None where there is none, as between the two renames of a save."""
+    try:
+        return (folder / "search.npz").stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def wait_for_save(process, folder, before=None):
+    """Waits for a checkpoint other than that of the time `before`."""
+    deadline = time.monotonic() + 240
+    while last_save(folder) in (None, before):
+        assert process.poll() is None, "the search ended before its next checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def kill(process):
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def same_end(result, folder, expected, expected_folder):
     assert result.genotype == expected.genotype
     assert without_times(result.history) == without_times(expected.history)
     for name, values in expected.probabilities.items():
         assert result.probabilities[name].tobytes() == values.tobytes()
-    for value, expected_value in zip(saved_values(tmp_path), saved_values(expected_folder), strict=True):
+    for value, expected_value in zip(saved_values(folder), saved_values(expected_folder), strict=True):
         assert value.tobytes() == expected_value.tobytes()
+
+
+def test_killed_search_goes_on_and_ends_in_the_same_place(uninterrupted, tmp_path):
+    process = start_search(tmp_path)
+    try:
+        wait_for_save(process, tmp_path)
+    finally:
+        kill(process)
+    with np.load(tmp_path / "search.npz", allow_pickle=False) as file:
+        record = json.loads(str(file["header"]))["record"]
+    assert (record["epoch"], record["position"]) < (SETTINGS.epochs, 0)
+    same_end(run_search(tmp_path), tmp_path, *uninterrupted)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_twenty_kills_change_nothing(uninterrupted, tmp_path):
+    """Each at a random moment after the first step of its attempt: in a step, in a save, between two of its renames."""
+    generator = np.random.default_rng()
+    sizes = []
+    while len(sizes) < 20:
+        process = start_search(tmp_path)
+        try:
+            wait_for_save(process, tmp_path, before=last_save(tmp_path))
+            time.sleep(float(generator.uniform(0, 0.03)))
+            assert process.poll() is None, f"the search ended after {len(sizes)} kills"
+        finally:
+            kill(process)
+        sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
+    same_end(run_search(tmp_path), tmp_path, *uninterrupted)
+    # The last state, the one before and, of a save that was cut off, a part: never more.
+    names = {"search.npz", "search.previous.npz", "search.npz.partial"}
+    assert {path.name for path in tmp_path.iterdir()} <= names
+    assert max(sizes) <= 3 * (tmp_path / "search.npz").stat().st_size * 1.1
 
 
 def test_discretised_score_is_that_of_the_searched_model_with_the_same_weights(uninterrupted):
