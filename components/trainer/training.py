@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 
+import keras
 import tensorflow_transform as tft
+from absl import logging
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.dsl.io import fileio
 
@@ -15,6 +17,7 @@ from components.local_folders import readable_folder, writable_folder
 from components.settings_json import settings_from_json
 from components.transform.preprocessing import vocabulary_size
 from hfmnas_keras.classifier import multimodal_classifier
+from hfmnas_keras.cost import model_cost
 from hfmnas_keras.data.feature_files import read_feature_set
 from hfmnas_keras.data.transformed_examples import read_transformed_examples
 from hfmnas_keras.evidence.abstention import Abstention
@@ -79,8 +82,22 @@ def run_fn(fn_args: FnArgs) -> None:
         "epochs": result.epochs,
         "dev_macro_f1": result.dev_macro_f1,
         "parameters": int(classifier.count_params()),
+        "flops": _flops(classifier),
+        "fusion": {
+            "parameters": int(result.fusion_network.count_params()),
+            "flops": _flops(result.fusion_network),
+        },
         "history": result.history,
     }
     with fileio.open(os.path.join(fn_args.model_run_dir, TRAINING_FILE), "w") as file:
         file.write(json.dumps(record, indent=1) + "\n")
     shutil.rmtree(config["checkpoint_dir"], ignore_errors=True)
+
+
+def _flops(model: keras.Model) -> int | None:
+    """FLOPs of one example; `None` for a model with layers that have no rule, which is no reason to lose it."""
+    try:
+        return model_cost(model).flops
+    except ValueError as error:
+        logging.warning("FLOPs are not counted: %s", error)
+        return None

@@ -95,6 +95,10 @@ def test_the_report_and_the_genotype_are_written(first):
     for modality, head in heads.items():
         assert 0 < head["dev_macro_f1"] <= 1
         assert head == {key: pretrained[modality][key] for key in head}
+    training = json.loads((report.parent / "summary.json").read_text(encoding="utf-8"))["training"]
+    # The fusion network is a part of the model, which has backbones beside it.
+    for count in ("parameters", "flops"):
+        assert 0 < training["fusion"][count] < training[count]
 
 
 def test_features_leave_the_test_split_alone(first):

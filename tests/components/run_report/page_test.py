@@ -112,6 +112,8 @@ def make_summary():
             "epochs": 14,
             "dev_macro_f1": 0.702,
             "parameters": 1_234_567,
+            "flops": 345_678_901,
+            "fusion": {"parameters": 45_678, "flops": 1_234_500},
             "history": {"fit": [training_record(1), training_record(2)], "retrain": [{"epoch": 1, "loss": 1.1}]},
         },
         "evaluation": {
@@ -218,7 +220,8 @@ def test_the_text_tells_the_run(page):
     assert "1.8 GB" in shown
     assert "could travel 3.00; the farthest travelled 1.23" in shown
     assert "14 epochs, chosen at a dev macro F1 of 0.702" in shown
-    assert "1,234,567 parameters" in shown
+    assert "1,234,567 parameters, 345.68 MFLOPs an example, backbones included." in shown
+    assert "from the taps to the logits: 45,678 parameters, 1.23 MFLOPs an example." in shown
     assert "The text head knows its rows by heart." in shown
     assert "The choices are decided." in shown
 
@@ -284,7 +287,10 @@ def test_names_of_classes_are_text():
 
 
 def test_a_model_without_a_search_has_no_genotype():
-    page = render_page({**make_summary(), "search": None, "genotype": None}, None)
+    summary = make_summary()
+    summary["training"]["flops"] = None
+    page = render_page({**summary, "search": None, "genotype": None}, None)
+    assert "1,234,567 parameters, FLOPs not counted, backbones included." in page
     assert "<h2>Genotype</h2>" not in page and "<h2>Search</h2>" not in page and "<h2>Final training</h2>" in page
     # Classes, confusion, final training
     assert len(figure_words(page)) == 3
