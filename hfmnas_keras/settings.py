@@ -15,6 +15,8 @@ ALTERNATIONS = ("ratio", "every_step", "phased")
 SELECTIONS = ("last", "best_dev")
 VIDEO_NETWORKS = ("inflated_resnet50", "resnext101")
 VIDEO_TAPS = ("layer1", "layer2", "layer3", "layer4", "pooled")
+#: Convolutions in each block of a VGG, by depth.
+VGG_CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 SKELETON_TAPS = ("conv5", "conv6", "flattened", "fc7")
 #: The fusion networks that are searched, and those whose shape their papers fix (docs/method.md, section 10).
 SEARCHED_MODELS = ("hf_mnas",)
@@ -28,6 +30,14 @@ FIXED_MODELS = (
     "central_net",
     "mmtm",
 )
+
+
+def vgg_layers(depth: int) -> tuple[str, ...]:
+    """Names of the layers of a VGG that can be tapped, from the picture on."""
+    names = []
+    for block, count in enumerate(VGG_CONVOLUTIONS[depth], start=1):
+        names += [f"block{block}_conv{index}" for index in range(1, count + 1)] + [f"block{block}_pool"]
+    return tuple(names)
 
 
 def _require(condition: bool, name: str, received: object, expected: str) -> None:
@@ -90,6 +100,10 @@ class FusionSettings:
     bm_mitigation: bool = False
 
     def __post_init__(self):
+        _require(self.num_heads >= 1, "num_heads", self.num_heads, "at least 1")
+        _require(len(self.grid) == 2 and min(self.grid) >= 1, "grid", self.grid, "two ints, each at least 1")
+        _require(self.correlation_dim >= 1, "correlation_dim", self.correlation_dim, "at least 1")
+        _require(self.correlation_weight >= 0, "correlation_weight", self.correlation_weight, "0 or more")
         _require(
             self.channels > 0 and self.channels % self.num_heads == 0,
             "channels",
@@ -270,6 +284,20 @@ class TextBackboneSettings:
     weights: str | None = None
     """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
 
+    def __post_init__(self):
+        _require(self.embedding_dim >= 1, "embedding_dim", self.embedding_dim, "at least 1")
+        _require(
+            len(self.hidden_units) == 2 and min(self.hidden_units) >= 1,
+            "hidden_units",
+            self.hidden_units,
+            "two ints, each at least 1",
+        )
+        _require(self.pieces >= 1, "pieces", self.pieces, "at least 1")
+        for name in ("dropout", "token_dropout"):
+            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
+        rate = self.learning_rate
+        _require(rate is None or rate > 0, "learning_rate", rate, "above 0, or None")
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageBackboneSettings:
@@ -298,7 +326,12 @@ class ImageBackboneSettings:
     """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
 
     def __post_init__(self):
-        _require(self.depth in (16, 19), "depth", self.depth, "16 or 19")
+        _require(self.depth in VGG_CONVOLUTIONS, "depth", self.depth, "16 or 19")
+        for name in ("low_tap", "high_tap"):
+            taps = vgg_layers(self.depth)
+            _require(getattr(self, name) in taps, name, getattr(self, name), f"a layer of VGG-{self.depth}: {taps}")
+        _require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "in [0, 1)")
+        _require(self.head_units is None or self.head_units >= 1, "head_units", self.head_units, "None or at least 1")
         _require(self.width > 0, "width", self.width, "above 0")
         _require(self.preprocessing in ("caffe", "torch"), "preprocessing", self.preprocessing, '"caffe" or "torch"')
         _require(self.trunk in (None, "hed"), "trunk", self.trunk, '"hed" or None')

@@ -244,6 +244,24 @@ class RunConfig(pydantic.BaseModel):
                 )
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _has_widths_that_fit(self) -> RunConfig:
+        """What the settings of one stage cannot know of another's, and would show after all the stages before it."""
+        if self.model not in SEARCHED_MODELS:
+            return self
+        heads = self.fusion.num_heads
+        if self.search.channels < 1 or self.search.channels % heads:
+            raise ValueError(
+                f"`search.channels` must be a positive multiple of `fusion.num_heads`, {heads}. "
+                f"Received: {self.search.channels}."
+            )
+        if self.fusion.sequence_encoder and self.fusion.channels % 2:
+            raise ValueError(
+                "`fusion.channels` must be even for `fusion.sequence_encoder`, half of them a direction. "
+                f"Received: {self.fusion.channels}. Or set `sequence_encoder: false`."
+            )
+        return self
+
     def source_settings(self) -> dict[str, Any]:
         """Arguments of the source's class; what preparation says about the classes among them."""
         settings = self.data.model_dump(exclude=set(self.data.not_the_sources), exclude_none=True)

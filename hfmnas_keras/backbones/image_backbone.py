@@ -10,9 +10,8 @@ from hfmnas_keras.backbones.standardisation import IMAGENET, standardisation
 from hfmnas_keras.backbones.trunk_weights import load_trunk_weights
 from hfmnas_keras.backbones.vgg_weights import load_hed_trunk
 from hfmnas_keras.normalization import batch_normalization
-from hfmnas_keras.settings import ImageBackboneSettings
+from hfmnas_keras.settings import VGG_CONVOLUTIONS, ImageBackboneSettings
 
-_CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 _FILTERS = (64, 128, 256, 512, 512)
 
 
@@ -49,7 +48,7 @@ def image_backbone(
     else:
         hidden = standardisation(IMAGENET)(image)
     outputs = {}
-    for block, (count, filters) in enumerate(zip(_CONVOLUTIONS[settings.depth], _FILTERS, strict=True), start=1):
+    for block, (count, filters) in enumerate(zip(VGG_CONVOLUTIONS[settings.depth], _FILTERS, strict=True), start=1):
         for index in range(1, count + 1):
             name = f"block{block}_conv{index}"
             hidden = keras.layers.Conv2D(
@@ -66,9 +65,6 @@ def image_backbone(
         # Pictures smaller than 32 pixels still leave one cell.
         hidden = keras.layers.MaxPooling2D(2, padding="same", name=f"block{block}_pool")(hidden)
         outputs[f"block{block}_pool"] = hidden
-    for tap in (settings.low_tap, settings.high_tap):
-        if tap not in outputs:
-            raise ValueError(f"VGG-{settings.depth} has no layer {tap!r} to tap. Choose from: {', '.join(outputs)}.")
     low = AdaptiveMaxPool(grid, name="low_pool")(outputs[settings.low_tap])
     high = AdaptiveMaxPool(grid, name="high_pool")(outputs[settings.high_tap])
     head = _head(tuple(high.shape[1:]), num_outputs, settings)

@@ -131,6 +131,19 @@ def test_nothing_can_be_changed_later():
         ("search: {epochs: 0}", ["`search`", "`epochs` must be at least 1. Received: 0"]),
         ("fusion: {channels: 10, num_heads: 4}", ["`fusion`", "multiple of num_heads=4"]),
         ("fusion: {lfbc_taps: [text_low, video_low]}", ["`fusion.lfbc_taps` must be two of ['text_low'", "video_low"]),
+        ("search: {channels: 30}", ["`search.channels` must be a positive multiple of `fusion.num_heads`, 4", "30"]),
+        ("search: {channels: 0}", ["`search.channels`", "Received: 0"]),
+        ("fusion: {channels: 15, num_heads: 3}\nsearch: {channels: 12}", ["`fusion.channels` must be even", "15"]),
+        ("fusion: {num_heads: 0}", ["`num_heads` must be at least 1"]),
+        ("fusion: {grid: [4, 0]}", ["`grid` must be two ints"]),
+        ("fusion: {correlation_dim: 0}", ["`correlation_dim` must be at least 1"]),
+        ("fusion: {correlation_weight: -1}", ["`correlation_weight` must be 0 or more"]),
+        ("backbones: {image: {depth: 16, high_tap: block4_conv4}}", ["`high_tap` must be a layer of VGG-16", "block4"]),
+        ("backbones: {image: {head_dropout: 1}}", ["`head_dropout` must be in [0, 1)"]),
+        ("backbones: {text: {hidden_units: [64, 0]}}", ["`hidden_units` must be two ints"]),
+        ("backbones: {text: {pieces: 0}}", ["`pieces` must be at least 1"]),
+        ("backbones: {text: {token_dropout: 1}}", ["`token_dropout` must be in [0, 1)"]),
+        ("backbones: {text: {learning_rate: 0}}", ["`learning_rate` must be above 0, or None"]),
         ("serving: {abstention: {max_conflict: 2}}", ["`serving.abstention`", "`max_conflict` must be in [0, 1]"]),
         ("serving: {abstention: {max_conflicts: 1}}", ["unknown key", "max_conflict, max_uncertainty"]),
         ("serving: {push_destinatoin: x}", ["`serving.push_destinatoin`: unknown key"]),
@@ -160,6 +173,13 @@ def test_a_wrong_key_or_value_is_named(write, line, told):
 def test_a_wrong_part_is_named(write, old, new, told):
     with pytest.raises(ValueError, match=told.replace("'", ".")):
         load_config(write(MINIMAL.replace(old, new)))
+
+
+def test_a_model_without_heads_or_sequence_encoder_may_have_any_width(write):
+    config = load_config(write(MINIMAL + "model: concatenation\nsearch: {channels: 30}\n"))
+    assert config.search.channels == 30
+    fusion = "fusion: {channels: 15, num_heads: 3, sequence_encoder: false}\nsearch: {channels: 12}\n"
+    assert load_config(write(MINIMAL + fusion)).fusion.channels == 15
 
 
 def test_a_missing_file_lists_the_presets():
