@@ -27,7 +27,13 @@ def eager_steps():
 @pytest.mark.parametrize(
     ("fusion", "search"),
     [
-        pytest.param({"kept_nodes": 1, "node_inputs": "pair"}, {"alternation": "ratio"}, id="pair-ratio-kept_1"),
+        # The defaults, which other tests search with too.
+        pytest.param(
+            {"kept_nodes": 1, "node_inputs": "pair"},
+            {"alternation": "ratio"},
+            id="pair-ratio-kept_1",
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             {**TEXT_ALONE, "kept_nodes": 2, "kept_edges": 3, "node_inputs": "split", "imm_attention": False},
             {"alternation": "every_step"},
@@ -42,6 +48,8 @@ def eager_steps():
             {**EXCHANGED, "imm_attention": False, "imm_correlation": False, "vector_to_grid": "tile"},
             {"second_order": True},
             id="second_order-exchanged-no_mitigation",
+            # The steps themselves have quick tests.
+            marks=pytest.mark.long,
         ),
     ],
 )
