@@ -13,6 +13,7 @@ NODE_INPUTS = ("pair", "split", "shared")
 VECTOR_TO_GRID = ("project", "tile")
 ALTERNATIONS = ("ratio", "every_step", "phased")
 SELECTIONS = ("last", "best_dev")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16", "auto")
 VIDEO_NETWORKS = ("inflated_resnet50", "resnext101")
 VIDEO_TAPS = ("layer1", "layer2", "layer3", "layer4", "pooled")
 #: Convolutions in each block of a VGG, by depth.
@@ -163,6 +164,8 @@ class SearchSettings:
         deterministic: bool. Make TensorFlow's operations deterministic (a setting of the whole process), so that the
             same seed on the same machine gives the same search bit for bit. Defaults to `True`.
         jit_compile: bool. Compile the two steps with XLA. Defaults to `False`.
+        precision: str. What the supernet computes in: `"float32"` (default), `"mixed_float16"`, `"mixed_bfloat16"`
+            (weights and the DCCA loss stay in float32), or `"auto"`: mixed where the GPU is fast in it.
         seed: int. Defaults to `0`.
     """
 
@@ -185,6 +188,7 @@ class SearchSettings:
     checkpoint_seconds: float = 30.0
     deterministic: bool = True
     jit_compile: bool = False
+    precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self):
@@ -192,6 +196,7 @@ class SearchSettings:
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         _require(self.first_cycle_epochs >= 1, "first_cycle_epochs", self.first_cycle_epochs, "at least 1")
         _require(self.alternation in ALTERNATIONS, "alternation", self.alternation, f"one of {ALTERNATIONS}")
+        _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
         _require(
             0 <= self.min_learning_rate <= self.learning_rate,
             "min_learning_rate",
@@ -240,6 +245,8 @@ class TrainingSettings:
             heads, whose evidence is served, would be left behind by the features they read. Defaults to `0.1`.
         label_smoothing: float. Defaults to `0`.
         deterministic: bool. As in the search. Defaults to `True`.
+        precision: str. What the fusion network computes in while it trains, as in the search; the trained model, and
+            backbones, compute in float32. Defaults to `"float32"`.
         seed: int.
     """
 
@@ -254,9 +261,11 @@ class TrainingSettings:
     head_weight: float = 0.1
     label_smoothing: float = 0.0
     deterministic: bool = True
+    precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self):
+        _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
         _require(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
         _require(self.patience >= 1, "patience", self.patience, "at least 1")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")

@@ -29,6 +29,7 @@ from hfmnas_keras.settings import FusionSettings, SearchSettings
 from hfmnas_keras.training.batch_order import BatchOrder
 from hfmnas_keras.training.device_rows import DeviceRows
 from hfmnas_keras.training.f1_score import macro_f1
+from hfmnas_keras.training.loss_scale import resolved_precision
 from hfmnas_keras.training.losses import task_loss
 from hfmnas_keras.training.peak_memory import peak_memory_bytes
 from hfmnas_keras.training.saved_state import SavedState
@@ -81,8 +82,10 @@ def search_architecture(
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.seed)
+    settings = dataclasses.replace(settings, precision=resolved_precision(settings.precision))
     fusion = dataclasses.replace(fusion, channels=settings.channels, num_cells=1)
-    supernet = Supernet({name: train.feature_shapes[name] for name in names}, num_outputs, fusion, name="supernet")
+    feature_shapes = {name: train.feature_shapes[name] for name in names}
+    supernet = Supernet(feature_shapes, num_outputs, fusion, dtype=settings.precision, name="supernet")
     device_train, device_dev = DeviceRows(train, names), DeviceRows(dev, names)
     fingerprint: dict[str, Any] = {
         "settings": dataclasses.asdict(settings),

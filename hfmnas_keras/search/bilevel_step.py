@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from hfmnas_keras.search.schedules import CosineWithRestarts
 from hfmnas_keras.settings import SearchSettings
 from hfmnas_keras.training.device_rows import DeviceRows
 from hfmnas_keras.training.fused_adam import FusedAdam
+from hfmnas_keras.training.loss_scale import LossScale, changes_in
 from hfmnas_keras.training.losses import task_loss
 from hfmnas_keras.training.weight_decay import add_weight_decay
 
@@ -31,6 +33,9 @@ class BilevelStep:
     nuclear norm is held constant: its derivative has no bound where correlations are equal). xi is `look_ahead_rate`,
     or the weights' learning rate at that moment. As in DARTS the look-ahead is plain gradient descent, though Adam
     moves the weights: Adam's first steps depend on the sign of a gradient alone, which has no derivative.
+
+    Of a model that computes in float16 each step scales its loss, and changes nothing where a gradient is not finite
+    (`LossScale`).
 
     Args:
         model: built `keras.Model` with `architecture_variables` and `weight_variables`, from dict of features to
@@ -72,6 +77,10 @@ class BilevelStep:
             architecture_learning_rate, beta_1=0.5, beta_2=0.999, name="architecture_adam"
         )
         self.architecture_optimizer.build(self.architecture_variables)
+        # The gradients of the two steps differ by orders of magnitude.
+        self._weight_scale, self._architecture_scale = (
+            LossScale(settings.precision, name=f"{name}_loss_scale") for name in ("weight", "architecture")
+        )
         self._seed_states = [v for v in model.variables if v.path.split("/")[-1] == "seed_generator_state"]
         # Sums of the losses of this epoch, on the device: reading each step's loss would stall an accelerator.
         self._sums = {
@@ -103,6 +112,8 @@ class BilevelStep:
             *self.architecture_optimizer.variables,
             *self._sums.values(),
             *self._counts.values(),
+            *self._weight_scale.variables,
+            *self._architecture_scale.variables,
         ]
 
     def mean_losses(self) -> dict[str, float]:
@@ -115,7 +126,7 @@ class BilevelStep:
         means = {}
         for name, variable in self._sums.items():
             count = counts["architecture" if name == "architecture_loss" else "weights"]
-            means[name] = float(keras.ops.convert_to_numpy(variable)) / count if count else 0.0
+            means[name] = float(keras.ops.convert_to_numpy(variable)) / max(count, 1)
         if not np.isfinite(list(means.values())).all():
             raise RuntimeError(
                 f"The search has diverged: mean losses of this epoch {means} after "
@@ -140,14 +151,23 @@ class BilevelStep:
     def _weight_step(self, row_numbers: tf.Tensor) -> None:
         self.traces["weights"] += 1
         values = [variable.value for variable in self.weight_variables]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        scope = self._weight_scale.scope()
+        with scope or contextlib.nullcontext(), tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            loss, added = self._train_losses(row_numbers)
-            total = loss + added
-        self.weight_optimizer.apply(self._weight_gradients(tape, total, values), self.weight_variables)
-        self._sums["train_loss"].assign_add(loss)
-        self._sums["added_loss"].assign_add(added)
-        self._counts["weights"].assign_add(1.0)
+            loss, added = self._train_losses(row_numbers, scope)
+            total = self._weight_scale.scaled(loss + added)
+        gradients = self._weight_gradients(tape, total, values)
+        held_back = changes_in(scope, self.model.non_trainable_variables)
+
+        def apply():
+            self.weight_optimizer.apply(gradients, self.weight_variables)
+            self._sums["train_loss"].assign_add(loss)
+            self._sums["added_loss"].assign_add(added)
+            self._counts["weights"].assign_add(1.0)
+
+        self._weight_scale.apply_if_finite(
+            [loss, added, *gradients], held_back, apply, self._sums["train_loss"].assign_add
+        )
 
     def _train_losses(
         self, row_numbers: tf.Tensor, scope: keras.StatelessScope | None = None
@@ -161,6 +181,7 @@ class BilevelStep:
     def _weight_gradients(self, tape: tf.GradientTape, total: tf.Tensor, values: list[Any]) -> list[tf.Tensor]:
         # Zero where nothing depends on a variable (a state-space scan over one position never uses its decay).
         gradients = tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = self._weight_scale.unscaled(gradients)
         return add_weight_decay(gradients, self.weight_variables, self.settings.weight_decay)
 
     def _architecture_step(self, row_numbers: tf.Tensor, train_row_numbers: tf.Tensor | None = None) -> None:
@@ -176,12 +197,19 @@ class BilevelStep:
                 replaced = replaced + self._look_ahead(train_row_numbers, replaced)
             with keras.StatelessScope(state_mapping=replaced):
                 loss = task_loss(labels, self.model(inputs, training=True))
-        gradients = tape.gradient(loss, values)
+            scaled_loss = self._architecture_scale.scaled(loss)
+        gradients = self._architecture_scale.unscaled(tape.gradient(scaled_loss, values))
         decay = self.settings.architecture_weight_decay
         gradients = [gradient + decay * value for gradient, value in zip(gradients, values, strict=True)]
-        self.architecture_optimizer.apply(gradients, self.architecture_variables)
-        self._sums["architecture_loss"].assign_add(loss)
-        self._counts["architecture"].assign_add(1.0)
+
+        def apply():
+            self.architecture_optimizer.apply(gradients, self.architecture_variables)
+            self._sums["architecture_loss"].assign_add(loss)
+            self._counts["architecture"].assign_add(1.0)
+
+        self._architecture_scale.apply_if_finite(
+            [loss, *gradients], [], apply, self._sums["architecture_loss"].assign_add
+        )
 
     def _look_ahead(
         self, train_row_numbers: tf.Tensor, seeds: list[tuple[keras.Variable, Any]]
@@ -193,7 +221,7 @@ class BilevelStep:
             tf.GradientTape(watch_accessed_variables=False) as tape,
         ):
             tape.watch(values)
-            total = sum(self._train_losses(train_row_numbers, scope))
+            total = self._weight_scale.scaled(sum(self._train_losses(train_row_numbers, scope)))
         gradients = self._weight_gradients(tape, total, values)
         rate = self.settings.look_ahead_rate
         rate = self.schedule(self.weight_optimizer.iterations) if rate is None else rate

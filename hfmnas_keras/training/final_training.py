@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ from hfmnas_keras.training.batch_order import BatchOrder
 from hfmnas_keras.training.device_rows import DeviceRows
 from hfmnas_keras.training.encoded_rows import EncodedRows
 from hfmnas_keras.training.f1_score import macro_f1
+from hfmnas_keras.training.loss_scale import computing_in, resolved_precision
 from hfmnas_keras.training.losses import task_loss
 from hfmnas_keras.training.saved_state import SavedState
 from hfmnas_keras.training.training_result import TrainingResult
@@ -55,6 +57,9 @@ def train_fusion_network(
     `TransformedExamples`, and `backbones` are changed in place. Without it, on cached features: `FeatureSet`s, with
     their `tokens` where the sequence encoder wants them.
 
+    In half precision (`settings.precision`) the fusion network alone trains; what is returned has the same weights and
+    computes in float32, wherever it is served.
+
     Args:
         genotype: `Genotype`; `None` for a model that is not searched.
         train, dev: rows, see above.
@@ -79,8 +84,10 @@ def train_fusion_network(
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.seed)
+    settings = dataclasses.replace(settings, precision=resolved_precision(settings.precision))
     tokens = train.tokens
-    network = fusion_network(
+    make_network = functools.partial(
+        fusion_network,
         model,
         _feature_shapes(train, backbones),
         num_outputs,
@@ -90,6 +97,8 @@ def train_fusion_network(
         vocabulary_size=vocabulary_size if tokens is not None else None,
         max_tokens=None if tokens is None else int(tokens.shape[1]),
     )
+    with computing_in(settings.precision):
+        network = make_network()
     unfrozen = backbones if settings.unfreeze_backbones else {}
     whole = _with_backbones(network, unfrozen) if unfrozen else _called_by_name(network)
     _seed_random_state(whole, settings.seed)
@@ -117,6 +126,10 @@ def train_fusion_network(
     best_epoch, best_f1 = training.fit(make_rows(train), make_rows(dev))
     all_rows = train.joined(dev)  # type: ignore[arg-type]  # `_check_rows` saw that both are of one type
     training.retrain(make_rows(all_rows), best_epoch)
+    if settings.precision != "float32":
+        trained_weights = network.get_weights()
+        network = make_network()
+        network.set_weights(trained_weights)
     logging.info("Final training: %d epochs, chosen at dev macro F1 %.4f.", best_epoch, best_f1)
     # Without the logits that only train.
     serving = keras.Model(network.inputs, network.output["logits"], name=network.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 from hfmnas_keras.search.schedules import CosineWithRestarts
 from hfmnas_keras.settings import TrainingSettings
 from hfmnas_keras.training.fused_adam import FusedAdam
+from hfmnas_keras.training.loss_scale import LossScale, changes_in
 from hfmnas_keras.training.losses import task_loss
 from hfmnas_keras.training.weight_decay import add_weight_decay
 
@@ -26,7 +28,7 @@ class TrainingStep:
         model: `keras.Model` from dict of inputs to dict of logits: `"logits"`; `"text_head"` and the like of unimodal
             heads; any further ones belong to the fusion network and their task losses are added as they are.
         backbone_variables: trainable variables of unfrozen backbones; they learn at `backbone_rate` times the rate.
-        settings: `TrainingSettings`.
+        settings: `TrainingSettings`, whose `precision` names the policy of the model.
         total_steps: int. Length of the cosine decay.
     """
 
@@ -58,6 +60,7 @@ class TrainingStep:
             name: keras.Variable(0.0, trainable=False, dtype="float32", name=f"{name}_sum")
             for name in ("loss", "added_loss", "steps")
         }
+        self._loss_scale = LossScale(settings.precision)
         self.traces = 0
         # Every batch has one shape, so each is traced once.
         self.run = tf.function(self._run, autograph=False)
@@ -67,7 +70,7 @@ class TrainingStep:
     def variables(self) -> list[keras.Variable]:
         """All state, in a fixed order: what a checkpoint holds."""
         optimizer_variables = [v for optimizer, _ in self._optimizers for v in optimizer.variables]
-        return [*self.model.variables, *optimizer_variables, *self._sums.values()]
+        return [*self.model.variables, *optimizer_variables, *self._sums.values(), *self._loss_scale.variables]
 
     def learning_rate(self) -> float:
         """Rate of the fusion network in the last step."""
@@ -96,25 +99,34 @@ class TrainingStep:
         self.traces += 1
         variables = [variable for _, group in self._optimizers for variable in group]
         values = [variable.value for variable in variables]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        scope = self._loss_scale.scope()
+        with scope or contextlib.nullcontext(), tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             outputs = self.model(inputs, training=True)
+            own_losses = self.model.losses if scope is None else scope.losses
             smoothing = self.settings.label_smoothing
             loss = task_loss(labels, outputs["logits"], smoothing)
-            added = sum((tf.cast(added, loss.dtype) for added in self.model.losses), tf.zeros((), loss.dtype))
+            added = sum((tf.cast(added, loss.dtype) for added in own_losses), tf.zeros((), loss.dtype))
             total = loss + added
             for name in sorted(set(outputs) - {"logits"}):
                 weight = self.settings.head_weight if name.endswith(HEAD) else 1.0
                 total += weight * task_loss(labels, outputs[name], smoothing)
+            total = self._loss_scale.scaled(total)
         gradients = tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = self._loss_scale.unscaled([tf.convert_to_tensor(gradient) for gradient in gradients])
         gradients = add_weight_decay(gradients, variables, self.settings.weight_decay)
-        start = 0
-        for optimizer, group in self._optimizers:
-            optimizer.apply(gradients[start : start + len(group)], group)
-            start += len(group)
-        self._sums["loss"].assign_add(loss)
-        self._sums["added_loss"].assign_add(added)
-        self._sums["steps"].assign_add(1.0)
+        held_back = changes_in(scope, self.model.non_trainable_variables)
+
+        def apply():
+            start = 0
+            for optimizer, group in self._optimizers:
+                optimizer.apply(gradients[start : start + len(group)], group)
+                start += len(group)
+            self._sums["loss"].assign_add(loss)
+            self._sums["added_loss"].assign_add(added)
+            self._sums["steps"].assign_add(1.0)
+
+        self._loss_scale.apply_if_finite([loss, added, *gradients], held_back, apply, self._sums["loss"].assign_add)
 
     def _predict(self, inputs: dict[str, Any]) -> Any:
         return tf.cast(self.model(inputs, training=False)["logits"], tf.float32)

@@ -356,3 +356,15 @@ def test_settings_that_do_not_fit_are_refused():
         SearchSettings(select="best_test")
     with pytest.raises(ValueError, match="Set `discretised_every` to 1"):
         SearchSettings(select="best_dev", discretised_every=0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_search_in_half_precision(precision, tmp_path):
+    result = run_search(tmp_path, settings=dataclasses.replace(SETTINGS, precision=precision))
+    assert Genotype.from_json(result.genotype.to_json()) == result.genotype
+    for record in result.history:
+        losses = [record[name] for name in ("train_loss", "added_loss", "architecture_loss", "dev_loss")]
+        assert np.isfinite(losses).all()
+    assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
+    assert result.travel["largest"] > 0

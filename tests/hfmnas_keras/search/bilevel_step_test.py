@@ -11,6 +11,7 @@ from hfmnas_keras.search.bilevel_step import BilevelStep
 from hfmnas_keras.settings import SearchSettings
 from hfmnas_keras.training.batch_order import BatchOrder
 from hfmnas_keras.training.device_rows import DeviceRows
+from hfmnas_keras.training.loss_scale import computing_in
 from tests.hfmnas_keras.search import search_case
 
 
@@ -57,12 +58,17 @@ def make_rows(rows, seed):
     return FeatureSet(np.array([f"{i}" for i in range(rows)]), {"x": x}, (x[:, 0] > 0).astype("int64") + (x[:, 1] > 0))
 
 
-def make_step(jit_compile=False, **settings):
+def make_step(jit_compile=False, overflowing_row=None, **settings):
     keras.utils.set_random_seed(3)
-    model = ToySupernet()
-    model({"x": np.zeros((2, 4), "float32")})
-    train, dev = DeviceRows(make_rows(22, 0), ("x",)), DeviceRows(make_rows(9, 1), ("x",))
     settings = SearchSettings(batch_size=4, epochs=3, jit_compile=jit_compile, **settings)
+    with computing_in(settings.precision):
+        model = ToySupernet()
+        model({"x": np.zeros((2, 4), "float32")})
+    rows = make_rows(22, 0), make_rows(9, 1)
+    if overflowing_row is not None:
+        for each in rows:
+            each.features["x"][overflowing_row] = 1e30
+    train, dev = (DeviceRows(each, ("x",)) for each in rows)
     return BilevelStep(model, train, dev, settings, steps_per_epoch=6, architecture_learning_rate=0.01)
 
 
@@ -209,6 +215,51 @@ def test_divergence_is_an_error():
     step = make_step()
     step.model.head.kernel.assign(np.full((6, 3), np.nan, "float32"))
     step.weight_step(np.array([0, 1, 2, 3], "int32"))
+    with pytest.raises(RuntimeError, match="diverged"):
+        step.mean_losses()
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("kind", ["weight", "architecture"])
+def test_half_precision_steps_by_the_gradients_of_float32(precision, kind):
+    momenta = []
+    for step in (make_step(), make_step(precision=precision)):
+        step.model.dropout.rate = 0.0
+        getattr(step, f"{kind}_step")(np.array([0, 1, 2, 3], "int32"))
+        optimizer = getattr(step, f"{kind}_optimizer")
+        momenta.append([ops.convert_to_numpy(v) for v in optimizer.variables if "momentum" in v.path])
+        assert {v.dtype for v in step.model.trainable_variables} == {"float32"}
+    # A bias before a batch normalisation has no gradient but rounding.
+    largest = max(np.abs(full).max() for full in momenta[0])
+    for full, half in zip(*momenta, strict=True):
+        np.testing.assert_allclose(half, full, rtol=0, atol=0.03 * largest)
+
+
+@pytest.mark.parametrize("kind", ["weight", "architecture"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_step_that_overflows_is_skipped(kind, jit_compile):
+    step = make_step(jit_compile, overflowing_row=8, precision="mixed_float16")
+    run = getattr(step, f"{kind}_step")
+    run(np.array([0, 1, 2, 3], "int32"))
+    losses, before = step.mean_losses(), snapshot(step.variables)
+    run(np.array([0, 1, 2, 8], "int32"))
+    after = snapshot(step.variables)
+    assert changed(before, after) == {f"{kind}_loss_scale", f"{kind}_loss_scale_steps"}
+    assert after[f"{kind}_loss_scale"] == before[f"{kind}_loss_scale"] / 2
+    assert step.mean_losses() == losses
+    run(np.array([0, 1, 2, 3], "int32"))
+    assert all(np.isfinite(values).all() for values in snapshot(step.variables).values())
+    assert {v.path for v in getattr(step, f"{kind}_optimizer").variables if "momentum" in v.path} <= changed(
+        after, snapshot(step.variables)
+    )
+
+
+def test_a_network_that_stays_infinite_is_an_error():
+    step = make_step(precision="mixed_float16")
+    step.model.head.kernel.assign(np.full((6, 3), np.nan, "float32"))
+    for _ in range(16):
+        step.mean_losses()
+        step.weight_step(np.array([0, 1, 2, 3], "int32"))
     with pytest.raises(RuntimeError, match="diverged"):
         step.mean_losses()
 

@@ -152,6 +152,21 @@ def test_backbones_and_sequence_encoder_share_the_tokens(tmp_path):
     assert result.epochs == 1 and len(result.history["retrain"]) == 1
 
 
+@pytest.mark.parametrize("precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.long)])
+def test_half_precision_learns_and_gives_a_model_in_float32(precision, tmp_path):
+    result = train_frozen(tmp_path / "state", dataclasses.replace(SETTINGS, precision=precision))
+    for record in (*result.history["fit"], *result.history["retrain"]):
+        assert np.isfinite([record["loss"], record["added_loss"]]).all()
+    dev = make_features(20, 1)
+    logits = result.fusion_network.predict(dev.inputs(), verbose=0)
+    assert macro_f1(dev.labels, logits) > 0.9
+    result.fusion_network.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert {weight.dtype for weight in loaded.weights} == {"float32"}
+    assert {layer.compute_dtype for layer in loaded._flatten_layers()} == {"float32"}
+    np.testing.assert_allclose(loaded.predict(dev.inputs(), verbose=0), logits, atol=1e-5)
+
+
 def test_patience_stops_the_fit(tmp_path):
     # At rate 0 nothing gets better after the first epoch.
     settings = dataclasses.replace(
