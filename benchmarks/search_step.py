@@ -295,7 +295,7 @@ def _seconds(step: BilevelStep, kind: str, row_numbers: np.ndarray) -> float:
 
 
 def _graph(step: BilevelStep, kind: str) -> tf.Graph:
-    return (step.weight_step if kind == "weights" else step.architecture_step).get_concrete_function().graph
+    return step.compiled_steps[kind].get_concrete_function().graph
 
 
 def _resident_bytes() -> int:

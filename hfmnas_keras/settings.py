@@ -166,6 +166,8 @@ class SearchSettings:
         jit_compile: bool. Compile the two steps with XLA. Defaults to `False`.
         precision: str. What the supernet computes in: `"float32"` (default), `"mixed_float16"`, `"mixed_bfloat16"`
             (weights and the DCCA loss stay in float32), or `"auto"`: mixed where the GPU is fast in it.
+        device_bytes: int. Features of a split that take more are not put on the device as a whole but streamed to it,
+            batch by batch. It changes no result. Defaults to 4 GiB.
         seed: int. Defaults to `0`.
     """
 
@@ -189,6 +191,7 @@ class SearchSettings:
     deterministic: bool = True
     jit_compile: bool = False
     precision: str = "float32"
+    device_bytes: int = 4 << 30
     seed: int = 0
 
     def __post_init__(self):
@@ -197,6 +200,7 @@ class SearchSettings:
         _require(self.first_cycle_epochs >= 1, "first_cycle_epochs", self.first_cycle_epochs, "at least 1")
         _require(self.alternation in ALTERNATIONS, "alternation", self.alternation, f"one of {ALTERNATIONS}")
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
+        _require(self.device_bytes >= 0, "device_bytes", self.device_bytes, "0 (stream all) or more")
         _require(
             0 <= self.min_learning_rate <= self.learning_rate,
             "min_learning_rate",
@@ -247,6 +251,7 @@ class TrainingSettings:
         deterministic: bool. As in the search. Defaults to `True`.
         precision: str. What the fusion network computes in while it trains, as in the search; the trained model, and
             backbones, compute in float32. Defaults to `"float32"`.
+        device_bytes: int. As in the search.
         seed: int.
     """
 
@@ -262,10 +267,12 @@ class TrainingSettings:
     label_smoothing: float = 0.0
     deterministic: bool = True
     precision: str = "float32"
+    device_bytes: int = 4 << 30
     seed: int = 0
 
     def __post_init__(self):
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
+        _require(self.device_bytes >= 0, "device_bytes", self.device_bytes, "0 (stream all) or more")
         _require(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
         _require(self.patience >= 1, "patience", self.patience, "at least 1")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")

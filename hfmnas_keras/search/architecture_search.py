@@ -33,6 +33,7 @@ from hfmnas_keras.training.loss_scale import resolved_precision
 from hfmnas_keras.training.losses import task_loss
 from hfmnas_keras.training.peak_memory import peak_memory_bytes
 from hfmnas_keras.training.saved_state import SavedState
+from hfmnas_keras.training.streamed_rows import feature_rows
 
 _PROGRESS_SECONDS = 1.0
 
@@ -86,7 +87,7 @@ def search_architecture(
     fusion = dataclasses.replace(fusion, channels=settings.channels, num_cells=1)
     feature_shapes = {name: train.feature_shapes[name] for name in names}
     supernet = Supernet(feature_shapes, num_outputs, fusion, dtype=settings.precision, name="supernet")
-    device_train, device_dev = DeviceRows(train, names), DeviceRows(dev, names)
+    train_rows, dev_rows = (feature_rows(split, names, settings.device_bytes) for split in (train, dev))
     fingerprint: dict[str, Any] = {
         "settings": dataclasses.asdict(settings),
         "fusion": dataclasses.asdict(fusion),
@@ -94,12 +95,13 @@ def search_architecture(
         "train": _data_fingerprint(train, names),
         "dev": _data_fingerprint(dev, names),
     }
-    # how often to save is no part of what is searched
-    fingerprint["settings"].pop("checkpoint_seconds")
+    # how often to save, and where the rows lie, is no part of what is searched
+    for name in ("checkpoint_seconds", "device_bytes"):
+        fingerprint["settings"].pop(name)
     search = _Search(
         supernet,
-        device_train,
-        device_dev,
+        train_rows,
+        dev_rows,
         settings,
         fusion.kept_nodes,
         SavedState(pathlib.Path(checkpoint_dir) / "search.npz", fingerprint),
@@ -168,6 +170,9 @@ class _Search:
             self._restore()
         if self.report is not None:
             self.report.begin(self.history)
+        weight_batch, architecture_batch = self._next_batches()
+        self.step.train.follow(self.train_order, weight_batch)
+        self.step.dev.follow(self.dev_order, architecture_batch)
         self._resumed_at = self._saved_at = time.monotonic()
         self._seconds_before = self.seconds
         while not self._is_finished(self.history):
@@ -188,9 +193,7 @@ class _Search:
         progress = keras.utils.Progbar(
             len(self.steps), stateful_metrics=["train_loss", "dev_f1", "learning_rate"], interval=_PROGRESS_SECONDS
         )
-        # numbers of the next batch in the endless streams of each split
-        weight_batch = self.epoch * self.weight_steps + self.steps[: self.position].count("weights")
-        architecture_batch = self.epoch * self.architecture_steps + self.steps[: self.position].count("architecture")
+        weight_batch, architecture_batch = self._next_batches()
         shown_at = 0.0
         while self.position < len(self.steps):
             if self.steps[self.position] == "architecture":
@@ -231,13 +234,21 @@ class _Search:
         if self.report is not None:
             self.report.write_epoch(record)
 
+    def _next_batches(self) -> tuple[int, int]:
+        """Numbers of the next batch in the endless streams of train and of dev."""
+        before = self.steps[: self.position]
+        return (
+            self.epoch * self.weight_steps + before.count("weights"),
+            self.epoch * self.architecture_steps + before.count("architecture"),
+        )
+
     def _steps_since_weights(self) -> int:
         """Architecture steps of this epoch since its last weight step."""
         before = self.steps[: self.position]
         return next((count for count, kind in enumerate(reversed(before)) if kind == "weights"), len(before))
 
-    def _discretised_logits_of(self, row_numbers: tf.Tensor, choices: dict[str, Any]) -> tf.Tensor:
-        inputs, _ = self.step.dev.batch(row_numbers)
+    def _discretised_logits_of(self, fetched: Any, choices: dict[str, Any]) -> tf.Tensor:
+        inputs, _ = self.step.dev.batch(fetched)
         return self.supernet.discretised_logits(inputs, choices)
 
     def _discretised_scores(self, is_last: bool) -> dict[str, float | None]:
@@ -246,7 +257,7 @@ class _Search:
             return {"discretised_dev_loss": None, "discretised_dev_macro_f1": None}
         choices = self.supernet.choices_of(self.supernet.genotype(self.kept_nodes))
         choices = {name: tuple(map(tf.constant, arrays)) for name, arrays in choices.items()}
-        logits = self.step.dev.outputs(lambda rows: self._predict_discretised(tf.constant(rows), choices))
+        logits = self.step.dev.outputs(lambda fetched: self._predict_discretised(fetched, choices))
         return {
             "discretised_dev_loss": float(task_loss(self.step.dev.labels, tf.constant(logits))),
             "discretised_dev_macro_f1": macro_f1(self.step.dev.labels_array, logits),

@@ -40,12 +40,13 @@ class BilevelStep:
     Args:
         model: built `keras.Model` with `architecture_variables` and `weight_variables`, from dict of features to
             logits `(batch, classes)`.
-        train, dev: `DeviceRows`.
+        train, dev: `DeviceRows` or `StreamedRows`.
         settings: `SearchSettings`.
         steps_per_epoch: int. Weight steps of an epoch.
         architecture_learning_rate: float.
 
     Attributes:
+        compiled_steps: dict from `"weights"` and `"architecture"` to the compiled function of fetched rows.
         traces: dict from step name to how often it was traced; stays at 1 as all batches have one shape.
     """
 
@@ -93,15 +94,27 @@ class BilevelStep:
             for name in ("weights", "architecture")
         }
         self.traces = {"weights": 0, "architecture": 0, "predict": 0}
-        rows = tf.TensorSpec([settings.batch_size], tf.int32)
-        architecture_rows = [rows, rows] if settings.second_order else [rows]
+        weight_rows, architecture_rows = [train.signature(settings.batch_size)], [dev.signature(settings.batch_size)]
+        if settings.second_order:
+            architecture_rows += weight_rows
         # No Python control flow depends on a tensor, and looking for it doubles the time of tracing.
         compiled = {"jit_compile": settings.jit_compile or None, "autograph": False}
-        self.weight_step = tf.function(self._weight_step, input_signature=[rows], **compiled)
-        self.architecture_step = tf.function(self._architecture_step, input_signature=architecture_rows, **compiled)
-        self._predict = tf.function(
-            self._predict_dev, input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False
-        )
+        self.compiled_steps = {
+            "weights": tf.function(self._weight_step, input_signature=weight_rows, **compiled),
+            "architecture": tf.function(self._architecture_step, input_signature=architecture_rows, **compiled),
+        }
+        self._predict = tf.function(self._predict_dev, input_signature=[dev.signature(None)], autograph=False)
+
+    def weight_step(self, row_numbers: np.ndarray) -> None:
+        """One step of the weights on these train rows."""
+        self.compiled_steps["weights"](self.train.fetch(row_numbers))
+
+    def architecture_step(self, row_numbers: np.ndarray, train_row_numbers: np.ndarray | None = None) -> None:
+        """One step of gamma and beta on these dev rows, and for the second order the train rows of the look-ahead."""
+        fetched = [self.dev.fetch(row_numbers)]
+        if train_row_numbers is not None:
+            fetched.append(self.train.fetch(train_row_numbers))
+        self.compiled_steps["architecture"](*fetched)
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -148,13 +161,13 @@ class BilevelStep:
         """
         return self.dev.outputs(self._predict)
 
-    def _weight_step(self, row_numbers: tf.Tensor) -> None:
+    def _weight_step(self, fetched: Any) -> None:
         self.traces["weights"] += 1
         values = [variable.value for variable in self.weight_variables]
         scope = self._weight_scale.scope()
         with scope or contextlib.nullcontext(), tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            loss, added = self._train_losses(row_numbers, scope)
+            loss, added = self._train_losses(fetched, scope)
             total = self._weight_scale.scaled(loss + added)
         gradients = self._weight_gradients(tape, total, values)
         held_back = changes_in(scope, self.model.non_trainable_variables)
@@ -169,11 +182,9 @@ class BilevelStep:
             [loss, added, *gradients], held_back, apply, self._sums["train_loss"].assign_add
         )
 
-    def _train_losses(
-        self, row_numbers: tf.Tensor, scope: keras.StatelessScope | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def _train_losses(self, fetched: Any, scope: keras.StatelessScope | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Task loss and the sum of the model's own losses, which a scope collects where there is one."""
-        inputs, labels = self.train.batch(row_numbers)
+        inputs, labels = self.train.batch(fetched)
         loss = task_loss(labels, self.model(inputs, training=True))
         own_losses = self.model.losses if scope is None else scope.losses
         return loss, sum((tf.cast(added, loss.dtype) for added in own_losses), tf.zeros((), loss.dtype))
@@ -184,17 +195,17 @@ class BilevelStep:
         gradients = self._weight_scale.unscaled(gradients)
         return add_weight_decay(gradients, self.weight_variables, self.settings.weight_decay)
 
-    def _architecture_step(self, row_numbers: tf.Tensor, train_row_numbers: tf.Tensor | None = None) -> None:
+    def _architecture_step(self, fetched: Any, fetched_train: Any = None) -> None:
         self.traces["architecture"] += 1
-        inputs, labels = self.dev.batch(row_numbers)
+        inputs, labels = self.dev.batch(fetched)
         values = [variable.value for variable in self.architecture_variables]
         # What is assigned inside the scopes goes nowhere. Seeds must not advance either, but a stretch of
         # architecture steps (`phased`) must not repeat one dropout mask: each reads the seeds through its own number.
         replaced = self._seeds_of_this_step()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            if train_row_numbers is not None:
-                replaced = replaced + self._look_ahead(train_row_numbers, replaced)
+            if fetched_train is not None:
+                replaced = replaced + self._look_ahead(fetched_train, replaced)
             with keras.StatelessScope(state_mapping=replaced):
                 loss = task_loss(labels, self.model(inputs, training=True))
             scaled_loss = self._architecture_scale.scaled(loss)
@@ -212,7 +223,7 @@ class BilevelStep:
         )
 
     def _look_ahead(
-        self, train_row_numbers: tf.Tensor, seeds: list[tuple[keras.Variable, Any]]
+        self, fetched_train: Any, seeds: list[tuple[keras.Variable, Any]]
     ) -> list[tuple[keras.Variable, Any]]:
         """The weights after one step of gradient descent, as a function of gamma and beta."""
         values = [variable.value for variable in self.weight_variables]
@@ -221,7 +232,7 @@ class BilevelStep:
             tf.GradientTape(watch_accessed_variables=False) as tape,
         ):
             tape.watch(values)
-            total = self._weight_scale.scaled(sum(self._train_losses(train_row_numbers, scope)))
+            total = self._weight_scale.scaled(sum(self._train_losses(fetched_train, scope)))
         gradients = self._weight_gradients(tape, total, values)
         rate = self.settings.look_ahead_rate
         rate = self.schedule(self.weight_optimizer.iterations) if rate is None else rate
@@ -235,9 +246,9 @@ class BilevelStep:
         offset = tf.stack([tf.constant(0x3C6EF372, tf.int64), tf.cast(iterations, tf.int64)])
         return [(state, state.value + tf.cast(offset, state.value.dtype)) for state in self._seed_states]
 
-    def _predict_dev(self, row_numbers: tf.Tensor) -> tf.Tensor:
+    def _predict_dev(self, fetched: Any) -> tf.Tensor:
         self.traces["predict"] += 1
-        inputs, _ = self.dev.batch(row_numbers)
+        inputs, _ = self.dev.batch(fetched)
         return tf.cast(self.model(inputs, training=False), tf.float32)
 
 

@@ -30,6 +30,7 @@ from hfmnas_keras.training.f1_score import macro_f1
 from hfmnas_keras.training.loss_scale import computing_in, resolved_precision
 from hfmnas_keras.training.losses import task_loss
 from hfmnas_keras.training.saved_state import SavedState
+from hfmnas_keras.training.streamed_rows import feature_rows
 from hfmnas_keras.training.training_result import TrainingResult
 from hfmnas_keras.training.training_step import HEAD, TrainingStep
 
@@ -102,7 +103,7 @@ def train_fusion_network(
     unfrozen = backbones if settings.unfreeze_backbones else {}
     whole = _with_backbones(network, unfrozen) if unfrozen else _called_by_name(network)
     _seed_random_state(whole, settings.seed)
-    fingerprint = {
+    fingerprint: dict[str, Any] = {
         "settings": dataclasses.asdict(settings),
         "fusion": dataclasses.asdict(fusion),
         "num_outputs": num_outputs,
@@ -112,6 +113,8 @@ def train_fusion_network(
         "train": _rows_fingerprint(train),
         "dev": _rows_fingerprint(dev),
     }
+    # where the rows lie is no part of what is trained
+    fingerprint["settings"].pop("device_bytes")
     training = _Training(
         whole,
         [variable for backbone in unfrozen.values() for variable in backbone.trainable_variables],
@@ -121,7 +124,7 @@ def train_fusion_network(
     names = tuple(tensor.name for tensor in network.inputs)
 
     def make_rows(rows):
-        return EncodedRows(rows) if settings.unfreeze_backbones else DeviceRows(rows, names)
+        return EncodedRows(rows) if settings.unfreeze_backbones else feature_rows(rows, names, settings.device_bytes)
 
     best_epoch, best_f1 = training.fit(make_rows(train), make_rows(dev))
     all_rows = train.joined(dev)  # type: ignore[arg-type]  # `_check_rows` saw that both are of one type

@@ -25,6 +25,7 @@ from hfmnas_keras.search import architecture_search
 from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.search.search_report import SearchReport
 from hfmnas_keras.settings import SearchSettings
+from hfmnas_keras.training.saved_state import SavedState
 from tests.hfmnas_keras.cell.chosen_weights import copy_model
 from tests.hfmnas_keras.search import search_case
 from tests.hfmnas_keras.search.search_case import FUSION, SETTINGS, make_rows, run_search
@@ -368,3 +369,33 @@ def test_search_in_half_precision(precision, tmp_path):
         assert np.isfinite(losses).all()
     assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
     assert result.travel["largest"] > 0
+
+
+def test_streamed_search_goes_on_in_the_middle_of_an_epoch_and_ends_as_one_in_memory(
+    eager_steps, tmp_path, monkeypatch
+):
+    expected = run_few_steps(tmp_path / "resident", epochs=2)
+
+    class Stop(Exception):
+        pass
+
+    save = SavedState.save
+    stops = [(0, 3), (1, 2)]
+
+    def save_and_stop(self, variables, record):
+        save(self, variables, record)
+        if stops and (record["epoch"], record["position"]) == stops[0]:
+            stops.pop(0)
+            raise Stop
+
+    monkeypatch.setattr(SavedState, "save", save_and_stop)
+    streamed = tmp_path / "streamed"
+    for _ in range(2):
+        with pytest.raises(Stop):
+            run_few_steps(streamed, epochs=2, device_bytes=0, checkpoint_seconds=0.0)
+    # Where the rows lie may change on the way: the last steps are streamed, the finished search is read in memory.
+    result = run_few_steps(streamed, epochs=2, device_bytes=0)
+    assert without_times(result.history) == without_times(expected.history)
+    for value, expected_value in zip(saved_values(streamed), saved_values(tmp_path / "resident"), strict=True):
+        assert value.tobytes() == expected_value.tobytes()
+    assert run_few_steps(streamed, epochs=2).history == result.history

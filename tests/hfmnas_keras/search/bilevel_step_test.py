@@ -12,6 +12,7 @@ from hfmnas_keras.settings import SearchSettings
 from hfmnas_keras.training.batch_order import BatchOrder
 from hfmnas_keras.training.device_rows import DeviceRows
 from hfmnas_keras.training.loss_scale import computing_in
+from hfmnas_keras.training.streamed_rows import StreamedRows, feature_rows
 from tests.hfmnas_keras.search import search_case
 
 
@@ -68,7 +69,7 @@ def make_step(jit_compile=False, overflowing_row=None, **settings):
     if overflowing_row is not None:
         for each in rows:
             each.features["x"][overflowing_row] = 1e30
-    train, dev = (DeviceRows(each, ("x",)) for each in rows)
+    train, dev = (feature_rows(each, ("x",), settings.device_bytes) for each in rows)
     return BilevelStep(model, train, dev, settings, steps_per_epoch=6, architecture_learning_rate=0.01)
 
 
@@ -180,7 +181,27 @@ def test_no_retracing_over_epochs():
     step.dev_logits()
     step.dev_logits()
     assert step.traces == {"weights": 1, "architecture": 1, "predict": 1}
-    assert step.weight_step.experimental_get_tracing_count() == 1
+    assert step.compiled_steps["weights"].experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("second_order", [False, True])
+def test_streamed_rows_give_the_same_bit_by_bit(second_order):
+    finals = []
+    orders = BatchOrder(22, 4, seed=0), BatchOrder(9, 4, seed=0, stream=1)
+    for device_bytes in (10**6, 0):
+        step = make_step(second_order=second_order, device_bytes=device_bytes)
+        assert isinstance(step.train, StreamedRows) == (device_bytes == 0)
+        for rows, order in zip((step.train, step.dev), orders, strict=True):
+            rows.follow(order, 0)
+        for number in range(9):
+            weight_rows, dev_rows = (order.batch(number) for order in orders)
+            step.architecture_step(dev_rows, *([weight_rows] if second_order else []))
+            step.weight_step(weight_rows)
+        step.dev_logits()
+        values = [ops.convert_to_numpy(variable).tobytes() for variable in step.variables]
+        finals.append((values, step.mean_losses(), step.dev_logits().tobytes()))
+        assert step.traces == {"weights": 1, "architecture": 1, "predict": 1}
+    assert finals[0] == finals[1]
 
 
 def test_architecture_steps_draw_different_dropout_masks():

@@ -167,6 +167,18 @@ def test_half_precision_learns_and_gives_a_model_in_float32(precision, tmp_path)
     np.testing.assert_allclose(loaded.predict(dev.inputs(), verbose=0), logits, atol=1e-5)
 
 
+@pytest.mark.long
+def test_streamed_features_train_the_same_weights(tmp_path):
+    results = [
+        train_frozen(tmp_path / str(size), dataclasses.replace(SETTINGS, max_epochs=2, device_bytes=size))
+        for size in (10**6, 0)
+    ]
+    resident, streamed = (without_times(result.history) for result in results)
+    assert resident == streamed
+    for value, expected in zip(*map(weights_of, results), strict=True):
+        assert value.tobytes() == expected.tobytes()
+
+
 def test_patience_stops_the_fit(tmp_path):
     # At rate 0 nothing gets better after the first epoch.
     settings = dataclasses.replace(
