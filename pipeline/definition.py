@@ -23,6 +23,7 @@ from components.run_report.component import RunReport
 from components.serving_check.component import ServingCheck
 from components.trainer.component import Trainer
 from components.transform.preprocessing import settings_of
+from hfmnas_keras.networks.taps import modalities_of_taps
 from hfmnas_keras.settings import SEARCHED_MODELS
 from pipeline.config import RunConfig
 
@@ -71,6 +72,8 @@ def create_pipeline(
     preparation = config.preparation
     num_outputs = len(preparation.classes)
     modalities = config.data.modalities
+    # What the final model reads: in a unimodal run one of them.
+    served_modalities = [modality for modality in modalities if modality in modalities_of_taps(config.fusion)]
 
     # Reads the source's files into examples of the splits train, dev and test.
     example_gen = MultimodalExampleGen(
@@ -177,7 +180,7 @@ def create_pipeline(
         eval_config=make_eval_config(
             preparation.classes,
             preparation.multi_label,
-            modalities=modalities,
+            modalities=served_modalities,
             threshold=config.gate.threshold,
             min_f1_m=config.gate.min_f1_m,
             change_tolerance=config.gate.change_tolerance,
@@ -190,7 +193,7 @@ def create_pipeline(
         examples=example_gen.outputs["examples"],
         class_names=preparation.classes,
         multi_label=preparation.multi_label,
-        modalities=modalities,
+        modalities=served_modalities,
     )
     checks = [serving_check]
     if config.serving.infra_validation:

@@ -23,7 +23,8 @@ def make_eval_config(
     """Returns the Evaluator's configuration.
 
     Macro F1 (`f1_m`), weighted F1 (`f1_w`), accuracy and the confusion matrix of the fused `probabilities` and of each
-    modality's own belief. The gate looks at one number alone, the macro F1 of `probabilities` over the whole split: it
+    modality's own belief; and how well conflict, uncertainty and probability tell the errors of `probabilities`. The
+    gate looks at one number alone, the macro F1 of `probabilities` over the whole split: it
     must reach `min_f1_m`, and fall behind the last blessed model's by at most `change_tolerance`. TFMA ignores the
     second condition while nothing was blessed yet.
 
@@ -55,7 +56,11 @@ def make_eval_config(
     metrics_specs = [
         config_pb2.MetricsSpec(
             output_names=[GATED_OUTPUT],
-            metrics=[*_metrics(settings, gate=_gate(min_f1_m, change_tolerance)), _example_count()],
+            metrics=[
+                *_metrics(settings, gate=_gate(min_f1_m, change_tolerance)),
+                _metric("risk_coverage_metric", "RiskCoverageMetric", settings),
+                _example_count(),
+            ],
         )
     ]
     for modality in modalities:

@@ -16,6 +16,7 @@ from tfx.dsl.io import fileio
 
 from components.evaluator.eval_config import GATED_OUTPUT, SLICE_FEATURE
 from components.evaluator.prediction_counts import PredictionCounts, divide_or_zero
+from components.evaluator.risk_coverage_metric import COVERAGES, DOUBTS, PREFIX
 
 BLESSED_FILE = "BLESSED"
 CANDIDATE = "candidate"
@@ -53,6 +54,11 @@ def read_evaluation(folder: str) -> dict[str, Any]:
           - `by_slice`: class name to output name to metrics, over the examples of that class alone;
           - `confusion`: output name to nested lists: single-label `(classes, classes)`, rows are the true classes;
             multi-label `(classes, 2, 2)` of `[[tn, fp], [fn, tp]]`;
+          - `risk_coverage`: `{"error_rate": float, "coverage": [float], "by": {doubt: {"aurc": float, "excess_aurc":
+            float, "error_by_quarter": [float] * 4, "risk": [float]}}}` of the fused model, with `conflict`,
+            `uncertainty` and `probability` (one minus that of what was decided) as doubts, see `RiskCoverageMetric`;
+            quarters from the least doubt to the greatest. `None` of a model whose outputs are not finite, and of an
+            evaluation made before there was such a metric;
           - `gate`: `{"blessed": bool, "reasons": [str], "min_f1_m": float, "change_tolerance": float or None,
             "compared": bool}`; a reason for each condition that failed. `compared`: a baseline was there.
 
@@ -72,7 +78,9 @@ def read_evaluation(folder: str) -> dict[str, Any]:
     if None not in slices:
         raise RuntimeError(f"The evaluation in {folder} has no examples at all.")
     metrics = _by_output(slices[None], candidate_name)
-    confusion = {output: values.pop("confusion") for output, values in metrics.items()}
+    confusion = {output: values["confusion"] for output, values in metrics.items()}
+    risk_coverage = _read_risk_coverage(metrics[GATED_OUTPUT])
+    metrics = {output: _scalars(values) for output, values in metrics.items()}
     examples = metrics[GATED_OUTPUT].pop("example_count")
     baseline = _by_output(slices[None], BASELINE) if has_baseline else None
     by_slice = {name: _by_output(record, candidate_name) for name, record in slices.items() if name is not None}
@@ -89,6 +97,7 @@ def read_evaluation(folder: str) -> dict[str, Any]:
             for name, by_output in sorted(by_slice.items())
         },
         "confusion": {output: matrix.tolist() for output, matrix in confusion.items()},
+        "risk_coverage": risk_coverage,
         "gate": _read_gate(folder, eval_config, has_baseline),
     }
 
@@ -127,7 +136,26 @@ def _value(value: metrics_for_slice_pb2.MetricValue) -> Any:
 
 
 def _scalars(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name != "confusion"}
+    return {name: value for name, value in values.items() if name != "confusion" and not _is_risk_coverage(name)}
+
+
+def _is_risk_coverage(name: str) -> bool:
+    return name.startswith(f"{PREFIX}/")
+
+
+def _read_risk_coverage(values: dict[str, Any]) -> dict[str, Any] | None:
+    by_doubt: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        if _is_risk_coverage(name):
+            if value is None or not np.isfinite(value).all():
+                return None
+            _, doubt, what = name.split("/")
+            by_doubt.setdefault(doubt, {})[what] = value.tolist() if isinstance(value, np.ndarray) else value
+    if not by_doubt:
+        return None
+    ordered = {doubt: by_doubt[doubt] for doubt in DOUBTS}
+    # At full coverage the order says nothing.
+    return {"error_rate": ordered[DOUBTS[0]]["risk"][-1], "coverage": COVERAGES.tolist(), "by": ordered}
 
 
 def _by_class(confusion: np.ndarray, class_names: list[str]) -> dict[str, dict[str, float]]:

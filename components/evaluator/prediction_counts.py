@@ -6,7 +6,9 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from tensorflow_model_analysis.metrics import metric_types, metric_util
+from tensorflow_model_analysis.metrics import metric_types
+
+from components.evaluator.example_reader import ExampleReader
 
 
 @dataclasses.dataclass
@@ -95,7 +97,8 @@ def derived_metric(
     def result(metrics: dict) -> dict:
         return {key: value_of(metrics[counts_key])}
 
-    combiner = _PredictionCountsCombiner(counts_key, eval_config, num_classes, multi_label, threshold, uncertainty)
+    reader = ExampleReader(eval_config, model_name, output_name, example_weighted, num_classes, multi_label)
+    combiner = _PredictionCountsCombiner(counts_key, reader, threshold, uncertainty)
     return [
         metric_types.MetricComputation(keys=[counts_key], preprocessors=None, combiner=combiner),
         metric_types.DerivedMetricComputation(keys=[key], result=result),
@@ -103,38 +106,31 @@ def derived_metric(
 
 
 class _PredictionCountsCombiner(beam.CombineFn):
-    def __init__(self, key, eval_config, num_classes, multi_label, threshold, uncertainty):
+    def __init__(self, key, reader: ExampleReader, threshold: float, uncertainty: str):
         self._key = key
-        self._eval_config = eval_config
-        self._num_classes = num_classes
-        self._multi_label = multi_label
+        self._reader = reader
         self._threshold = threshold
         self._uncertainty = uncertainty
 
     def create_accumulator(self) -> PredictionCounts:
-        shape = (self._num_classes, 2, 2) if self._multi_label else (self._num_classes, self._num_classes)
-        return PredictionCounts(np.zeros(shape, np.float64))
+        classes = self._reader.num_classes
+        return PredictionCounts(np.zeros((classes, 2, 2) if self._reader.multi_label else (classes, classes)))
 
     def add_input(self, accumulator: PredictionCounts, element: Any) -> PredictionCounts:
-        label, scores, weight = self._read(element, self._key.output_name)
-        if self._uncertainty and self._multi_label:
-            scores = scores + self._read(element, self._uncertainty)[1] / 2
-        if scores.size != self._num_classes:
-            raise ValueError(
-                f"Output `{self._key.output_name}` must have {self._num_classes} values an example, one a class. "
-                f"Received: {scores.size}."
-            )
+        truth, scores, weight = self._reader.read(element)
+        if self._uncertainty and self._reader.multi_label:
+            scores = scores + self._reader.values(element, self._uncertainty) / 2
         accumulator.total += weight
         if not np.all(np.isfinite(scores)):
             accumulator.not_finite += weight
-        if self._multi_label:
-            truth, predicted = self._multi_hot(label), scores > self._threshold
-            accumulator.confusion[np.arange(self._num_classes), truth.astype(int), predicted.astype(int)] += weight
+        if self._reader.multi_label:
+            predicted = scores > self._threshold
+            accumulator.confusion[np.arange(len(truth)), truth.astype(int), predicted.astype(int)] += weight
             accumulator.exact += weight * np.array_equal(truth, predicted)
         else:
-            true_class, predicted_class = self._class_index(label), int(np.argmax(scores))
-            accumulator.confusion[true_class, predicted_class] += weight
-            accumulator.exact += weight * (true_class == predicted_class)
+            predicted_class = int(np.argmax(scores))
+            accumulator.confusion[truth, predicted_class] += weight
+            accumulator.exact += weight * (truth == predicted_class)
         return accumulator
 
     def merge_accumulators(self, accumulators) -> PredictionCounts:
@@ -148,32 +144,3 @@ class _PredictionCountsCombiner(beam.CombineFn):
 
     def extract_output(self, accumulator: PredictionCounts) -> dict:
         return {self._key: accumulator}
-
-    def _read(self, element: Any, output_name: str) -> tuple[np.ndarray, np.ndarray, float]:
-        """Label and values of one output, both flat, and the weight of one example."""
-        ((label, scores, weight),) = metric_util.to_label_prediction_example_weight(
-            element,
-            eval_config=self._eval_config,
-            model_name=self._key.model_name,
-            output_name=output_name,
-            flatten=False,
-            squeeze=False,
-            example_weighted=bool(self._key.example_weighted),
-        )
-        return np.asarray(label).reshape(-1), np.asarray(scores).reshape(-1), float(np.reshape(weight, -1)[0])
-
-    def _multi_hot(self, label: np.ndarray) -> np.ndarray:
-        if label.size != self._num_classes:
-            raise ValueError(
-                f"A multi-label example needs {self._num_classes} labels of 0 or 1, one for each class. "
-                f"Received: {label}."
-            )
-        return label > 0.5
-
-    def _class_index(self, label: np.ndarray) -> int:
-        if label.size != 1 or not 0 <= label[0] < self._num_classes:
-            raise ValueError(
-                f"A single-label example needs one label from 0 to {self._num_classes - 1}. Received: {label}. "
-                "Is its class among the classes of the data's preparation?"
-            )
-        return int(label[0])

@@ -142,6 +142,28 @@ def confusion_figure(confusion: Sequence[Sequence[float]], class_names: Sequence
         return _save(figure)
 
 
+def risk_coverage_figure(measured: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    """Error rate among the predictions that are kept, the surest first, for each score of doubt.
+
+    Args:
+        measured: `risk_coverage` of `read_evaluation`.
+        titles: title by score.
+    """
+    with _style():
+        figure = Figure(figsize=(6.5, 3.4))
+        axes = figure.subplots()
+        for (doubt, title), colour in zip(titles.items(), (_BLUE, _ORANGE, _GREY), strict=True):
+            axes.plot(measured["coverage"], measured["by"][doubt]["risk"], color=colour, label=title)
+        axes.axhline(measured["error_rate"], color="black", linewidth=0.8, linestyle=":", label="without an order")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("coverage: share of the test split that is answered")
+        axes.set_ylabel("risk: error rate of the answers")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        figure.tight_layout()
+        return _save(figure)
+
+
 @contextlib.contextmanager
 def _style() -> Iterator[None]:
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():

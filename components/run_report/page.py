@@ -12,6 +12,8 @@ from components.run_report import figures
 from hfmnas_keras.genotype.drawing import to_mermaid
 from hfmnas_keras.genotype.genotype import Genotype
 
+_DOUBTS = {"conflict": "conflict", "uncertainty": "uncertainty", "probability": "1 - probability"}
+
 
 def render_page(summary: Mapping[str, Any], genotype: Genotype | None) -> str:
     """Renders the report of a run: one file without scripts or links to others.
@@ -47,9 +49,12 @@ def render_page(summary: Mapping[str, Any], genotype: Genotype | None) -> str:
         drawings["confusion"] = figures.confusion_figure(
             evaluation["confusion"]["probabilities"], evaluation["class_names"]
         )
+    if evaluation["risk_coverage"] is not None:
+        drawings["risk_coverage"] = figures.risk_coverage_figure(evaluation["risk_coverage"], _DOUBTS)
     return environment.get_template("page.html.jinja").render(
         **summary,
         drawings={name: Markup(drawing) for name, drawing in drawings.items()},
+        doubt_titles=_DOUBTS,
         mermaid=genotype and to_mermaid(genotype),
         output_titles={output: title for output, title in titles.items() if output in evaluation["overall"]},
     )

@@ -54,7 +54,7 @@ class ServingCheck(base_component.BaseComponent):
         examples: channel of raw `Examples`.
         class_names: sequence of str, in the order of the model's outputs.
         multi_label: bool. Whether an example may have several classes, or none.
-        modalities: sequence of str. The two raw features that a request sends. Defaults to `("text", "image")`.
+        modalities: sequence of str. Raw features that a request sends. Defaults to `("text", "image")`.
         split: str. Where the examples come from. Defaults to `"dev"`: the test split is the Evaluator's alone.
         num_examples: int. Size of the batch it calls with. Defaults to `4`.
 

@@ -48,7 +48,7 @@ class Executor(base_executor.BaseExecutor):
             exec_properties:
               - `class_names`: JSON list of the class names, in the order of the model's outputs.
               - `multi_label`: 0 or 1.
-              - `modalities`: JSON list of the two modalities.
+              - `modalities`: JSON list of the modalities that the model reads.
               - `split`: split the examples are taken from.
               - `num_examples`: how many.
         """

@@ -12,7 +12,7 @@ from hfmnas_keras.genotype.genotype import CELLS, Genotype
 from hfmnas_keras.inconsistency.inconsistency_mitigation import InconsistencyMitigation
 from hfmnas_keras.networks.feature_grid import FeatureGrid
 from hfmnas_keras.networks.sequence_encoder import SequenceEncoder
-from hfmnas_keras.networks.taps import check_taps
+from hfmnas_keras.networks.taps import check_taps, modalities_of_taps
 from hfmnas_keras.settings import FusionSettings
 
 
@@ -33,7 +33,8 @@ def searched_model(
         fusion: `FusionSettings`. Its `num_nodes`, `kept_nodes`, `kept_edges` and `node_inputs` belong to the search
             and are not read here. Defaults to the paper's.
         vocabulary_size: int. Number of token ids, padding counted. With `fusion.sequence_encoder` the model then
-            reads tokens; without, its Bi-LSTM reads the positions of the two high features.
+            reads tokens, if a cell reads a feature of the text; otherwise its Bi-LSTM reads the positions of the two
+            high features. So a unimodal model reads one modality alone.
         max_tokens: int. Length of the token sequences; `None` for any.
 
     Returns:
@@ -77,6 +78,8 @@ def searched_model(
     )([branches[name] for name in CELLS])
     hidden = keras.layers.Flatten(name="flatten")(fused)
     if fusion.sequence_encoder:
+        if "text" not in modalities_of_taps(fusion):
+            vocabulary_size = None
         if vocabulary_size is not None:
             sequence = inputs["tokens"] = keras.Input((max_tokens,), dtype="int64", name="tokens")
         else:

@@ -27,3 +27,13 @@ def check_taps(feature_shapes: Mapping[str, Sequence[int]], fusion: FusionSettin
             if tap not in names:
                 names.append(tap)
     return names
+
+
+def modalities_of_taps(fusion: FusionSettings) -> list[str]:
+    """Returns the modalities whose features the two cells read, each once: one, in a unimodal run.
+
+    Example:
+    >>> modalities_of_taps(FusionSettings(lfbc_taps=("image_low",) * 2, hfbc_taps=("image_high",) * 2))
+    ['image']
+    """
+    return list(dict.fromkeys(tap.rpartition("_")[0] for tap in (*fusion.lfbc_taps, *fusion.hfbc_taps)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,18 @@ class EncodedRows:
 
     Args:
         rows: `TransformedExamples`.
+        modalities: sequence of str. The ones to read.
+
+    Raises:
+        ValueError: when a modality is missing.
     """
 
-    def __init__(self, rows: TransformedExamples):
+    def __init__(self, rows: TransformedExamples, modalities: Sequence[str]):
+        if missing := [name for name in modalities if name not in rows.columns]:
+            raise ValueError(f"The rows have no {missing}. Received: {sorted(rows.columns)}.")
         self.num_rows = rows.num_rows
         self.labels_array = np.asarray(rows.labels)
-        self._inputs = {MODALITIES[name].input_name: inputs for name, inputs in rows.inputs().items()}
+        self._inputs = {MODALITIES[name].input_name: MODALITIES[name].rows(rows.columns[name]) for name in modalities}
 
     def batches(self, row_numbers: np.ndarray) -> Iterator[tuple[dict[str, Any], Any]]:
         """Inputs by the names of the backbones' inputs, and labels, for each row of `(steps, batch)` numbers.

@@ -22,6 +22,7 @@ from hfmnas_keras.data.modalities import input_name
 from hfmnas_keras.data.transformed_examples import TransformedExamples
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.networks.fusion_network import fusion_network
+from hfmnas_keras.networks.taps import modalities_of_taps
 from hfmnas_keras.settings import FusionSettings, TrainingSettings
 from hfmnas_keras.training.batch_order import BatchOrder
 from hfmnas_keras.training.device_rows import DeviceRows
@@ -69,7 +70,7 @@ def train_fusion_network(
         settings: `TrainingSettings`.
         checkpoint_dir: folder of the training state, made when missing.
         backbones: dict from modality, such as `"image"`, to backbone, a model with the outputs `low`, `high` and
-            `logits`. Needed when unfrozen.
+            `logits`. Needed when unfrozen. Those of a modality that no cell reads are left out, of the result too.
         vocabulary_size: int. Token ids, padding included; needed by the sequence encoder.
         model: str. What to train, see `fusion_network`. Defaults to `"hf_mnas"`.
 
@@ -80,7 +81,8 @@ def train_fusion_network(
         ValueError: when rows, backbones and settings do not fit, or the saved state is of another run.
         RuntimeError: when the loss becomes NaN or infinite.
     """
-    backbones = dict(backbones or {})
+    read = modalities_of_taps(fusion)
+    backbones = {modality: backbone for modality, backbone in (backbones or {}).items() if modality in read}
     _check_rows(train, dev, settings.unfreeze_backbones, backbones)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -124,7 +126,9 @@ def train_fusion_network(
     names = tuple(tensor.name for tensor in network.inputs)
 
     def make_rows(rows):
-        return EncodedRows(rows) if settings.unfreeze_backbones else feature_rows(rows, names, settings.device_bytes)
+        if settings.unfreeze_backbones:
+            return EncodedRows(rows, list(backbones))
+        return feature_rows(rows, names, settings.device_bytes)
 
     best_epoch, best_f1 = training.fit(make_rows(train), make_rows(dev))
     all_rows = train.joined(dev)  # type: ignore[arg-type]  # `_check_rows` saw that both are of one type

@@ -4,6 +4,7 @@ from components.evaluator.accuracy_metric import AccuracyMetric
 from components.evaluator.confusion_metric import ConfusionMetric
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.f1_metric import F1Metric
+from components.evaluator.risk_coverage_metric import RiskCoverageMetric
 
 
 def test_only_the_macro_f1_of_the_fused_model_is_gated():
@@ -30,7 +31,8 @@ def test_modules_and_classes_named_in_the_configuration_exist():
         for metric in spec.metrics
         if metric.module
     }
-    assert named == {(cls.__module__, cls.__name__) for cls in (F1Metric, AccuracyMetric, ConfusionMetric)}
+    classes = (F1Metric, AccuracyMetric, ConfusionMetric, RiskCoverageMetric)
+    assert named == {(cls.__module__, cls.__name__) for cls in classes}
 
 
 @pytest.mark.parametrize(

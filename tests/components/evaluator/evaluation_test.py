@@ -13,6 +13,7 @@ from tfx.utils import proto_utils
 
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.evaluation import is_blessed, read_evaluation
+from hfmnas_keras.evidence.risk_coverage import risk_coverage
 from tests.components.evaluator import fixed_predictions
 
 CLASS_NAMES = ["animal", "food", "größe", "never seen"]
@@ -63,21 +64,26 @@ def _single_label_data(seed=0):
         values = generator.random((NUM_EXAMPLES, 4)) * [1, 1, 1, 0]
         values[np.arange(NUM_EXAMPLES), truths] += 0.6 - 0.2 * index
         scores[name] = (values / values.sum(axis=1, keepdims=True)).astype(np.float32)
-    uncertainties = {"image_uncertainty": 0.5, "text_uncertainty": 0.5}
+    # Some conflicts are alike.
+    scalars = {name: generator.random(NUM_EXAMPLES).astype(np.float32).round(1) for name in fixed_predictions.SCALARS}
     records = [
         fixed_predictions.serialize(
-            int(truth), CLASS_NAMES, {name: values[row] for name, values in scores.items()}, uncertainties, False
+            int(truth),
+            CLASS_NAMES,
+            {name: values[row] for name, values in scores.items()},
+            {name: values[row] for name, values in scalars.items()},
+            False,
         )
         for row, truth in enumerate(truths)
     ]
-    return truths, scores, records
+    return truths, {"scores": scores, "scalars": scalars}, records
 
 
 @pytest.fixture(scope="module")
 def single_label(tmp_path_factory):
     """Data, a model, a worse one, and the evaluation of the first without a baseline."""
     folder = tmp_path_factory.mktemp("single_label")
-    truths, scores, records = _single_label_data()
+    truths, outputs, records = _single_label_data()
     fixed_predictions.write_split(str(folder / "examples"), "test", records)
     good = _save_model(folder / "good", multi_label=False)
     worse = _save_model(folder / "worse", multi_label=False, shift=1)
@@ -86,7 +92,7 @@ def single_label(tmp_path_factory):
     return {
         "folder": folder,
         "truths": truths,
-        "scores": scores,
+        **outputs,
         "good": good,
         "worse": worse,
         "evaluation": read_evaluation(evaluation),
@@ -148,6 +154,37 @@ def test_good_model_is_blessed_without_a_baseline(single_label):
     assert single_label["evaluation"]["baseline"] is None
 
 
+def _check_risk_coverage(received, doubts, errors):
+    """The Evaluator's against the pure function on all decisions at once."""
+    assert received["error_rate"] == pytest.approx(np.mean(errors), abs=1e-12)
+    assert list(received["by"]) == ["conflict", "uncertainty", "probability"]
+    for name, values in doubts.items():
+        curve = risk_coverage(np.ravel(values), np.ravel(errors))
+        expected = {
+            "aurc": curve.aurc,
+            "excess_aurc": curve.excess_aurc,
+            "error_by_quarter": curve.error_by_part(4),
+            "risk": curve.risk(received["coverage"]),
+        }
+        assert set(received["by"][name]) == set(expected)
+        for what, value in expected.items():
+            np.testing.assert_allclose(received["by"][name][what], value, atol=1e-12, err_msg=f"{name} {what}")
+
+
+def test_risk_and_coverage_equal_the_pure_function(single_label):
+    scores, scalars = single_label["scores"]["probabilities"], single_label["scalars"]
+    errors = scores.argmax(axis=1) != single_label["truths"]
+    assert 0 < errors.sum() < NUM_EXAMPLES
+    doubts = {
+        "conflict": scalars["conflict"],
+        "uncertainty": scalars["uncertainty"],
+        "probability": 1 - scores.max(axis=1).astype(np.float64),
+    }
+    _check_risk_coverage(single_label["evaluation"]["risk_coverage"], doubts, errors)
+    by_doubt = single_label["evaluation"]["risk_coverage"]["by"]
+    assert len({record["aurc"] for record in by_doubt.values()}) == 3
+
+
 def test_result_is_json(single_label):
     assert json.loads(json.dumps(single_label["evaluation"])) == single_label["evaluation"]
 
@@ -195,6 +232,7 @@ def test_model_with_nan_outputs_is_never_blessed(single_label, tmp_path):
     assert not is_blessed(blessing)
     assert result["gate"]["reasons"] == ["Macro F1 is not a number: the model's outputs are not finite."]
     assert result["overall"]["probabilities"]["f1_m"] is None
+    assert result["risk_coverage"] is None
     json.dumps(result, allow_nan=False)
 
 
@@ -207,19 +245,21 @@ def test_multi_label_metrics_equal_scikit_learn(tmp_path, threshold):
     probabilities = probabilities.astype(np.float32)
     # On the bar exactly is not above it.
     probabilities[0] = threshold
-    scores, uncertainties, projected = {"probabilities": probabilities}, {}, {"probabilities": probabilities}
+    scores, scalars, projected = {"probabilities": probabilities}, {}, {"probabilities": probabilities}
+    for name in ("conflict", "uncertainty"):
+        scalars[name] = generator.random((NUM_EXAMPLES, 4)).astype(np.float32)
     for modality in ("image", "text"):
         evidence_for, evidence_against = generator.gamma(1.0, 2.0, (2, NUM_EXAMPLES, 4))
         total = evidence_for + evidence_against + 2
         scores[f"{modality}_belief"] = (evidence_for / total).astype(np.float32)
-        uncertainties[f"{modality}_uncertainty"] = (2 / total).astype(np.float32)
+        scalars[f"{modality}_uncertainty"] = (2 / total).astype(np.float32)
         projected[f"{modality}_belief"] = (evidence_for + 1) / total
     records = [
         fixed_predictions.serialize(
             truths[row],
             CLASS_NAMES,
             {name: values[row] for name, values in scores.items()},
-            {name: values[row] for name, values in uncertainties.items()},
+            {name: values[row] for name, values in scalars.items()},
             True,
         )
         for row in range(NUM_EXAMPLES)
@@ -235,7 +275,7 @@ def test_multi_label_metrics_equal_scikit_learn(tmp_path, threshold):
         predicted = values > threshold
         if output != "probabilities" and threshold == 0.5:
             name = output.split("_")[0]
-            belief_against = 1 - scores[output].astype(np.float64) - uncertainties[f"{name}_uncertainty"]
+            belief_against = 1 - scores[output].astype(np.float64) - scalars[f"{name}_uncertainty"]
             np.testing.assert_array_equal(predicted, scores[output] > belief_against)
         arguments = {"average": "macro", "zero_division": 0}
         expected = {
@@ -249,6 +289,11 @@ def test_multi_label_metrics_equal_scikit_learn(tmp_path, threshold):
         )
     assert sorted(result["by_slice"]) == sorted(CLASS_NAMES[:3])
     assert result["by_slice"]["food"]["probabilities"]["example_count"] == truths[:, 1].sum()
+    # Every label is a decision by itself.
+    predicted, wide = probabilities > threshold, probabilities.astype(np.float64)
+    scalars["probability"] = np.where(predicted, 1 - wide, wide)
+    doubts = {name: scalars[name] for name in ("conflict", "uncertainty", "probability")}
+    _check_risk_coverage(result["risk_coverage"], doubts, predicted != truths)
 
 
 def test_read_evaluation_names_the_empty_folder(tmp_path):

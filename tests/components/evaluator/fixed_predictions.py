@@ -6,12 +6,14 @@ import numpy as np
 import tensorflow as tf
 
 OUTPUTS = ("probabilities", "image_belief", "text_belief")
+# One value an example, or in multi-label sets one a class.
+SCALARS = ("image_uncertainty", "text_uncertainty", "conflict", "uncertainty")
 
 
 def save_model(path, num_classes, multi_label, shift=0, scale=1.0):
     """Writes the model; `shift` moves its answers to the next class, which makes it worse than the examples say."""
     spec = {name: tf.io.FixedLenFeature([num_classes], tf.float32) for name in OUTPUTS}
-    for name in ("image_uncertainty", "text_uncertainty"):
+    for name in SCALARS:
         spec[name] = tf.io.FixedLenFeature([num_classes if multi_label else 1], tf.float32)
     labels = tf.io.FixedLenFeature([num_classes], tf.float32) if multi_label else tf.io.FixedLenFeature([1], tf.int64)
     signature = [tf.TensorSpec([None], tf.string, name="examples")]
@@ -35,7 +37,7 @@ def save_model(path, num_classes, multi_label, shift=0, scale=1.0):
     return path
 
 
-def serialize(truth, class_names, scores, uncertainties, multi_label):
+def serialize(truth, class_names, scores, scalars, multi_label):
     """Returns one serialized example: the scores by output, and the raw feature `labels` as ingested data has it."""
     if multi_label:
         names = [name for name, is_true in zip(class_names, truth, strict=True) if is_true]
@@ -47,7 +49,7 @@ def serialize(truth, class_names, scores, uncertainties, multi_label):
         "labels": tf.train.Feature(bytes_list=tf.train.BytesList(value=[name.encode() for name in names])),
         "truth": truth_feature,
     }
-    for name, values in {**scores, **uncertainties}.items():
+    for name, values in {**scores, **scalars}.items():
         features[name] = tf.train.Feature(float_list=tf.train.FloatList(value=np.atleast_1d(values)))
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 

@@ -20,6 +20,10 @@ def metrics(f1_m, f1_w, accuracy):
     return {"f1_m": f1_m, "f1_w": f1_w, "accuracy": accuracy}
 
 
+def doubt_record(aurc, excess_aurc, quarters):
+    return {"aurc": aurc, "excess_aurc": excess_aurc, "error_by_quarter": list(quarters), "risk": [0.1, 0.2308]}
+
+
 def of_class(f1, precision, recall, support):
     return {"f1": f1, "precision": precision, "recall": recall, "support": float(support), "predicted": 9.0}
 
@@ -130,6 +134,15 @@ def make_summary():
             "by_class": dict.fromkeys(("probabilities", "text_belief", "image_belief"), by_class),
             "by_slice": {},
             "confusion": {"probabilities": [[14, 0, 3], [2, 0, 1], [4, 0, 2]]},
+            "risk_coverage": {
+                "error_rate": 0.2308,
+                "coverage": [0.5, 1.0],
+                "by": {
+                    "conflict": doubt_record(0.1611, 0.1222, (0.0512, 0.1513, 0.2514, 0.4515)),
+                    "uncertainty": doubt_record(0.2011, 0.1622, (0.2, 0.2, 0.2, 0.3)),
+                    "probability": doubt_record(0.0911, 0.0522, (0.0, 0.1, 0.2, 0.6)),
+                },
+            },
             "gate": {
                 "blessed": True,
                 "reasons": [],
@@ -176,6 +189,9 @@ def test_scores_and_counts_stand_in_the_tables(page):
     assert ["birds", "0.811", "0.801", "0.821", "17"] in rows
     assert ["text", "0.912", "0.611", "0.587", "12", "5", "yes"] in rows
     assert ["birds", "71", "16", "17"] in rows
+    assert ["conflict", "0.161", "0.122", "0.051", "0.151", "0.251", "0.452"] in rows
+    assert ["uncertainty", "0.201", "0.162", "0.200", "0.200", "0.200", "0.300"] in rows
+    assert ["1 - probability", "0.091", "0.052", "0.000", "0.100", "0.200", "0.600"] in rows
     assert ["rows", "120", "31", "26"] in rows
     assert ["rows in Table I of the paper", "121", "31", "26"] in rows
     assert ["text in train and test &lt;script&gt;alert(1)&lt;/script&gt;", "41"] in rows
@@ -224,6 +240,7 @@ def test_the_text_tells_the_run(page):
     assert "from the taps to the logits: 45,678 parameters, 1.23 MFLOPs an example." in shown
     assert "The text head knows its rows by heart." in shown
     assert "The choices are decided." in shown
+    assert "Of all predictions, 0.231 are wrong." in shown
 
 
 def test_ids_of_rows_warnings_and_places_are_text(page):
@@ -235,11 +252,13 @@ def test_ids_of_rows_warnings_and_places_are_text(page):
 
 def test_figures_are_svg_inside_the_page(page):
     words = figure_words(page)
-    # Classes, confusion, genotype, search, probabilities, final training
-    assert len(words) == 6
-    assert page.count("<svg") == 6 and "<?xml" not in page
-    assert "squeeze_excitation" in words[2] and "Task loss" in words[3]
-    assert words[3].count("dev, discretised") == 2
+    # Classes, confusion, risk and coverage, genotype, search, probabilities, final training
+    assert len(words) == 7
+    assert page.count("<svg") == 7 and "<?xml" not in page
+    assert "squeeze_excitation" in words[3] and "Task loss" in words[4]
+    for curve in ("conflict", "uncertainty", "1 - probability", "without an order"):
+        assert curve in words[2]
+    assert words[4].count("dev, discretised") == 2
     # One file: nothing is loaded from anywhere.
     assert not re.search(r"<(link|img|script|iframe)|src=|@import|url\((?!#)", page)
 
@@ -251,6 +270,7 @@ def test_the_same_run_gives_the_same_page(page):
 def test_a_refused_run_says_why_and_unknown_numbers_are_dashes():
     summary = make_summary()
     summary["evaluation"]["overall"]["probabilities"] = metrics(None, None, None)
+    summary["evaluation"]["risk_coverage"] = None
     summary["evaluation"]["baseline"] = {"probabilities": metrics(0.7013, 0.7024, 0.7035)}
     summary["evaluation"]["gate"].update(
         blessed=False, reasons=["Macro F1 is not a number."], compared=True, change_tolerance=0.015
@@ -263,6 +283,7 @@ def test_a_refused_run_says_why_and_unknown_numbers_are_dashes():
     for words in ("not blessed", "failed", "Not pushed.", "Macro F1 is not a number.", "Mostly noise", "0.015 worse"):
         assert words in page
     assert '<b class="no">undecided</b>' in page and "<b>undecided</b>: Mostly noise" in page
+    assert "scores of doubt" not in page
     assert "The answer was &lt;script&gt;" in page and EVIL not in page
     rows = table_rows(page)
     assert ["fused", "–", "–", "–"] in rows
@@ -283,7 +304,7 @@ def test_names_of_classes_are_text():
     for name in names:
         # In the tables of scores and of data; in the figures of classes and of confusion (twice) as it is written.
         assert first_cells.count(name) == 2
-        assert [figure.count(name) for figure in words] == [1, 2, 0, 0, 0, 0]
+        assert [figure.count(name) for figure in words] == [1, 2, 0, 0, 0, 0, 0]
 
 
 def test_a_model_without_a_search_has_no_genotype():
@@ -292,8 +313,8 @@ def test_a_model_without_a_search_has_no_genotype():
     page = render_page({**summary, "search": None, "genotype": None}, None)
     assert "1,234,567 parameters, FLOPs not counted, backbones included." in page
     assert "<h2>Genotype</h2>" not in page and "<h2>Search</h2>" not in page and "<h2>Final training</h2>" in page
-    # Classes, confusion, final training
-    assert len(figure_words(page)) == 3
+    # Classes, confusion, risk and coverage, final training
+    assert len(figure_words(page)) == 4
 
 
 def test_labels_of_a_multi_label_set_are_not_confused():
@@ -302,5 +323,6 @@ def test_labels_of_a_multi_label_set_are_not_confused():
     summary["evaluation"]["confusion"] = {"probabilities": [[[9, 1], [2, 14]]] * 3}
     page = render(summary)
     assert "<h2>Confusion</h2>" not in page
-    assert len(figure_words(page)) == 5
+    assert len(figure_words(page)) == 6
+    assert "Of all\n  labels, 0.231 are wrong" in page
     assert "Labels at a probability above 0.5" in page

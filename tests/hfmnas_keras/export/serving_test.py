@@ -212,6 +212,25 @@ def test_refuses_a_classifier_or_features_that_do_not_fit(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_model_of_pictures_alone_is_asked_without_a_text(tmp_path):
+    pictures = keras.Input((*served_model.IMAGE_SIZE, 3), name="image")
+    probabilities = keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(pictures))
+    scalar = probabilities[:, 0]
+    classifier = keras.Model(
+        {"image": pictures}, {"probabilities": probabilities, "conflict": scalar, "uncertainty": scalar}
+    )
+    _export(tmp_path / "model", classifier=classifier)
+    signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
+    rows = served_model.raw_rows(False)
+    from_json = signatures["serve_json"](image_bytes=tf.constant([row["image"] for row in rows]))
+    images = np.stack([served_model.resized(row["image"]) for row in rows]).astype(np.float32)
+    np.testing.assert_allclose(from_json["probabilities"], classifier({"image": images})["probabilities"], atol=1e-5)
+    examples = tf.constant([served_model.serialize(row, names=("image",)) for row in rows])
+    np.testing.assert_array_equal(
+        signatures["serving_default"](examples=examples)["probabilities"], from_json["probabilities"]
+    )
+
+
 def test_raw_features_keep_the_form_that_the_schema_gives_them(tmp_path):
     class Layer(tf.Module):
         def __call__(self, features):

@@ -192,6 +192,19 @@ def test_every_choice_of_a_module_builds():
         assert model(random_inputs()).shape == (3, 4)
 
 
+@pytest.mark.parametrize(("modality", "reads_tokens"), [("image", False), ("text", True)])
+def test_a_unimodal_model_reads_one_modality_alone(modality, reads_tokens):
+    """The words of a picture would be a second modality: its Bi-LSTM runs over the high features."""
+    fusion = dataclasses.replace(FUSION, lfbc_taps=(f"{modality}_low",) * 2, hfbc_taps=(f"{modality}_high",) * 2)
+    model = searched_model(make_genotype(), SHAPES, 4, fusion, vocabulary_size=9, max_tokens=5)
+    names = {tensor.name for tensor in model.inputs}
+    assert names == {f"{modality}_low", f"{modality}_high"} | ({"tokens"} if reads_tokens else set())
+    encoder = model.get_layer("sequence_encoder")
+    # (batch, steps) of tokens, or the 2x2 positions with both projections side by side.
+    assert encoder.vocabulary_size == (9 if reads_tokens else None)
+    assert tuple(encoder.input.shape[1:]) == ((5,) if reads_tokens else (4, 16))
+
+
 def test_missing_taps_are_refused():
     with pytest.raises(ValueError, match="`hfbc_taps` names `text_high`"):
         searched_model(make_genotype(), {"text_low": (6,), "image_low": (2, 2, 5)}, 4, FUSION)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hfmnas_keras.classifier import multimodal_classifier
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.data.transformed_examples import TransformedExamples
 from hfmnas_keras.genotype.discretise import discretise
@@ -177,6 +178,34 @@ def test_streamed_features_train_the_same_weights(tmp_path):
     assert resident == streamed
     for value, expected in zip(*map(weights_of, results), strict=True):
         assert value.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("unfrozen", [True, False])
+def test_a_unimodal_run_trains_and_serves_one_modality_alone(tmp_path, unfrozen):
+    fusion = dataclasses.replace(FUSION, lfbc_taps=("image_low",) * 2, hfbc_taps=("image_high",) * 2)
+    settings = dataclasses.replace(SETTINGS, max_epochs=1, unfreeze_backbones=unfrozen)
+    make_rows = make_examples if unfrozen else make_features
+    backbones = make_backbones()
+    before = backbones["text"].get_weights()
+    result = train_fusion_network(
+        make_genotype(),
+        make_rows(16, 0),
+        make_rows(8, 1),
+        3,
+        fusion,
+        settings,
+        tmp_path,
+        backbones=backbones,
+        vocabulary_size=9,
+    )
+    assert {tensor.name for tensor in result.fusion_network.inputs} == {"image_low", "image_high"}
+    assert set(result.backbones) == {"image"}
+    for value, untouched in zip(backbones["text"].get_weights(), before, strict=True):
+        np.testing.assert_array_equal(value, untouched)
+    if unfrozen:
+        classifier = multimodal_classifier(result.fusion_network, result.backbones, multi_label=False)
+        assert set(classifier.input) == {"image"}
+        assert not [name for name in classifier.output if name.startswith("text")]
 
 
 def test_patience_stops_the_fit(tmp_path):
