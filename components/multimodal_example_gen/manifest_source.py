@@ -239,7 +239,10 @@ def _records(path: str) -> Iterator[tuple[str, dict[str, Any] | SkipRowError]]:
 def _csv_records(data: bytes, path: str) -> Iterator[tuple[str, dict[str, Any] | SkipRowError]]:
     # Bytes that are not UTF-8 become lone surrogates, so that only their own row is lost.
     reader = csv.reader(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=""), strict=True)
-    header = [name.strip() for name in next(reader, [])]
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise ValueError(f"The header of {path!r} is not CSV: {error}.") from error
     lost = [name for name in ("id", "text", "image") if name not in header]
     if lost or not {"label", "labels"} & set(header) or len(set(header)) != len(header):
         raise ValueError(

@@ -13,66 +13,10 @@ from PIL import Image
 from components.multimodal_example_gen.egogesture_source import EgoGestureSource
 from components.multimodal_example_gen.ntu_source import NtuSource
 from components.multimodal_example_gen.row import SPLITS, SkipRowError
+from tests.components.multimodal_example_gen.mutations import mutated, replaced
 from tests.layouts import egogesture_folder, ntu_folder
 
 MUTATIONS = [200, pytest.param(1000, marks=pytest.mark.long)]
-NUMBERS = [b"-1", b"0", b"nan", b"inf", b"1e400", b"9" * 20, b"1_0", b"0x10", b"", b"-0.0", b"\xff", b"1e-320"]
-
-
-def mutated(data, generator):
-    """A file with some of it changed, cut, doubled or replaced by what no file should hold."""
-    data = bytearray(data)
-    place = int(generator.integers(0, max(1, len(data))))
-    match generator.integers(0, 9):
-        case 0:
-            for place in generator.integers(0, len(data), generator.integers(1, 40)):
-                data[place] = generator.integers(256)
-        case 1:
-            for place in generator.integers(0, min(len(data), 700), generator.integers(1, 8)):
-                data[place] = generator.integers(256)
-        case 2:
-            del data[place:]
-        case 3:
-            del data[place : place + int(generator.integers(1, 300))]
-        case 4:
-            data[place:place] = data[: int(generator.integers(1, 3000))]
-        case 5:
-            data[place : place + 4] = generator.choice([0xFFFFFFFF, 0x7FFFFFFF, 0, 1 << 16]).astype("<u4").tobytes()
-        case 6:
-            words = bytes(data).split(b" ")
-            words[int(generator.integers(len(words)))] = NUMBERS[int(generator.integers(len(NUMBERS)))]
-            data = b" ".join(words)
-        case 7:
-            lines = bytes(data).split(b"\n")
-            lines[int(generator.integers(len(lines)))] = NUMBERS[int(generator.integers(len(NUMBERS)))]
-            data = b"\n".join(lines)
-        case 8:
-            data = generator.integers(0, 256, int(generator.integers(0, 2000)), dtype=np.uint8).tobytes()
-    return bytes(data)
-
-
-def replaced(path, target, generator):
-    """Puts something else than a file into its place, or gives it another name."""
-    match generator.integers(0, 7):
-        case 0:
-            path.unlink()
-        case 1:
-            path.unlink()
-            path.mkdir()
-        case 2:
-            path.unlink()
-            path.symlink_to(target)
-        case 3:
-            path.unlink()
-            path.symlink_to(path)
-        case 4:
-            path.unlink()
-            os.mkfifo(path)
-        case 5:
-            os.rename(path, os.fsencode(path.parent) + b"/\xff\n" + os.fsencode(path.name))
-        case 6:
-            path.unlink()
-            path.symlink_to("/dev/zero")
 
 
 def check_frames(features):

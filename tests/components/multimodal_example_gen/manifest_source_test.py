@@ -243,6 +243,15 @@ def test_a_csv_header_that_lacks_a_column(tmp_path, header):
         ManifestSource(str(tmp_path / "m.csv"), strict=False).read()
 
 
+@pytest.mark.parametrize("header", [b"id,text,\0image,label", b'id,"text"x,image,label'])
+def test_a_csv_header_that_is_none(tmp_path, header):
+    (tmp_path / "m.csv").write_bytes(header + b"\n")
+    source = ManifestSource(str(tmp_path / "m.csv"), strict=False)
+    for look in (source.read, source.fingerprint):
+        with pytest.raises(ValueError, match="header"):
+            look()
+
+
 def test_unknown_csv_columns(tmp_path):
     path = manifest_folder.write_csv(tmp_path, [dict(GOOD, weight="3")])
     assert [skip.reason for skip in ManifestSource(path).read().skipped] == ["unknown_column"]
