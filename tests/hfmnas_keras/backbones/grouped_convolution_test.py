@@ -3,6 +3,8 @@ import pytest
 
 from hfmnas_keras.backbones.grouped_convolution import GroupedConvolution3D
 from tests.hfmnas_keras.layer_test_case import run_layer_test
+from tests.oracles.golden import torch_golden
+from tests.oracles.seeded_tensors import seeded_input, seeded_tensor
 
 
 def by_definition(inputs, kernel, groups):
@@ -36,6 +38,17 @@ def test_equals_the_definition(channels, filters, groups):
     output = np.asarray(layer(inputs))
     (kernel,) = layer.get_weights()
     np.testing.assert_allclose(output, by_definition(inputs, kernel, groups), atol=1e-4)
+
+
+@pytest.mark.parametrize("case", torch_golden()["grouped_convolutions"], ids=lambda case: f"{case['groups']} groups")
+def test_equals_pytorch(case):
+    layer = GroupedConvolution3D(case["filters"], 3, case["groups"], padding="valid", strides=case["strides"])
+    inputs = seeded_input("grouped", (2, 3, 5, 6, case["channels"]), 1.0)
+    layer.build(inputs.shape)
+    published = seeded_tensor("grouped.weight", (case["filters"], case["channels"] // case["groups"], 3, 3, 3))
+    layer.kernel.assign(np.moveaxis(published, (0, 1), (-1, -2)))
+    expected = np.reshape(case["output"]["values"], case["output"]["shape"])
+    np.testing.assert_allclose(layer(inputs), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_rejects_what_does_not_divide():
