@@ -14,6 +14,9 @@ from keras import ops
 _LEAST_AGREEMENT = 1e-6
 # Logits past this say nothing more, and float32 evidence must stay far from overflow.
 _LARGEST_EVIDENCE = 1e6
+# Float32 ends at 3.4e38: a sum of a few times this is still a number.
+_SAFE_TO_ADD = 1e30
+_LARGEST_FLOAT = 3.4028235e38
 
 
 class Opinion(NamedTuple):
@@ -44,15 +47,18 @@ def opinion(evidence) -> Opinion:
     """Belief and uncertainty of evidence: b = e / S and u = c / S with S = sum(e) + c (HF-MNAS, Eq. 1-2).
 
     Args:
-        evidence: tensor `(..., classes)`, not negative.
+        evidence: tensor `(..., classes)`, not negative; infinite evidence counts as the largest float32.
 
     Returns:
         `Opinion` with belief `(..., classes)` and uncertainty `(...)`.
     """
-    evidence = ops.cast(evidence, "float32")
-    num_classes = float(evidence.shape[-1])
+    evidence = ops.minimum(ops.cast(evidence, "float32"), _LARGEST_FLOAT)
+    largest = ops.max(evidence, axis=-1, keepdims=True)
+    # Huge evidence is counted in units of its largest, or its sum would overflow.
+    unit = ops.where(largest > _SAFE_TO_ADD, largest, ops.ones_like(largest))
+    evidence, num_classes = evidence / unit, float(evidence.shape[-1]) / unit
     strength = ops.sum(evidence, axis=-1, keepdims=True) + num_classes
-    return Opinion(evidence / strength, num_classes / ops.squeeze(strength, axis=-1))
+    return Opinion(evidence / strength, ops.squeeze(num_classes / strength, axis=-1))
 
 
 def binary_opinions(logits) -> Opinion:

@@ -172,3 +172,21 @@ def test_multi_label_opinions_combine_label_by_label():
         np.testing.assert_allclose(fused.belief[row, label], belief, atol=1e-5)
         np.testing.assert_allclose(fused.uncertainty[row, label], uncertainty, atol=1e-5)
         np.testing.assert_allclose(lost[row, label], expected_lost, atol=1e-5)
+
+
+@given(hnp.arrays("float32", st.integers(1, 7), elements=st.floats(0, 2.0**127, width=32, allow_subnormal=False)))
+@example(np.full(3, 3e38, "float32"))
+@example(np.array([2e30, 4e30, 0], "float32"))
+@settings(max_examples=200, deadline=None)
+def test_evidence_of_any_size_gives_an_opinion(evidence):
+    exact = evidence.astype("float64")
+    strength = exact.sum() + len(exact)
+    belief, uncertainty = opinion(evidence)
+    np.testing.assert_allclose(belief, exact / strength, rtol=1e-5, atol=1e-30)
+    np.testing.assert_allclose(uncertainty, len(exact) / strength, rtol=1e-5, atol=1e-30)
+
+
+def test_infinite_evidence_leaves_no_doubt():
+    belief, uncertainty = opinion(np.array([[np.inf, 5.0], [np.inf, np.inf]], "float32"))
+    np.testing.assert_allclose(belief, [[1, 0], [0.5, 0.5]], atol=1e-6)
+    np.testing.assert_allclose(uncertainty, [0, 0], atol=1e-6)
