@@ -9,8 +9,8 @@ import keras
 from hfmnas_keras.bm_nas.bm_genotype import BMGenotype
 from hfmnas_keras.bm_nas.fusion_cell import FusionCell
 from hfmnas_keras.bm_nas.fusion_operations import grid_normalization
-from hfmnas_keras.inconsistency.inconsistency_mitigation import InconsistencyMitigation
 from hfmnas_keras.networks.feature_grid import FeatureGrid
+from hfmnas_keras.networks.mitigation import mitigation_of
 from hfmnas_keras.settings import FusionSettings
 
 
@@ -61,21 +61,6 @@ def bm_model(
 def is_mitigated(fusion: FusionSettings, cells: Sequence) -> bool:
     """Whether the last two cells meet in the inconsistency mitigation; a single cell has none to meet."""
     return fusion.bm_mitigation and len(cells) > 1
-
-
-def mitigation_of(fusion: FusionSettings, **kwargs) -> InconsistencyMitigation:
-    """The inconsistency mitigation as the settings describe it."""
-    return InconsistencyMitigation(
-        fusion.channels,
-        correlation_dim=fusion.correlation_dim,
-        correlation_weight=fusion.correlation_weight,
-        attention=fusion.imm_attention,
-        correlation=fusion.imm_correlation,
-        num_heads=fusion.num_heads,
-        dropout=fusion.dropout,
-        name="inconsistency_mitigation",
-        **kwargs,
-    )
 
 
 def join(outputs):

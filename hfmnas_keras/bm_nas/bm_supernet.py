@@ -11,10 +11,11 @@ import numpy as np
 from keras import ops
 
 from hfmnas_keras.bm_nas.bm_genotype import BMGenotype, discretise_bm
-from hfmnas_keras.bm_nas.bm_model import is_mitigated, mitigation_of
+from hfmnas_keras.bm_nas.bm_model import is_mitigated
 from hfmnas_keras.bm_nas.fusion_cell import OpenFusionCell
 from hfmnas_keras.bm_nas.fusion_operations import FUSION_OPERATIONS, grid_normalization
 from hfmnas_keras.networks.feature_grid import FeatureGrid
+from hfmnas_keras.networks.mitigation import mitigation_of
 from hfmnas_keras.networks.taps import check_taps
 
 _SKIP = 1

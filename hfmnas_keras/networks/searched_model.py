@@ -9,8 +9,8 @@ import keras
 from hfmnas_keras.cell.searched_cell import SearchedCell
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
-from hfmnas_keras.inconsistency.inconsistency_mitigation import InconsistencyMitigation
 from hfmnas_keras.networks.feature_grid import FeatureGrid
+from hfmnas_keras.networks.mitigation import mitigation_of
 from hfmnas_keras.networks.sequence_encoder import SequenceEncoder
 from hfmnas_keras.networks.taps import check_taps, modalities_of_taps
 from hfmnas_keras.settings import FusionSettings
@@ -66,16 +66,7 @@ def searched_model(
         ]
         first_grids[name] = grids
         branches[name] = _branch(name, genotype.cells[name], grids, fusion)
-    fused = InconsistencyMitigation(
-        fusion.channels,
-        correlation_dim=fusion.correlation_dim,
-        correlation_weight=fusion.correlation_weight,
-        attention=fusion.imm_attention,
-        correlation=fusion.imm_correlation,
-        num_heads=fusion.num_heads,
-        dropout=fusion.dropout,
-        name="inconsistency_mitigation",
-    )([branches[name] for name in CELLS])
+    fused = mitigation_of(fusion)([branches[name] for name in CELLS])
     hidden = keras.layers.Flatten(name="flatten")(fused)
     if fusion.sequence_encoder:
         if "text" not in modalities_of_taps(fusion):

@@ -14,8 +14,8 @@ from hfmnas_keras.cell.supernet_cell import SupernetCell
 from hfmnas_keras.genotype.discretise import discretise
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
 from hfmnas_keras.genotype.one_hot_logits import one_hot_logits
-from hfmnas_keras.inconsistency.inconsistency_mitigation import InconsistencyMitigation
 from hfmnas_keras.networks.feature_grid import FeatureGrid
+from hfmnas_keras.networks.mitigation import mitigation_of
 from hfmnas_keras.networks.taps import check_taps
 from hfmnas_keras.settings import FusionSettings
 
@@ -86,17 +86,7 @@ class Supernet(keras.Model):
             cell.build([grid_shape, grid_shape])
             self.cells[name] = cell
         cell_shape = self.cells["lfbc"].compute_output_shape([grid_shape, grid_shape])
-        self.inconsistency_mitigation = InconsistencyMitigation(
-            fusion.channels,
-            correlation_dim=fusion.correlation_dim,
-            correlation_weight=fusion.correlation_weight,
-            attention=fusion.imm_attention,
-            correlation=fusion.imm_correlation,
-            num_heads=fusion.num_heads,
-            dropout=fusion.dropout,
-            dtype=self.dtype_policy,
-            name="inconsistency_mitigation",
-        )
+        self.inconsistency_mitigation = mitigation_of(fusion, dtype=self.dtype_policy)
         self.inconsistency_mitigation.build([cell_shape, cell_shape])
         fused_shape = self.inconsistency_mitigation.compute_output_shape([cell_shape, cell_shape])
         self.flatten = keras.layers.Flatten(dtype=self.dtype_policy, name="flatten")
