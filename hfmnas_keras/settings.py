@@ -477,12 +477,13 @@ BACKBONE_SETTINGS = {
     "text": TextBackboneSettings,
     "image": ImageBackboneSettings,
     "skeleton": SkeletonBackboneSettings,
+    "depth": VideoBackboneSettings,
     "video": VideoBackboneSettings,
 }
 #: Settings of backbones, where they have them, that are paths of files.
 PATH_SETTINGS = ("word_vectors", "trunk_weights", "weights")
 #: Those that have an axis of time, along which their grids lie.
-CLIP_MODALITIES = ("skeleton", "video")
+CLIP_MODALITIES = ("skeleton", "depth", "video")
 
 
 def fusion_defaults(modalities: Sequence[str]) -> dict[str, Any]:

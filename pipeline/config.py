@@ -44,8 +44,8 @@ class PreparationConfig(pydantic.BaseModel):
         image_size: pair of ints. Height and width.
         max_tokens: int. Tokens kept of a text.
         min_frequency: int. How often a token must occur in the train split to enter the vocabulary.
-        clip_frames: int. Frames kept of a video, evenly over all of it.
-        clip_size: pair of ints. Height and width of a video's frames.
+        clip_frames: int. Frames kept of a clip, colour or depth, evenly over all of it.
+        clip_size: pair of ints. Height and width of a clip's frames.
         skeleton_frames: int. Frames that a skeleton is resampled to; the network needs 16.
     """
 
@@ -76,6 +76,7 @@ class BackbonesConfig(pydantic.BaseModel):
     text: TextBackboneSettings = TextBackboneSettings()
     image: ImageBackboneSettings = ImageBackboneSettings()
     skeleton: SkeletonBackboneSettings = SkeletonBackboneSettings()
+    depth: VideoBackboneSettings = VideoBackboneSettings()
     video: VideoBackboneSettings = VideoBackboneSettings()
 
 
@@ -226,11 +227,6 @@ class RunConfig(pydantic.BaseModel):
     @pydantic.model_validator(mode="after")
     def _has_only_modalities_of_its_source(self) -> RunConfig:
         modalities, source = self.data.modalities, self.data.source
-        if missing := [name for name in modalities if name not in BackbonesConfig.model_fields]:
-            raise ValueError(
-                f"the source {source!r} has the modalities {modalities}, and there are no backbones of {missing} yet: "
-                "its data can be ingested (`MultimodalExampleGen`), but not searched"
-            )
         if foreign := sorted(self.backbones.model_fields_set - set(modalities)):
             raise ValueError(
                 f"`backbones` must be of the modalities {modalities} of the source {source!r}. Received: {foreign}."

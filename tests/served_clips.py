@@ -1,4 +1,4 @@
-"""A small model of clips as the pipeline makes one: raw examples, a TFT graph, a classifier, its SavedModel."""
+"""Small models of clips as the pipeline makes them: raw examples, a TFT graph, a classifier, its SavedModel."""
 
 import atexit
 import functools
@@ -23,40 +23,51 @@ from hfmnas_keras.export.serving import export_saved_model
 from hfmnas_keras.settings import SkeletonBackboneSettings, VideoBackboneSettings
 
 SCHEMAS = pathlib.Path(__file__).resolve().parents[1] / "schemas"
-CLASS_NAMES = ["drink water", "hand waving", "handshaking"]
+#: By source.
+MODALITIES = {"ntu": ["skeleton", "video"], "egogesture": ["depth", "video"]}
+CLASS_NAMES = {
+    "ntu": ["drink water", "hand waving", "handshaking"],
+    "egogesture": ["Static fist", "Wave hand", "Walk"],
+}
 CLIP_FRAMES, CLIP_SIZE, SKELETON_FRAMES = 4, (16, 16), 16
 LENGTHS = (3, 7, 5, 1)
-MODALITIES = ["skeleton", "video"]
-SETTINGS = {
-    "classes": CLASS_NAMES,
-    "multi_label": False,
-    "modalities": MODALITIES,
-    "skeleton_frames": SKELETON_FRAMES,
-    "clip_frames": CLIP_FRAMES,
-    "clip_size": list(CLIP_SIZE),
-}
 
 
-def raw_rows():
+def settings(source="ntu"):
+    """What Transform is told of the source."""
+    common = {
+        "classes": CLASS_NAMES[source],
+        "multi_label": False,
+        "modalities": MODALITIES[source],
+        "clip_frames": CLIP_FRAMES,
+        "clip_size": list(CLIP_SIZE),
+    }
+    return {**common, "skeleton_frames": SKELETON_FRAMES} if source == "ntu" else common
+
+
+def raw_rows(source="ntu"):
     """Four clips of different lengths, as `tf.train.Example`s by the source's schema."""
     generator = np.random.default_rng(0)
     rows = []
     for number, length in enumerate(LENGTHS):
         frames = generator.integers(0, 256, (length, 20, 24, 3), dtype=np.uint8)
-        rows.append(
-            {
-                "id": [f"clip {number}".encode()],
-                "labels": [CLASS_NAMES[number % 3].encode()],
-                "video": [tf.io.encode_jpeg(frame).numpy() for frame in frames],
-                "skeleton": generator.normal(1, 1, (2 * length, 2, 25, 3)).astype(np.float32),
-            }
-        )
+        row = {
+            "id": [f"clip {number}".encode()],
+            "labels": [CLASS_NAMES[source][number % 3].encode()],
+            "video": [tf.io.encode_jpeg(frame).numpy() for frame in frames],
+        }
+        if source == "ntu":
+            row["skeleton"] = generator.normal(1, 1, (2 * length, 2, 25, 3)).astype(np.float32)
+        else:
+            depths = generator.integers(0, 256, (length, 20, 24, 1), dtype=np.uint8)
+            row["depth"] = [tf.io.encode_png(frame).numpy() for frame in depths]
+        rows.append(row)
     return rows
 
 
-def serialize(row, names=("id", "labels", "video", "skeleton")):
+def serialize(row, names=None):
     feature = {}
-    for name in names:
+    for name in row if names is None else names:
         if name == "skeleton":
             feature[name] = tf.train.Feature(float_list=tf.train.FloatList(value=np.ravel(row[name])))
         else:
@@ -65,14 +76,14 @@ def serialize(row, names=("id", "labels", "video", "skeleton")):
 
 
 @functools.cache
-def transform_output():
+def transform_output(source="ntu"):
     """Runs TFT over the rows; returns its `TFTransformOutput`."""
     folder = _temporary_folder()
-    metadata = dataset_metadata.DatasetMetadata(tfdv.load_schema_text(str(SCHEMAS / "ntu.pbtxt")))
-    rows = [{**row, "skeleton": row["skeleton"].ravel()} for row in raw_rows()]
+    metadata = dataset_metadata.DatasetMetadata(tfdv.load_schema_text(str(SCHEMAS / f"{source}.pbtxt")))
+    rows = [{name: np.ravel(value) for name, value in row.items()} for row in raw_rows(source)]
     with tft_beam.Context(temp_dir=os.path.join(folder, "temp")):
         transform_fn = (rows, metadata) | tft_beam.AnalyzeDataset(
-            functools.partial(preprocessing_fn, custom_config=SETTINGS)
+            functools.partial(preprocessing_fn, custom_config=settings(source))
         )
         _ = transform_fn | tft_beam.WriteTransformFn(os.path.join(folder, "transform"))
     # TFX's Transform adds the raw schema.
@@ -81,13 +92,17 @@ def transform_output():
 
 
 @functools.cache
-def tiny_classifier():
+def tiny_classifier(source="ntu"):
     """Untrained backbones of both modalities and a plain fusion of their high taps."""
     keras.utils.set_random_seed(0)
-    classes = len(CLASS_NAMES)
+    classes = len(CLASS_NAMES[source])
     video = VideoBackboneSettings(width=0.0625, blocks=(1, 1, 1, 1))
+    if source == "ntu":
+        first = skeleton_backbone((SKELETON_FRAMES, 2, 25, 3), classes, SkeletonBackboneSettings(width=0.125))
+    else:
+        first = video_backbone((CLIP_FRAMES, *CLIP_SIZE, 1), classes, video, grid=(4, 1), input_name="depth")
     backbones = {
-        "skeleton": skeleton_backbone((SKELETON_FRAMES, 2, 25, 3), classes, SkeletonBackboneSettings(width=0.125)),
+        MODALITIES[source][0]: first,
         "video": video_backbone((CLIP_FRAMES, *CLIP_SIZE, 3), classes, video, grid=(4, 1)),
     }
     names = [f"{name}_high" for name in backbones]
@@ -98,13 +113,12 @@ def tiny_classifier():
 
 
 @functools.cache
-def exported_model():
+def exported_model(source="ntu"):
     """Returns the folder of a SavedModel."""
     path = os.path.join(_temporary_folder(), "model")
-    output = transform_output()
-    export_saved_model(
-        tiny_classifier(), output.transform_features_layer(), output.raw_feature_spec(), CLASS_NAMES, False, path
-    )
+    output = transform_output(source)
+    layer, spec = output.transform_features_layer(), output.raw_feature_spec()
+    export_saved_model(tiny_classifier(source), layer, spec, CLASS_NAMES[source], False, path)
     return path
 
 

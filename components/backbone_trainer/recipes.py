@@ -56,6 +56,10 @@ def _skeleton(settings, num_outputs, row_shape, grid, transform_graph):
     return skeleton_recipe(row_shape, num_outputs, settings, grid)
 
 
+def _depth(settings, num_outputs, row_shape, grid, transform_graph):
+    return video_recipe(row_shape, num_outputs, settings, grid, input_name="depth")
+
+
 def _video(settings, num_outputs, row_shape, grid, transform_graph):
     return video_recipe(row_shape, num_outputs, settings, grid)
 
@@ -64,5 +68,6 @@ _RECIPES: dict[str, Callable[..., BackboneRecipe]] = {
     "text": _text,
     "image": _image,
     "skeleton": _skeleton,
+    "depth": _depth,
     "video": _video,
 }

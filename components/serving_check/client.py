@@ -262,11 +262,13 @@ class _Clip:
 
     def variants(self, tf, feature):
         frames = list(feature.bytes_list.value)
-        png = tf.io.encode_png(tf.io.decode_image(frames[0], expand_animations=False)).numpy()
+        frame = tf.io.decode_image(frames[0], expand_animations=False)
+        clip = f"a {self.argument} clip"
         return [
-            ("a clip of one frame", [_base64(frames[0])]),
-            ("a clip of many frames", [_base64(frame) for frame in frames * 3]),
-            ("a clip of a PNG frame", [_base64(png)]),
+            (f"{clip} of one frame", [_base64(frames[0])]),
+            (f"{clip} of many frames", [_base64(frame) for frame in frames * 3]),
+            (f"{clip} of a JPEG frame", [_base64(tf.io.encode_jpeg(frame).numpy())]),
+            (f"{clip} of a PNG frame", [_base64(tf.io.encode_png(frame).numpy())]),
         ]
 
 
@@ -277,7 +279,13 @@ def _zeros():
 
 
 # By the name of the raw feature.
-MODALITIES = {"text": _Text(), "image": _Image(), "skeleton": _Skeleton(), "video": _Clip("video")}
+MODALITIES = {
+    "text": _Text(),
+    "image": _Image(),
+    "skeleton": _Skeleton(),
+    "depth": _Clip("depth"),
+    "video": _Clip("video"),
+}
 
 
 def _only_value(feature, name):

@@ -39,7 +39,9 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
     Clips: of T frames those of index ((2i+1) T) // (2 clip_frames), the middle of each of so many equal parts, so that
     none is empty however short the clip is; other frames are never decoded. Empty strings at the end count as no
-    frames. Frames are PNG or JPEG, of at most `MAX_FRAME_PIXELS`, resized like pictures, and kept as JPEG.
+    frames. Frames are PNG or JPEG, of at most `MAX_FRAME_PIXELS`. Colour is resized like pictures, and kept as JPEG.
+    Depth has one channel (of several the brightness is taken) of 8 bits, is resized by picking the nearest pixel, since
+    between near and far there is nothing, and kept as PNG: exact.
 
     Skeletons: frames without a body are left out, unless there are no others; each body that a frame has is moved by
     the place where joint 2 of body 1 is first seen, absent ones stay zeros; then T frames are resampled to
@@ -58,7 +60,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
             | `image` | `image_size` (height, width) |
             | `text` | `max_tokens` (int), `min_frequency` (int; rarer words are out of vocabulary) |
             | `skeleton` | `skeleton_frames` (int) |
-            | `video` | `clip_frames` (int), `clip_size` (height, width) |
+            | `depth`, `video` | `clip_frames` (int), `clip_size` (height, width) |
 
     Returns:
         dict with `id` string `(batch, 1)`; for each modality its feature:
@@ -69,6 +71,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         | `text` | `tokens` int64 `(batch, max_tokens)`: 0 is padding, then the vocabulary from the most frequent word \
 at 1, the last id is any other word |
         | `skeleton` | `skeleton` float32 `(batch, skeleton_frames, 2, 25, 3)`, metres |
+        | `depth` | `depth` string `(batch, clip_frames)`, a PNG of one channel each |
         | `video` | `video` string `(batch, clip_frames)`, a JPEG each |
 
         and `label` int64 `(batch, 1)` or, multi-label, `labels` float32 `(batch, classes)` of 0 and 1.
@@ -124,7 +127,8 @@ def words_of(text: tf.Tensor) -> tf.RaggedTensor:
 
 def settings_of(modalities: Iterable[str]) -> list[str]:
     """Returns the names of the settings in `custom_config` that the preparation of these modalities takes."""
-    return [setting for name in modalities for setting in _PREPARATIONS[name].settings]
+    # Modalities share some.
+    return list(dict.fromkeys(setting for name in modalities for setting in _PREPARATIONS[name].settings))
 
 
 def _dense(feature: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
@@ -152,8 +156,7 @@ def _images(image: tf.Tensor, image_size: Sequence[int]) -> tf.Tensor:
     """Decodes, resizes and encodes again; to `(batch, 1)`."""
 
     def decode_one(one: tf.Tensor) -> tf.Tensor:
-        is_png = tf.equal(tf.strings.substr(one, 0, 4), b"\x89PNG")
-        image = tf.cond(is_png, lambda: _png_on_white(one), lambda: _decode_rgb(one))
+        image = tf.cond(_is_png(one), lambda: _png_on_white(one), lambda: _decode_rgb(one))
         image.set_shape([None, None, 3])
         image = tf.image.resize(image, tuple(image_size), antialias=True)
         return tf.io.encode_png(tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8))
@@ -173,8 +176,36 @@ def _png_on_white(encoded: tf.Tensor) -> tf.Tensor:
     return image[..., :3] * alpha + 255.0 * (1.0 - alpha)
 
 
-def _clips(clip: tf.Tensor | tf.SparseTensor, clip_frames: int, clip_size: Sequence[int]) -> tf.Tensor:
-    """Samples frames, decodes, resizes and encodes them again; to `(batch, clip_frames)`."""
+def _videos(clip: tf.Tensor | tf.SparseTensor, clip_frames: int, clip_size: Sequence[int]) -> tf.Tensor:
+    """Samples frames, decodes, resizes and encodes them again, as JPEG; to `(batch, clip_frames)`."""
+
+    def resize_one(encoded: tf.Tensor) -> tf.Tensor:
+        image = _decode_frame(encoded, channels=3)
+        image = tf.image.resize(image, tuple(clip_size), antialias=True)
+        image = tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
+        return tf.io.encode_jpeg(image, quality=_JPEG_QUALITY, chroma_downsampling=False)
+
+    return _sampled_frames(clip, clip_frames, resize_one)
+
+
+def _depth_clips(clip: tf.Tensor | tf.SparseTensor, clip_frames: int, clip_size: Sequence[int]) -> tf.Tensor:
+    """Samples frames, decodes, resizes and encodes them again, as PNG; to `(batch, clip_frames)`."""
+
+    def resize_one(encoded: tf.Tensor) -> tf.Tensor:
+        # What a PNG says of its bits a channel lies at a fixed place; of 16 the lower 8 would be lost.
+        is_deep = _is_png(encoded) & tf.equal(tf.strings.substr(encoded + b"\0" * 25, 24, 1), b"\x10")
+        told = ["A frame of depth has 16 bits. Give 8 bits, scaled as those that the model was trained on."]
+        with tf.control_dependencies([tf.debugging.Assert(~is_deep, told)]):
+            image = _decode_frame(encoded, channels=1)
+        return tf.io.encode_png(tf.image.resize(image, tuple(clip_size), method="nearest"))
+
+    return _sampled_frames(clip, clip_frames, resize_one)
+
+
+def _sampled_frames(
+    clip: tf.Tensor | tf.SparseTensor, clip_frames: int, prepare_one: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """Chooses frames, evenly over each clip, and prepares them; to `(batch, clip_frames)`."""
     frames = _ragged(clip)
     lengths = tf.reduce_sum(frames.with_values(tf.cast(tf.strings.length(frames.values) > 0, tf.int64)), axis=1)
     with tf.control_dependencies([tf.debugging.assert_positive(lengths, "A clip has no frame.")]):
@@ -182,21 +213,14 @@ def _clips(clip: tf.Tensor | tf.SparseTensor, clip_frames: int, clip_size: Seque
         numbers = (2 * tf.range(clip_frames, dtype=tf.int64) + 1) * lengths[:, tf.newaxis] // (2 * clip_frames)
     chosen = tf.reshape(tf.gather(frames.values, frames.row_starts()[:, tf.newaxis] + numbers), [-1])
 
-    def resize_one(encoded: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_image(_bounded_frame(encoded), channels=3, expand_animations=False)
-        image.set_shape([None, None, 3])
-        image = tf.image.resize(image, tuple(clip_size), antialias=True)
-        image = tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
-        return tf.io.encode_jpeg(image, quality=_JPEG_QUALITY, chroma_downsampling=False)
-
     # One by one: a batch of decoded clips may not fit into memory.
-    encoded = tf.map_fn(resize_one, chosen, fn_output_signature=tf.string)
+    encoded = tf.map_fn(prepare_one, chosen, fn_output_signature=tf.string)
     return tf.ensure_shape(tf.reshape(encoded, [-1, clip_frames]), [None, clip_frames])
 
 
-def _bounded_frame(encoded: tf.Tensor) -> tf.Tensor:
-    """Returns the bytes of a frame, after a look at its header: what would fill the memory is not decoded."""
-    is_png = tf.equal(tf.strings.substr(encoded, 0, 4), b"\x89PNG")
+def _decode_frame(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    """Decodes a frame, after a look at its header: what would fill the memory is refused."""
+    is_png = _is_png(encoded)
     is_jpeg = tf.equal(tf.strings.substr(encoded, 0, 3), b"\xff\xd8\xff")
     with tf.control_dependencies([tf.debugging.Assert(is_png | is_jpeg, ["A frame is neither PNG nor JPEG."])]):
         # A PNG's width and height lie at a fixed place; with zeros where it is cut off.
@@ -209,7 +233,12 @@ def _bounded_frame(encoded: tf.Tensor) -> tf.Tensor:
     is_bounded = tf.reduce_all(size >= 0) & (pixels <= MAX_FRAME_PIXELS)
     told = ["A frame of too many pixels, of which", MAX_FRAME_PIXELS, "are allowed:", size]
     with tf.control_dependencies([tf.debugging.Assert(is_bounded, told)]):
-        return tf.identity(encoded)
+        image = tf.io.decode_image(tf.identity(encoded), channels=channels, expand_animations=False)
+    return tf.ensure_shape(image, [None, None, channels])
+
+
+def _is_png(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.equal(tf.strings.substr(encoded, 0, 4), b"\x89PNG")
 
 
 def _skeletons(skeleton: tf.Tensor | tf.SparseTensor, skeleton_frames: int) -> tf.Tensor:
@@ -300,5 +329,6 @@ _PREPARATIONS = {
     "text": _Preparation(_tokens, ("max_tokens", "min_frequency")),
     "image": _Preparation(_images, ("image_size",)),
     "skeleton": _Preparation(_skeletons, ("skeleton_frames",)),
-    "video": _Preparation(_clips, ("clip_frames", "clip_size")),
+    "depth": _Preparation(_depth_clips, ("clip_frames", "clip_size")),
+    "video": _Preparation(_videos, ("clip_frames", "clip_size")),
 }

@@ -72,7 +72,7 @@ class _Skeleton(Modality):
 
 
 class _Clip(Modality):
-    """Pictures in the order of time: PNG or JPEG in raw examples and requests, in any number.
+    """Pictures in the order of time, colour or depth: PNG or JPEG in raw examples and requests, in any number.
 
     After Transform there are as many as the backbone reads, of its size, each still encoded. Where the clips of a
     request differ in length, empty strings fill them up.
@@ -113,6 +113,7 @@ MODALITIES: dict[str, Modality] = {
         _Text("text", "tokens", "text"),
         _Image("image", "image", "image_bytes"),
         _Skeleton("skeleton", "skeleton", "skeleton"),
+        _Clip("depth", channels=1),
         _Clip("video", channels=3),
     )
 }

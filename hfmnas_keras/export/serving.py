@@ -43,6 +43,7 @@ def export_saved_model(
     | image | `image`, PNG or JPEG bytes | `image_bytes` (in REST `{"b64": ...}`), strings `(batch,)` |
     | skeleton | `skeleton`, metres, frame by frame | `skeleton`, floats `(batch, frames, 2, 25, 3)` |
     | video | `video`, PNG or JPEG bytes, frame by frame | `video` (`{"b64": ...}` a frame), strings `(batch, frames)` |
+    | depth | `depth`, like `video`, but of one channel and 8 bits | `depth`, like `video` |
 
     A clip may have any number of frames. Those of one request have the same: shorter ones are filled up at their end,
     with frames of zeros or empty strings, which count as no frames.

@@ -242,13 +242,13 @@ def test_examples_are_needed():
         executor.check_serving("model", [], ["a", "b"], False)
 
 
-def _check_clips(records, **changes):
+def _check_clips(source, records, **changes):
     return client.check_model(
         {
-            "model": served_clips.exported_model(),
-            "class_names": served_clips.CLASS_NAMES,
+            "model": served_clips.exported_model(source),
+            "class_names": served_clips.CLASS_NAMES[source],
             "multi_label": False,
-            "modalities": served_clips.MODALITIES,
+            "modalities": served_clips.MODALITIES[source],
             "examples": [base64.b64encode(record).decode("ascii") for record in records],
             **changes,
         }
@@ -256,10 +256,10 @@ def _check_clips(records, **changes):
 
 
 def test_good_model_of_clips_is_called_with_clips_of_any_length():
-    result = _check_clips([served_clips.serialize(row) for row in served_clips.raw_rows()])
+    result = _check_clips("ntu", [served_clips.serialize(row) for row in served_clips.raw_rows()])
     assert result["reasons"] == []
     calls = {call["request"]: call["inputs"] for call in result["calls"] if call["signature"] == "serve_json"}
-    assert {"a clip of one frame", "a clip of a PNG frame", "a skeleton of many frames"} <= set(calls)
+    assert {"a video clip of one frame", "a video clip of a PNG frame", "a skeleton of many frames"} <= set(calls)
     rows, frames = len(served_clips.LENGTHS), max(served_clips.LENGTHS)
     assert calls['a REST body of "instances", 4 rows'] == {
         "skeleton": {"dtype": "float32", "shape": [rows, 2 * frames, 2, 25, 3]},
@@ -267,7 +267,16 @@ def test_good_model_of_clips_is_called_with_clips_of_any_length():
     }
 
 
+def test_good_model_of_depth_is_called_with_clips_of_any_length():
+    result = _check_clips("egogesture", [served_clips.serialize(row) for row in served_clips.raw_rows("egogesture")])
+    assert result["reasons"] == []
+    calls = {call["request"]: call["inputs"] for call in result["calls"] if call["signature"] == "serve_json"}
+    assert {"a depth clip of one frame", "a depth clip of many frames", "a depth clip of a JPEG frame"} <= set(calls)
+    clips = {"dtype": "string", "shape": [len(served_clips.LENGTHS), max(served_clips.LENGTHS)]}
+    assert calls['a REST body of "instances", 4 rows'] == {"depth": clips, "video": clips}
+
+
 def test_model_of_clips_that_misses_a_modality_is_refused():
     records = [served_clips.serialize(row) for row in served_clips.raw_rows()[:1]]
-    (reason,) = _check_clips(records, modalities=["video"])["reasons"]
+    (reason,) = _check_clips("ntu", records, modalities=["video"])["reasons"]
     assert reason == "Signature `serve_json` must take ['video']. It takes ['skeleton', 'video']."

@@ -1,6 +1,7 @@
 """The preparation of clips and skeletons, by the function itself: it needs no pass over the data."""
 
 import fractions
+import io
 import math
 import struct
 import zlib
@@ -8,6 +9,7 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from components.transform.preprocessing import preprocessing_fn
 
@@ -121,6 +123,78 @@ def test_frames_that_are_not_chosen_are_not_decoded():
     # Of 16 frames, those of odd numbers.
     clip = [png(number) if number % 2 else b"broken" for number in range(16)]
     np.testing.assert_allclose(decoded(prepare([clip])["video"][0])[:, 0, 0, 0], range(1, 16, 2), atol=1)
+
+
+def prepare_depth(depths, **changes):
+    """The transformed depth of some clips, beside videos that are whole."""
+    inputs = {
+        "id": tf.fill([len(depths), 1], "x"),
+        "labels": sparse([[b"a"]] * len(depths), tf.string),
+        "video": sparse([[png(0)]] * len(depths), tf.string),
+        "depth": sparse(depths, tf.string),
+    }
+    settings = {**SETTINGS, "modalities": ["depth", "video"], **changes}
+    del settings["skeleton_frames"]
+    return tf.function(lambda given: preprocessing_fn(given, settings))(inputs)["depth"]
+
+
+def depth_png(pixels):
+    """As another encoder writes it."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def decoded_depth(frames):
+    """The frames by another decoder; `L` means one channel of 8 bits."""
+    pictures = [Image.open(io.BytesIO(frame)) for frame in frames.numpy()]
+    assert {(picture.format, picture.mode) for picture in pictures} == {("PNG", "L")}
+    return np.stack([np.asarray(picture) for picture in pictures])
+
+
+def test_depth_is_kept_exactly():
+    clips = [np.random.default_rng(length).integers(0, 256, (length, 12, 10), "uint8") for length in (1, 3, 8, 20)]
+    depths = prepare_depth([[depth_png(frame) for frame in clip] for clip in clips])
+    assert depths.shape == (4, 8)
+    for depth, clip in zip(depths, clips, strict=True):
+        chosen = [math.floor(fractions.Fraction(2 * i + 1, 16) * len(clip)) for i in range(8)]
+        np.testing.assert_array_equal(decoded_depth(depth), clip[chosen])
+
+
+def test_depth_is_picked_and_not_averaged():
+    # A hand in front of a wall: no pixel lies between them.
+    frame = np.where(np.random.default_rng(0).random((48, 37)) < 0.5, 40, 200).astype("uint8")
+    (depth,) = prepare_depth([[depth_png(frame)]])
+    # The pixels in which the centres of the new ones lie.
+    lines, columns = (np.arange(new) * 2 + 1 for new in (12, 10))
+    expected = frame[(lines * 48 // 24)[:, None], columns * 37 // 20]
+    for shown in decoded_depth(depth):
+        np.testing.assert_array_equal(shown, expected)
+
+
+def test_of_several_channels_depth_takes_the_brightness():
+    frame = np.full((12, 10, 3), (200, 100, 50), "uint8")
+    jpeg = tf.io.encode_jpeg(frame, quality=100, chroma_downsampling=False).numpy()
+    # ITU-R BT.601.
+    expected = 0.299 * 200 + 0.587 * 100 + 0.114 * 50
+    for depth in prepare_depth([[jpeg], [depth_png(frame)]]):
+        np.testing.assert_allclose(decoded_depth(depth), expected, atol=1.5)
+
+
+@pytest.mark.parametrize(
+    ("clip", "told"),
+    [
+        ([], "A clip has no frame"),
+        ([b"neither"], "neither PNG nor JPEG"),
+        ([large_png(40000, 40000)], "too many pixels"),
+        ([png(1)[:20]], "PNG"),
+        # Millimetres, as sensors give them.
+        ([depth_png(np.full((12, 10), 1500, "uint16"))], "16 bits"),
+    ],
+)
+def test_hostile_depth_is_refused(clip, told):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+        prepare_depth([[png(1)], clip])
 
 
 def two_people(frames, seed=0):

@@ -52,20 +52,23 @@ def test_reads_clips(tmp_path):
     generator = np.random.default_rng(0)
     skeletons = generator.normal(size=(3, 16, 2, 25, 3)).astype("float32")
     videos = generator.integers(0, 256, size=(3, 4, 5, 6, 3)).astype("uint8")
+    depths = generator.integers(0, 256, size=(3, 2, 5, 6, 1)).astype("uint8")
     rows = []
-    for skeleton, video in zip(skeletons, videos, strict=True):
-        frames = [tf.io.encode_png(frame).numpy() for frame in video]
+    for skeleton, depth, video in zip(skeletons, depths, videos, strict=True):
+        frames, pictures = ([tf.io.encode_png(frame).numpy() for frame in clip] for clip in (video, depth))
         feature = {
             "id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"a"])),
             "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[1])),
             "skeleton": tf.train.Feature(float_list=tf.train.FloatList(value=skeleton.ravel())),
+            "depth": tf.train.Feature(bytes_list=tf.train.BytesList(value=pictures)),
             "video": tf.train.Feature(bytes_list=tf.train.BytesList(value=frames)),
         }
         rows.append(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
     write(tmp_path / "part.gz", rows)
     examples = read_transformed_examples(str(tmp_path / "*"))
-    assert list(examples.columns) == ["skeleton", "video"] and examples.tokens is None
+    assert list(examples.columns) == ["skeleton", "depth", "video"] and examples.tokens is None
     np.testing.assert_array_equal(examples.inputs()["skeleton"], skeletons)
+    np.testing.assert_array_equal(examples.inputs()["depth"], depths)
     np.testing.assert_array_equal(examples.inputs()["video"], videos)
 
 

@@ -1,4 +1,4 @@
-"""A served model of clips: every signature, from clips of any length."""
+"""Served models of clips, with skeletons and with depth: every signature, from clips of any length."""
 
 import shutil
 
@@ -12,97 +12,118 @@ from components.transform.preprocessing import preprocessing_fn
 from hfmnas_keras.data.modalities import MODALITIES
 from tests import served_clips
 
+SOURCES = tuple(served_clips.MODALITIES)
+
 
 @pytest.fixture(scope="module")
 def signatures(tmp_path_factory):
-    """The model, moved after export: nothing in it may point to where it was made."""
-    moved = str(tmp_path_factory.mktemp("moved") / "elsewhere")
-    shutil.copytree(served_clips.exported_model(), moved)
-    return tf.saved_model.load(moved).signatures
+    """Those of the models, by source; moved after export: nothing in them may point to where they were made."""
+    folder = tmp_path_factory.mktemp("moved")
+    for source in SOURCES:
+        shutil.copytree(served_clips.exported_model(source), folder / source)
+    return {source: tf.saved_model.load(str(folder / source)).signatures for source in SOURCES}
 
 
-def request(rows):
+def request(source, rows):
     """Arguments of `serve_json`: shorter clips are filled up."""
-    frames, places = (max(len(row[name]) for row in rows) for name in ("video", "skeleton"))
-    skeletons = np.zeros((len(rows), places, 2, 25, 3), np.float32)
-    for number, row in enumerate(rows):
-        skeletons[number, : len(row["skeleton"])] = row["skeleton"]
-    videos = [row["video"] + [b""] * (frames - len(row["video"])) for row in rows]
-    return {"video": tf.constant(videos), "skeleton": tf.constant(skeletons)}
+    arguments = {}
+    for name in served_clips.MODALITIES[source]:
+        frames = max(len(row[name]) for row in rows)
+        if name == "skeleton":
+            arguments[name] = np.zeros((len(rows), frames, 2, 25, 3), np.float32)
+            for number, row in enumerate(rows):
+                arguments[name][number, : len(row[name])] = row[name]
+        else:
+            arguments[name] = [row[name] + [b""] * (frames - len(row[name])) for row in rows]
+    return {name: tf.constant(argument) for name, argument in arguments.items()}
 
 
-def test_outputs_equal_the_classifier_on_separately_prepared_inputs(signatures):
-    rows = served_clips.raw_rows()
-    outputs = signatures["serve_json"](**request(rows))
-    videos, skeletons = [], []
+@pytest.mark.parametrize("source", SOURCES)
+def test_outputs_equal_the_classifier_on_separately_prepared_inputs(signatures, source):
+    rows = served_clips.raw_rows(source)
+    outputs = signatures[source]["serve_json"](**request(source, rows))
+    names = served_clips.MODALITIES[source]
+    inputs = {name: [] for name in names}
     for row in rows:
         # One by one and dense, so that no filling is there to be left out.
         prepared = preprocessing_fn(
             {
                 "id": tf.constant([[b""]]),
                 "labels": tf.constant([[b""]]),
-                "video": tf.constant([row["video"]]),
-                "skeleton": tf.constant(row["skeleton"].reshape(1, -1)),
+                **{name: tf.constant(np.reshape(row[name], (1, -1))) for name in names},
             },
-            served_clips.SETTINGS,
+            served_clips.settings(source),
         )
-        videos.append([tf.io.decode_jpeg(frame).numpy() for frame in prepared["video"][0].numpy()])
-        skeletons.append(prepared["skeleton"][0].numpy())
-    expected = served_clips.tiny_classifier()(
-        {"video": np.array(videos, np.float32), "skeleton": np.array(skeletons)}, training=False
-    )
+        for name in names:
+            clip = prepared[name][0].numpy()
+            decode = {"video": tf.io.decode_jpeg, "depth": tf.io.decode_png}.get(name)
+            inputs[name].append([decode(frame).numpy() for frame in clip] if decode else clip)
+    inputs = {name: np.array(clips, np.float32) for name, clips in inputs.items()}
+    expected = served_clips.tiny_classifier(source)(inputs, training=False)
     assert set(outputs) == {*expected, "class_names", "abstain"}
-    assert {"video_belief", "skeleton_belief", "conflict"} <= set(outputs)
+    beliefs = {f"{name}_belief" for name in names}
+    assert beliefs | {"conflict"} <= set(outputs)
     for name, value in expected.items():
         np.testing.assert_allclose(outputs[name], value, atol=1e-5, err_msg=name)
     # Clips that differ get answers that differ.
-    assert np.ptp(outputs["video_belief"], axis=0).max() > 1e-4
-    assert np.ptp(outputs["skeleton_belief"], axis=0).max() > 1e-4
+    for name in beliefs:
+        assert np.ptp(outputs[name], axis=0).max() > 1e-4, name
 
 
-def test_examples_and_json_get_the_same_answer(signatures):
-    rows = served_clips.raw_rows()
-    from_json = signatures["serve_json"](**request(rows))
-    for names in (("video", "skeleton"), ("id", "labels", "video", "skeleton")):
+@pytest.mark.parametrize("source", SOURCES)
+def test_examples_and_json_get_the_same_answer(signatures, source):
+    rows = served_clips.raw_rows(source)
+    from_json = signatures[source]["serve_json"](**request(source, rows))
+    for names in (served_clips.MODALITIES[source], None):
         examples = tf.constant([served_clips.serialize(row, names) for row in rows])
-        from_examples = signatures["serving_default"](examples=examples)
+        from_examples = signatures[source]["serving_default"](examples=examples)
         for name in from_json:
             np.testing.assert_array_equal(from_examples[name], from_json[name], err_msg=name)
 
 
-def test_a_clip_alone_equals_the_clip_in_a_batch(signatures):
-    rows = served_clips.raw_rows()
-    together = signatures["serve_json"](**request(rows))
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_clip_alone_equals_the_clip_in_a_batch(signatures, source):
+    rows = served_clips.raw_rows(source)
+    together = signatures[source]["serve_json"](**request(source, rows))
     for number, row in enumerate(rows):
-        alone = signatures["serve_json"](**request([row]))
-        for name in ("probabilities", "video_belief", "skeleton_belief", "conflict"):
+        alone = signatures[source]["serve_json"](**request(source, [row]))
+        for name in ("probabilities", *(f"{name}_belief" for name in served_clips.MODALITIES[source]), "conflict"):
             np.testing.assert_allclose(alone[name][0], together[name][number], atol=1e-6, err_msg=name)
 
 
-def test_transform_features_gives_the_label(signatures):
-    rows = served_clips.raw_rows()
-    outputs = signatures["transform_features"](examples=tf.constant([served_clips.serialize(row) for row in rows]))
+@pytest.mark.parametrize("source", SOURCES)
+def test_transform_features_gives_the_label(signatures, source):
+    examples = [served_clips.serialize(row) for row in served_clips.raw_rows(source)]
+    outputs = signatures[source]["transform_features"](examples=tf.constant(examples))
     assert outputs["label"].numpy().tolist() == [[0], [1], [2], [0]]
 
 
-@pytest.mark.parametrize(("missing", "told"), [("video", "A clip has no frame"), ("skeleton", "150 numbers a frame")])
-def test_an_example_without_a_modality_is_refused(signatures, missing, told):
-    names = [name for name in ("video", "skeleton") if name != missing]
-    example = served_clips.serialize(served_clips.raw_rows()[0], names)
+@pytest.mark.parametrize(
+    ("source", "missing", "told"),
+    [
+        ("ntu", "video", "A clip has no frame"),
+        ("ntu", "skeleton", "150 numbers a frame"),
+        ("egogesture", "depth", "A clip has no frame"),
+    ],
+)
+def test_an_example_without_a_modality_is_refused(signatures, source, missing, told):
+    names = [name for name in served_clips.MODALITIES[source] if name != missing]
+    example = served_clips.serialize(served_clips.raw_rows(source)[0], names)
     with pytest.raises(tf.errors.InvalidArgumentError, match=told):
-        signatures["serving_default"](examples=tf.constant([example]))
+        signatures[source]["serving_default"](examples=tf.constant([example]))
 
 
-def test_a_broken_frame_is_refused(signatures):
-    row = served_clips.raw_rows()[0]
+@pytest.mark.parametrize(("source", "name"), [("ntu", "video"), ("egogesture", "depth")])
+def test_a_broken_frame_is_refused(signatures, source, name):
+    row = served_clips.raw_rows(source)[0]
     with pytest.raises(tf.errors.InvalidArgumentError, match="neither PNG nor JPEG"):
-        signatures["serve_json"](**request([{**row, "video": [b"broken"]}]))
+        signatures[source]["serve_json"](**request(source, [{**row, name: [b"broken"]}]))
 
 
-@pytest.mark.parametrize("name", ["skeleton", "video"])
-def test_a_schema_may_fix_the_number_of_values(name):
+@pytest.mark.parametrize(("source", "name"), [("ntu", "skeleton"), ("ntu", "video"), ("egogesture", "depth")])
+def test_a_schema_may_fix_the_number_of_values(source, name):
     modality = MODALITIES[name]
-    row = served_clips.raw_rows()[1]
+    row = served_clips.raw_rows(source)[1]
     parsed = tf.io.parse_example([served_clips.serialize(row)] * 2, {name: modality.example_feature})[name]
     spec = tf.io.FixedLenFeature([int(parsed.dense_shape[1])], parsed.dtype)
     dense = modality.as_raw(parsed, spec)
