@@ -1,19 +1,13 @@
 """Decodes clips in a process of its own: C code meets bytes of strangers here, and when it dies it dies alone.
 
-`components.multimodal_example_gen.video_decoder` starts this file as a script. It imports nothing of this project and
+`components.multimodal_example_gen.limited_process` serves `answer` of this file. It imports nothing of this project and
 no TensorFlow, so that it starts in a fraction of a second; PyAV (extra `video`) and Pillow alone.
-
-A request is a line of JSON on standard input, the arguments of `decode`. The answer on standard output is a line of
-JSON, `{"sizes": [bytes of each frame]}` with the frames behind it, or `{"reason": ..., "detail": ...}`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
-import os
-import sys
 from typing import Any
 
 #: Demuxer of the data set's files. Named, so that a file cannot choose: a playlist would open other files.
@@ -109,6 +103,24 @@ def decode(path: str, max_frames: int, short_side: int, quality: int) -> list[by
         raise VideoError("unreadable_video", f"the decoder says {type(error).__name__}: {error}"[:300]) from error
 
 
+def answer(**request: Any) -> tuple[dict[str, str], list[bytes]]:
+    """Answers a request to decode.
+
+    Args:
+        request: arguments of `decode`.
+
+    Returns:
+        dict and list of bytes: nothing and the frames, or `reason` and `detail` of a clip that cannot be used, or
+        `missing`, the message of the import that failed.
+    """
+    try:
+        return {}, decode(**request)
+    except VideoError as error:
+        return {"reason": error.reason, "detail": error.detail}, []
+    except ImportError as error:
+        return {"missing": str(error)}, []
+
+
 @contextlib.contextmanager
 def _opened(path: str) -> Any:
     """Opens the file; yields the container and its first video stream, both within bounds."""
@@ -186,31 +198,3 @@ def _jpeg(frame: Any, short_side: int, quality: int) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=quality)
     return buffer.getvalue()
-
-
-def _serve() -> None:
-    """Answers requests until there are no more."""
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # Whatever a library prints must not get into the answers.
-    os.dup2(2, 1)
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    for request in requests:
-        frames: list[bytes] = []
-        try:
-            frames = decode(**json.loads(request))
-            answer: dict[str, Any] = {"sizes": [len(frame) for frame in frames]}
-        except VideoError as error:
-            answer = {"reason": error.reason, "detail": error.detail}
-        except ImportError as error:
-            answer = {"missing": str(error)}
-        answers.write(json.dumps(answer).encode() + b"\n" + b"".join(frames))
-        answers.flush()
-
-
-if __name__ == "__main__":
-    # The folder of this file is no place to import from: its names are not meant for others.
-    del sys.path[0]
-    _serve()
