@@ -226,7 +226,8 @@ def _report(
     rows = {split: counts["rows"].get(split, 0) for split in SPLITS}
     if source.published_rows and rows != dict(source.published_rows):
         published = dict(source.published_rows)
-        warnings.append(f"rows {rows} differ from the paper's {published} (Table I). {source.published_note}".strip())
+        note = f". {source.published_note}" if source.published_note else ""
+        warnings.append(f"rows {rows} differ from the paper's {published} (Table I){note}")
     if inconsistency:
         changed = {split: of_split["changed"] for split, of_split in inconsistency["splits"].items()}
         warnings.append(f"the texts of {changed} rows were replaced by others' on purpose")

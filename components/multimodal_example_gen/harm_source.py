@@ -115,7 +115,7 @@ class HarmSource(Source):
             return ""
         return (
             "The paper's 3020 are the first release, which its authors call obsolete: it repeats rows. The second (V1) "
-            "has 2938/177/355, so results on it cannot be compared with the paper's."
+            "has 2938/177/355, so results on it cannot be compared with the paper's"
         )
 
     def read(self) -> Listing:

@@ -26,13 +26,18 @@ WIDTH, HEIGHT = 64, 48
 SEGMENTS_PER_VIDEO = 8
 
 
-def learnable_segments(number: int) -> list[tuple[str, tuple[int, int, int], int]]:
-    """Returns `(split, (subject, scene, group), which of CLASSES)` of so many segments: 60, 15 and 25 per cent."""
+def learnable_segments(number: int, gestures: int = len(NUMBERS)) -> list[tuple[str, tuple[int, int, int], int]]:
+    """Returns `(split, (subject, scene, group), which gesture)` of so many segments: 60, 15 and 25 per cent.
+
+    Each split has every gesture from five segments a gesture on.
+    """
     used = dict.fromkeys(SUBJECTS, 0)
+    turns = -(-number // gestures)
     segments = []
     for segment in range(number):
-        index, turn = segment % 4, segment // 4
-        split = "train" if turn % 20 < 12 else "dev" if turn % 20 < 15 else "test"
+        turn, index = divmod(segment, gestures)
+        place = turn * 20 // turns if turns < 20 else turn % 20
+        split = "train" if place < 12 else "dev" if place < 15 else "test"
         video, subjects = used[split] // SEGMENTS_PER_VIDEO, SUBJECTS[split]
         used[split] += 1
         subject, rest = subjects[video % len(subjects)], video // len(subjects)
@@ -40,7 +45,13 @@ def learnable_segments(number: int) -> list[tuple[str, tuple[int, int, int], int
     return segments
 
 
-def write_folder(folder: pathlib.Path, number: int = 80, seed: int = 0, images: str = "images") -> pathlib.Path:
+def write_folder(
+    folder: pathlib.Path,
+    number: int = 80,
+    seed: int = 0,
+    images: str = "images",
+    gestures: Sequence[int] = NUMBERS,
+) -> pathlib.Path:
     """Writes so many segments that can be learnt; returns the data root.
 
     Args:
@@ -48,15 +59,16 @@ def write_folder(folder: pathlib.Path, number: int = 80, seed: int = 0, images: 
         number: int. Of segments.
         seed: int.
         images: str. Folder of the subjects, `""` for none.
+        gestures: sequence of int. Numbers of the gestures. Of more than four, those four apart look the same.
     """
     folder = pathlib.Path(folder)
     lines: dict[tuple[int, int, int], list[tuple[int, int, int]]] = {}
     last = {}
-    for segment, (_, video, index) in enumerate(learnable_segments(number)):
+    for segment, (_, video, index) in enumerate(learnable_segments(number, len(gestures))):
         generator = np.random.default_rng([seed, segment])
         start = last.get(video, 0) + int(generator.integers(1, 4))
         last[video] = start + int(generator.integers(8, 12)) - 1
-        lines.setdefault(video, []).append((NUMBERS[index], start, last[video]))
+        lines.setdefault(video, []).append((gestures[index], start, last[video]))
         for step, frame in enumerate(range(start, last[video] + 1)):
             write_frame(folder, video, frame, *_learnable_frame(index, step, generator), images=images)
     for (subject, scene, group), segments in lines.items():
@@ -101,7 +113,7 @@ def write_frame(
 
 
 def _learnable_frame(index: int, step: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    far, blue = divmod(index, 2)
+    far, blue = index // 2 % 2, index % 2
     colour = generator.integers(70, 120, (HEIGHT, WIDTH, 3))
     depth = generator.integers(100, 110, (HEIGHT, WIDTH))
     top, left = (4 + step, 24) if blue else (16, 4 + 2 * step)

@@ -61,6 +61,30 @@ def test_what_changes_from_run_to_run_is_a_parameter(compiled):
     assert inputs["source_config"] == {"componentInputParameter": "source-config"}
 
 
+@pytest.mark.parametrize("preset", ["ntu", "egogesture"])
+def test_the_presets_of_clips_compile(tmp_path, preset):
+    config = load_config(preset)
+    compiled = json.loads(compile_pipeline(config, tmp_path / "compiled.json").read_text(encoding="utf-8"))
+    values = compiled["runtimeConfig"]["parameterValues"]
+    assert values["schema-file"] == f"/app/schemas/{preset}.pbtxt"
+    assert json.loads(values["source-config"])["classes"] == list(config.preparation.classes)
+    tasks = compiled["pipelineSpec"]["root"]["dag"]["tasks"]
+
+    def given(stage, name):
+        value = tasks[stage]["inputs"]["parameters"][name]["runtimeValue"]["constant"]
+        return json.loads(value) if isinstance(value, str) else value
+
+    settings = given("Transform", "custom_config")
+    assert settings["modalities"] == list(config.data.modalities)
+    assert settings["clip_frames"] == config.preparation.clip_frames
+    assert set(given("BackboneTrainer", "backbones_settings")) == set(config.data.modalities)
+    assert given("ServingCheck", "modalities") == list(config.data.modalities)
+    assert (
+        "accelerator"
+        in compiled["pipelineSpec"]["deploymentSpec"]["executors"]["BackboneTrainer_executor"]["container"]["resources"]
+    )
+
+
 def test_a_validator_that_needs_docker_is_refused(tmp_path):
     path = write_config(tmp_path, str(tmp_path / "rows.jsonl"), serving={"infra_validation": True})
     result = CliRunner().invoke(main, ["--config", str(path)])

@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import json
 import pathlib
-import sys
 
 import pytest
 from conftest import run_once
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "layouts"))
-import harm_folder
-import mmimdb_folder
-import mmimdb_hdf5
-import ntu_folder
-
 from pipeline.config import PRESETS_FOLDER, load_config
 from pipeline.local_runner import BLESSED, NOT_BLESSED
 from pipeline.run_summary import summarise_run
-
-#: Writes the data of a preset into a folder; what is made up is enough for every split and class to have rows.
-BUILDERS = {
-    "mmimdb": lambda folder: mmimdb_folder.write_folder(folder / "mmimdb", movies=200),
-    "mmimdb_hdf5": lambda folder: mmimdb_hdf5.write_file(folder / "mmimdb", movies=200),
-    "harm_p_2": lambda folder: harm_folder.write_folder(folder / "harm", "P", memes=240),
-    "harm_p_3": lambda folder: harm_folder.write_folder(folder / "harm", "P", memes=240),
-    "harm_c_2": lambda folder: harm_folder.write_folder(folder / "harm", "C", memes=240),
-    "harm_c_3": lambda folder: harm_folder.write_folder(folder / "harm", "C", memes=240),
-    # Five clips an action.
-    "ntu": lambda folder: ntu_folder.write_folder(folder / "ntu", number=300, actions=range(1, 61)),
-}
+from tests.layouts.build import BUILDERS
 
 
 @pytest.mark.parametrize("preset", BUILDERS)

@@ -41,6 +41,16 @@ def published_count(channels, stem_frames, blocks, inner, expansion, groups, cla
             47.6,
             {"layer2_3": (8, 14, 14, 512), "layer3_22": (4, 7, 7, 1024), "layer4_2": (2, 4, 4, 2048)},
         ),
+        # The colour clips of EgoGesture.
+        pytest.param(
+            VideoBackboneSettings("resnext101", stem_frames=3),
+            (32, 112, 112, 3),
+            83,
+            published_count(3, 3, (3, 4, 23, 3), 128, 2, 32, 83),
+            47.7,
+            {"layer2_3": (8, 14, 14, 512), "layer3_22": (4, 7, 7, 1024), "layer4_2": (2, 4, 4, 2048)},
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_full_size_is_the_published_network(settings, shape, classes, closed_form, millions, shapes):
