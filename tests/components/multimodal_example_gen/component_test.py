@@ -1,6 +1,7 @@
 """Ingest, statistics and validation as a pipeline, by the local runner; and compiled for Kubeflow."""
 
 import json
+import os
 import pathlib
 
 import pytest
@@ -12,6 +13,7 @@ from tfx.orchestration import data_types, metadata
 from components.example_validator.component import ExampleValidator
 from components.multimodal_example_gen.component import MultimodalExampleGen
 from tests.components.multimodal_example_gen import manifest_folder
+from tests.layouts import egogesture_folder, ntu_folder
 
 SCHEMAS = pathlib.Path(__file__).resolve().parents[3] / "schemas"
 
@@ -95,6 +97,64 @@ def test_a_changed_picture_behind_an_unchanged_manifest_is_read_again(history):
 def test_data_that_do_not_fit_the_schema_stop_the_run(history):
     assert "split 'train'" in history["error"] and "feature 'labels'" in history["error"]
     assert "cat" in history["error"] and "schemas/" in history["error"]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Settings of three sources, and files of theirs."""
+    folder = tmp_path_factory.mktemp("sources")
+    records = manifest_folder.rows(6)
+    manifest_folder.save_pictures(folder / "manifest", records)
+    manifest = manifest_folder.write_jsonl(folder / "manifest", records)
+    ntu = ntu_folder.write_folder(folder / "ntu", 4)
+    clips = sorted(path.stem for path in (ntu / "nturgb+d_skeletons").iterdir())
+    (folder / "missing.txt").write_text(f"{clips[0]}\n")
+    ego = egogesture_folder.write_folder(folder / "egogesture", 4)
+    table = sorted(ego.glob("labels-final-revised1/**/*.csv"))[0]
+    frames = {kind: sorted(ego.glob(f"images/**/{kind}/**/*.jpg"))[5] for kind in ("Color", "Depth")}
+    settings = {
+        "manifest": {"manifest": manifest},
+        "ntu": {"data_root": str(ntu), "missing_list": str(folder / "missing.txt")},
+        "egogesture": {"data_root": str(ego)},
+    }
+    files = {
+        ("manifest", "rows"): pathlib.Path(manifest),
+        ("manifest", "picture"): folder / "manifest" / "images" / "row-3.png",
+        ("ntu", "video"): ntu_folder.video_path(ntu, clips[1]),
+        ("ntu", "skeleton"): ntu_folder.skeleton_path(ntu, clips[1]),
+        ("ntu", "missing list"): folder / "missing.txt",
+        ("egogesture", "colour"): frames["Color"],
+        ("egogesture", "depth"): frames["Depth"],
+        ("egogesture", "table"): table,
+    }
+    return settings, files
+
+
+@pytest.mark.parametrize("by", ["content", "metadata"])
+@pytest.mark.parametrize(
+    ("source", "file"),
+    [
+        *(("manifest", "rows"), ("manifest", "picture")),
+        *(("ntu", "video"), ("ntu", "skeleton"), ("ntu", "missing list")),
+        *(("egogesture", "colour"), ("egogesture", "depth"), ("egogesture", "table")),
+    ],
+)
+def test_one_changed_byte_is_another_cache_key(sources, source, file, by):
+    settings, files = sources
+
+    def cache_key():
+        return MultimodalExampleGen(source, settings[source], fingerprint_by=by).exec_properties["source_fingerprint"]
+
+    path = files[source, file]
+    before, data, status = cache_key(), path.read_bytes(), path.stat()
+    assert before.startswith(f"{by}:") and cache_key() == before
+    # A blank for the line feed at the end, or another byte of a picture.
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 0x2A]))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert cache_key() != before
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert cache_key() == before
 
 
 def spec_of(tmp_path, component):

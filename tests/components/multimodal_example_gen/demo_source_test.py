@@ -1,6 +1,8 @@
 import collections
+import copy
 import hashlib
 import io
+import pathlib
 import sys
 
 import numpy as np
@@ -9,6 +11,7 @@ from PIL import Image
 
 from components.multimodal_example_gen import demo_source
 from components.multimodal_example_gen.demo_source import DemoSource
+from tests.components.multimodal_example_gen import manifest_folder
 
 # From the description of the data, not from the code.
 COUNTS = {
@@ -147,3 +150,40 @@ def test_fingerprint_covers_words_and_pictures():
     names = [name for name, _ in DemoSource().files()]
     assert len(names) == 9 + 1716
     assert DemoSource().fingerprint() == DemoSource(seed=1).fingerprint()
+
+
+@pytest.mark.parametrize("by", ["content", "metadata"])
+def test_one_changed_file_is_another_fingerprint(tmp_path, monkeypatch, by):
+    before = DemoSource().fingerprint(by)
+    emoji = [copy.copy(one) for one in demo_source._emoji()]
+    # The same pixels in another file: what changes them is refused.
+    emoji[7].path = str(tmp_path / pathlib.Path(emoji[7].path).name)
+    with Image.open(demo_source._emoji()[7].path) as image:
+        image.save(emoji[7].path, compress_level=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(demo_source, "_emoji", lambda: tuple(emoji))
+        assert DemoSource().fingerprint(by) != before
+    words = pathlib.Path(demo_source._words_path("activities"))
+    (tmp_path / "words.csv").write_bytes(words.read_bytes() + b"\n")
+    real = demo_source._words_path
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            demo_source,
+            "_words_path",
+            lambda label: str(tmp_path / "words.csv") if label == "activities" else real(label),
+        )
+        assert DemoSource().fingerprint(by) != before
+    assert DemoSource().fingerprint(by) == before
+
+
+def test_two_runs_write_the_same(tmp_path):
+    class Few(DemoSource):
+        """A twentieth of the rows, so that the test takes seconds."""
+
+        def read(self):
+            listing = super().read()
+            listing.rows = listing.rows[::20]
+            return listing
+
+    one, other = (manifest_folder.run_ingest(Few(), tmp_path / name) for name in ("one", "other"))
+    assert one == other and sum(len(examples) for examples in one[1].values()) == 86

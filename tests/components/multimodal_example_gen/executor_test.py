@@ -163,6 +163,11 @@ def test_multi_label_by_csv(folder, tmp_path):
     assert report["multi_label"] is True and report["rows_by_class"]["train"] == {"cat": 4, "dog": 5}
 
 
+def test_two_runs_write_the_same(folder, tmp_path, lenient):
+    source = ManifestSource(str(folder / "manifest.jsonl"), strict=False, max_image_pixels=10_000)
+    assert manifest_folder.run_ingest(source, tmp_path) == lenient
+
+
 @pytest.mark.long
 def test_several_worker_processes_make_the_same(folder, tmp_path, lenient):
     def pipeline():
