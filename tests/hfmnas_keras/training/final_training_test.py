@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
+from hfmnas_keras.backbones.video_backbone import video_backbone
 from hfmnas_keras.classifier import multimodal_classifier
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.data.transformed_examples import TransformedExamples
 from hfmnas_keras.genotype.discretise import discretise
 from hfmnas_keras.genotype.genotype import Genotype
-from hfmnas_keras.settings import FusionSettings, TrainingSettings
+from hfmnas_keras.settings import FusionSettings, SkeletonBackboneSettings, TrainingSettings, VideoBackboneSettings
 from hfmnas_keras.training import final_training
 from hfmnas_keras.training.f1_score import macro_f1
 from hfmnas_keras.training.final_training import train_fusion_network
@@ -151,6 +153,48 @@ def test_backbones_and_sequence_encoder_share_the_tokens(tmp_path):
     names = [variable.path for variable in result.fusion_network.trainable_variables]
     assert [name for name in names if "lstm" in name.lower()]
     assert result.epochs == 1 and len(result.history["retrain"]) == 1
+
+
+def make_clips(rows, seed):
+    """How bright a clip is and where its joints are tell the label; frames are encoded, as Transform leaves them."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, size=rows)
+    frames = generator.integers(0, 60, size=(rows, 4, 16, 16, 3)).astype("uint8")
+    frames[labels == 1] += 180
+    video = np.array([[tf.io.encode_jpeg(frame).numpy() for frame in clip] for clip in frames], dtype=object)
+    skeleton = generator.normal(size=(rows, 16, 2, 25, 3)).astype("float32")
+    skeleton[labels == 0] += 2
+    ids = np.array([f"{i}" for i in range(rows)])
+    return TransformedExamples(ids, {"skeleton": skeleton, "video": video}, labels)
+
+
+def test_backbones_of_clips_train_along(tmp_path):
+    keras.utils.set_random_seed(1)
+    backbones = {
+        "skeleton": skeleton_backbone((16, 2, 25, 3), 3, SkeletonBackboneSettings(width=0.125), grid=(4, 1)),
+        "video": video_backbone(
+            (4, 16, 16, 3), 3, VideoBackboneSettings(width=0.0625, blocks=(1, 1, 1, 1)), grid=(4, 1)
+        ),
+    }
+    before = {name: backbone.get_weights() for name, backbone in backbones.items()}
+    fusion = dataclasses.replace(
+        WITHOUT_SEQUENCE,
+        grid=(4, 1),
+        lfbc_taps=("skeleton_low", "video_low"),
+        hfbc_taps=("skeleton_high", "video_high"),
+    )
+    settings = dataclasses.replace(SETTINGS, max_epochs=2, learning_rate=3e-3, unfreeze_backbones=True)
+    train, dev = make_clips(30, 0), make_clips(12, 1)
+    result = train_fusion_network(make_genotype(), train, dev, 3, fusion, settings, tmp_path, backbones=backbones)
+    losses = [record["loss"] for part in ("fit", "retrain") for record in result.history[part]]
+    assert np.isfinite(losses).all() and result.history["fit"][1]["loss"] < result.history["fit"][0]["loss"]
+    for name, backbone in result.backbones.items():
+        for weights, old in zip(backbone.get_weights(), before[name], strict=True):
+            assert not np.array_equal(weights, old)
+    classifier = multimodal_classifier(result.fusion_network, result.backbones, multi_label=False)
+    clips = {name: rows[np.arange(dev.num_rows)] for name, rows in dev.inputs().items()}
+    probabilities = classifier.predict({**clips, "video": clips["video"].astype("float32")}, verbose=0)["probabilities"]
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.long)])
