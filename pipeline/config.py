@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
 import pydantic
@@ -334,8 +335,36 @@ def load_config(path: str | os.PathLike[str] | None = None) -> RunConfig:
     return _with_absolute_paths(config, file.resolve().parent)
 
 
-def _explanation(file: pathlib.Path, error: pydantic.ValidationError) -> str:
-    lines = [f"{file} does not describe a run:"]
+def with_overrides(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
+    """Copies a configuration with some values replaced.
+
+    Args:
+        config: `RunConfig`.
+        overrides: dict from dotted keys, such as `"fusion.imm_attention"`, to values.
+
+    Returns:
+        `RunConfig`.
+
+    Raises:
+        ValueError: when the result does not describe a run, as for a configuration file.
+    """
+    content = _content(config)
+    for key, value in overrides.items():
+        *sections, last = key.split(".")
+        owner = content
+        for section in sections:
+            # What may be left out is None where it is.
+            owner[section] = owner.get(section) or {}
+            owner = owner[section]
+        owner[last] = value
+    try:
+        return RunConfig.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise ValueError(_explanation(f"{config.name!r} with {dict(overrides)}", error)) from error
+
+
+def _explanation(source: pathlib.Path | str, error: pydantic.ValidationError) -> str:
+    lines = [f"{source} does not describe a run:"]
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"]) or "(the whole file)"
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -366,8 +395,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
 
 def _with_absolute_paths(config: RunConfig, folder: pathlib.Path) -> RunConfig:
     """Copies `config` with the paths that the user's own files have, relative to the configuration, made absolute."""
-    content = config.model_dump()
-    content["backbones"] = {modality: content["backbones"][modality] for modality in config.data.modalities}
+    content = _content(config)
     if isinstance(config.data, FolderData) and config.data.data_root is None:
         content["data"]["data_root"] = config.data.default_root()
     for owner, key in (
@@ -377,3 +405,10 @@ def _with_absolute_paths(config: RunConfig, folder: pathlib.Path) -> RunConfig:
         if owner.get(key) is not None:
             owner[key] = str((folder / owner[key]).resolve())
     return RunConfig.model_validate(content)
+
+
+def _content(config: RunConfig) -> dict[str, Any]:
+    """A configuration as its file would say it."""
+    content = config.model_dump()
+    content["backbones"] = {modality: content["backbones"][modality] for modality in config.data.modalities}
+    return content

@@ -28,7 +28,8 @@ from hfmnas_keras.settings import SEARCHED_MODELS
 from pipeline.config import RunConfig
 
 PREPROCESSING_FN = "components.transform.preprocessing.preprocessing_fn"
-TRAINING_STAGES = ("BackboneTrainer", "FeatureExtractor", "ArchitectureSearch", "Trainer")
+FEATURES_STAGE = "FeatureExtractor"
+TRAINING_STAGES = ("BackboneTrainer", FEATURES_STAGE, "ArchitectureSearch", "Trainer")
 
 
 def create_pipeline(
@@ -42,6 +43,7 @@ def create_pipeline(
     metadata_connection_config: Any = None,
     platform_configs: Mapping[str, Any] | None = None,
     baseline_strategy: type = OtherBlessedModelStrategy,
+    last_stage: str | None = None,
 ) -> tfx.dsl.Pipeline:
     """Returns the pipeline from data to a served model.
 
@@ -62,6 +64,8 @@ def create_pipeline(
         platform_configs: mapping from a stage's id to what a container of it asks for; see Kubeflow's runner.
         baseline_strategy: type. How to find the model that the new one must not fall behind. Defaults to
             `OtherBlessedModelStrategy`; where a runner knows TFX's own strategies alone, `LatestBlessedModelStrategy`.
+        last_stage: str or None. Id of the stage to end with, such as `FEATURES_STAGE`; what a whole run has in the
+            cache is served from there, and the other way round. `None` (default): the whole pipeline.
 
     Returns:
         `tfx.dsl.Pipeline`.
@@ -245,6 +249,8 @@ def create_pipeline(
         pusher,
         run_report,
     ]
+    if last_stage is not None:
+        stages = stages[: _position(last_stage, stages) + 1]
     _ask_for_resources(stages, platform_configs or {})
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
@@ -275,8 +281,12 @@ def _push_destination(folder: str | RuntimeParameter) -> Any:
 
 
 def _ask_for_resources(stages: Sequence[Any], platform_configs: Mapping[str, Any]) -> None:
-    by_id = {stage.id: stage for stage in stages}
     for stage_id, platform_config in platform_configs.items():
-        if stage_id not in by_id:
-            raise ValueError(f"There is no stage {stage_id!r} to give resources to. Stages: {sorted(by_id)}.")
-        by_id[stage_id].with_platform_config(platform_config)
+        stages[_position(stage_id, stages)].with_platform_config(platform_config)
+
+
+def _position(stage_id: str, stages: Sequence[Any]) -> int:
+    ids = [stage.id for stage in stages]
+    if stage_id not in ids:
+        raise ValueError(f"There is no stage {stage_id!r} in this pipeline. Its stages: {', '.join(ids)}.")
+    return ids.index(stage_id)

@@ -54,7 +54,7 @@ class RunSummary:
     pushed_path: str | None
 
     def to_text(self, name: str) -> str:
-        """Returns the summary as lines for a terminal; the last one says how the run ended."""
+        """Returns the summary as lines for a terminal; the last one tells the gate's word, where the run reached it."""
         lines = ["", f"Run of {name!r}"]
         width = max((len(stage.name) for stage in self.stages), default=0)
         for stage in self.stages:
@@ -75,7 +75,8 @@ class RunSummary:
         ):
             if path is not None:
                 lines.append(f"{what}: {_short(path)}")
-        lines.append(self._last_line())
+        if self.evaluation is not None:
+            lines.append(self._last_line())
         return "\n".join(lines)
 
     def f1_m(self) -> dict[str, float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from typing import Any
 
 import click
@@ -14,7 +15,27 @@ class CommandGroup(click.Group):
 
     That goes for the exceptions that our functions raise on what they are given: `ValueError`, `OSError` and
     `ImportError` (an extra is missing). Others are bugs and show themselves.
+
+    Beside the commands that are added to it, it has those that installed packages offer as entry points; they are
+    imported when they are asked for.
+
+    Args:
+        entry_points: str or None. Name of the group of entry points. Defaults to `None`: there are none.
+        **kwargs: as of `click.Group`.
     """
+
+    def __init__(self, *args: Any, entry_points: str | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._entry_points = entry_points
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self._offered()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = super().get_command(ctx, cmd_name)
+        if command is None and cmd_name in (offered := self._offered()):
+            command = offered[cmd_name].load()
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -24,6 +45,11 @@ class CommandGroup(click.Group):
             raise
         except (ValueError, OSError, ImportError) as error:
             raise _Failure(legible(error)) from error
+
+    def _offered(self) -> dict[str, importlib.metadata.EntryPoint]:
+        if self._entry_points is None:
+            return {}
+        return {point.name: point for point in importlib.metadata.entry_points(group=self._entry_points)}
 
 
 def legible(error: Exception) -> str:

@@ -13,10 +13,10 @@ from hfmnas_keras.cli.genotype_commands import genotype
 from hfmnas_keras.cli.operations_command import operations
 
 
-@click.group(cls=CommandGroup)
+@click.group(cls=CommandGroup, entry_points="hfmnas.commands")
 @click.version_option(hfmnas_keras.__version__, prog_name="hfmnas")
 def main() -> None:
-    """Looks at what HF-MNAS searched.
+    """Looks at what HF-MNAS searched, and compares.
 
     Exit codes: 0, it went well; 1, the answer is no (files differ, a file is not valid); 2, the command line is wrong
     or something cannot be read or written.

@@ -1,0 +1,1 @@
+"""The paper's comparisons as commands: `hfmnas study NAME --config CONFIG` (docs/studies.md)."""

@@ -1,0 +1,149 @@
+"""Trains cells in processes of their own, each with one thread."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from pipeline.studies.cell import Cell
+from pipeline.studies.cell_store import FAILED, CellStore
+from pipeline.studies.study_data import StudyData
+from pipeline.studies.train_cell import train_cell
+
+# Small products are not worth dividing: two processes of one thread train a demo's cells about four times as fast as
+# one of two. And a process must not take all of a GPU's memory where others are to have a share.
+_ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+
+Job = tuple[Cell, StudyData]
+
+
+def train_cells(jobs: Sequence[Job], store: CellStore, workers: int) -> Iterator[tuple[Cell, dict[str, Any], float]]:
+    """Trains cells, several at once, and yields each as it ends.
+
+    Two cells of one search are not begun at the same time where there are others to do. A process that dies takes
+    nothing with it but its cell, which is recorded as failed.
+
+    Args:
+        jobs: pairs of `Cell` and `StudyData`, in the order in which they are wanted.
+        store: `CellStore`.
+        workers: int. Processes; 0 trains in this one.
+
+    Yields:
+        The cell, its record, and the seconds that it took now.
+    """
+    if not workers:
+        for cell, data in jobs:
+            started = time.monotonic()
+            yield cell, train_cell(cell, data, store), time.monotonic() - started
+        return
+    pending = list(jobs)
+    crew: list[_Worker] = []
+    try:
+        with _environment(_ENVIRONMENT):
+            crew += [_Worker(store) for _ in range(min(workers, len(pending)))]
+            for worker in crew:
+                worker.begin(_next(pending, crew))
+        while busy := [worker for worker in crew if worker.job is not None]:
+            ready = wait([worker.connection for worker in busy])
+            for worker in [worker for worker in busy if worker.connection in ready]:
+                cell, seconds = worker.job[0], time.monotonic() - worker.started
+                try:
+                    record = worker.connection.recv()
+                except EOFError:
+                    record = _died(worker)
+                    store.write(cell, record)
+                    with _environment(_ENVIRONMENT):
+                        crew[crew.index(worker)] = worker = _Worker(store)
+                worker.job = None
+                yield cell, record, seconds
+                if pending:
+                    worker.begin(_next(pending, crew))
+    finally:
+        for worker in crew:
+            worker.end()
+
+
+class _Worker:
+    """A process that trains one cell after another."""
+
+    def __init__(self, store: CellStore):
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(target=_work, args=(theirs, store), daemon=True)
+        self.process.start()
+        # Now the process alone has it, and its death ends the connection.
+        theirs.close()
+        self.job: Job | None = None
+        self.started = 0.0
+
+    def begin(self, job: Job) -> None:
+        self.job, self.started = job, time.monotonic()
+        # A process that is dead already: `train_cells` sees it when it waits for the answer.
+        with contextlib.suppress(BrokenPipeError):
+            self.connection.send(job)
+
+    def end(self) -> None:
+        self.connection.close()
+        self.process.terminate()
+        self.process.join()
+
+
+def _work(connection: Connection, store: CellStore) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    store.folder.mkdir(parents=True, exist_ok=True)
+    # What libraries print past Python must not run into the study's own lines.
+    with open(store.folder / "workers.log", "ab") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+    while True:
+        try:
+            cell, data = connection.recv()
+        except (EOFError, KeyboardInterrupt):
+            return
+        connection.send(train_cell(cell, data, store))
+
+
+def _end_with_parent() -> None:
+    """Leaves nobody at work whom nobody waits for: a cell goes on from its checkpoint when the study is run again."""
+    parent = multiprocessing.parent_process()
+    parent.join()
+    os._exit(1)
+
+
+def _next(pending: list[Job], crew: Sequence[_Worker]) -> Job:
+    running = {worker.job[0].search_name for worker in crew if worker.job is not None} - {None}
+    for position, (cell, _) in enumerate(pending):
+        if cell.search_name not in running:
+            return pending.pop(position)
+    return pending.pop(0)
+
+
+def _died(worker: _Worker) -> dict[str, Any]:
+    worker.process.join()
+    code = worker.process.exitcode
+    ended = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+    return {
+        "status": FAILED,
+        "reason": f"its process ended with {ended} (9: killed, often for want of memory). Fewer --workers need less.",
+    }
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,53 @@
+"""Study `methods`: how to fuse, Tables II to V."""
+
+from __future__ import annotations
+
+from hfmnas_keras.settings import FIXED_MODELS, SEARCHED_MODELS
+from pipeline.config import RunConfig
+from pipeline.studies.study import Study
+from pipeline.studies.variant import Variant
+
+#: How the paper calls a plain fusion network, where it has it.
+_ROWS = {"two_stream": "Two-stream", "gmu": "GMU", "central_net": "CentralNet", "mmtm": "MMTM"}
+_UNIMODAL = ("unimodal_first", "unimodal_second")
+_SEARCHED_ROWS = (
+    ("BM-NAS", {"model": "bm_nas"}, "BM-NAS"),
+    ("BM-NAS with IMM", {"model": "bm_nas", "fusion.bm_mitigation": True}, "BM-NAS with NEM (Fig. 5)"),
+)
+#: Macro F1 in percent, but accuracy where the paper gives it alone (docs/method.md, section 8).
+PUBLISHED_HF_MNAS = {
+    "MM-IMDB": "62.67",
+    "HARM_P, 3 classes": "91.74",
+    "HARM_P, 2 classes": "89.08",
+    "HARM_C, 3 classes": "78.06",
+    "HARM_C, 2 classes": "84.16",
+    "NTU RGB+D": "91.15 (accuracy)",
+    "EgoGesture": "95.31 (accuracy)",
+}
+
+
+def _variants(config: RunConfig) -> list[Variant]:
+    variants = [
+        Variant(f"{modality} alone", {"model": model}, "unimodal")
+        for modality, model in zip(config.data.modalities, _UNIMODAL, strict=True)
+    ]
+    variants += [
+        Variant(model.replace("_", " "), {"model": model}, _ROWS.get(model, ""))
+        for model in FIXED_MODELS
+        if model not in _UNIMODAL
+    ]
+    variants += [
+        Variant(name, overrides, row)
+        for name, overrides, row in _SEARCHED_ROWS
+        if overrides["model"] in SEARCHED_MODELS
+    ]
+    return [*variants, Variant("HF-MNAS", {"model": "hf_mnas"}, "HF-MNAS", PUBLISHED_HF_MNAS)]
+
+
+METHODS = Study(
+    name="methods",
+    title="HF-MNAS against one modality alone, plain fusion networks and BM-NAS",
+    paper="Tables II to V",
+    reference="HF-MNAS",
+    variants_for=_variants,
+)

@@ -1,0 +1,163 @@
+"""Runs a study: features, cells, results."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.config import RunConfig, with_overrides
+from pipeline.studies.cell import Cell
+from pipeline.studies.cell_store import FINISHED, CellStore
+from pipeline.studies.cell_workers import train_cells
+from pipeline.studies.study import Study
+from pipeline.studies.study_data import StudyData, prepare_study_data
+from pipeline.studies.study_results import StudyResults
+from pipeline.studies.variant import Variant
+
+#: Sections of a configuration on which the features depend: each choice of them is a run of the pipeline.
+_DATA_SECTIONS = ("data", "preparation", "backbones", "pretraining")
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedCell:
+    """A cell and the place in the study that it has.
+
+    Args:
+        variant: `Variant`.
+        seed: int.
+        cell: `Cell`.
+        data: `StudyData`.
+    """
+
+    variant: Variant
+    seed: int
+    cell: Cell
+    data: StudyData
+
+
+def run_study(
+    study: Study,
+    config: RunConfig,
+    seeds: int,
+    root: pathlib.Path,
+    workers: int,
+    fresh: bool = False,
+    show: Callable[[str], None] = print,
+    prepare: Callable[[RunConfig, pathlib.Path], StudyData] = prepare_study_data,
+) -> StudyResults:
+    """Trains what is not trained yet and writes the results to `<root>/<config's name>/<study's name>/`.
+
+    Cells lie in `<root>/cells/` and are shared by all studies: what is finished is reused, and what was cut off goes
+    on. The results are written anew after each seed of all variants, and when the study is stopped.
+
+    Args:
+        study: `Study`.
+        config: `RunConfig` that the variants change.
+        seeds: int. Each variant is trained from the seeds 0 to this number less one.
+        root: folder of all studies.
+        workers: int. Processes that train; 0 trains in this one.
+        fresh: bool. Train the study's cells again. Defaults to `False`.
+        show: function that prints a line. Defaults to `print`.
+        prepare: function from a configuration and `root` to its `StudyData`. Defaults to `prepare_study_data`.
+
+    Returns:
+        `StudyResults`.
+
+    Raises:
+        ValueError: when a variant does not describe a run.
+        RuntimeError: when there are no features.
+    """
+    store = CellStore(root / "cells")
+    planned = plan(study, config, seeds, lambda run: prepare(run, root))
+    if fresh:
+        for place in planned:
+            store.remove(place.cell)
+    jobs: dict[str, tuple[Cell, StudyData]] = {}
+    for place in planned:
+        record = store.read(place.cell)
+        if record is None or record["status"] != FINISHED:
+            jobs[place.cell.name] = (place.cell, place.data)
+    all_names = {place.cell.name for place in planned}
+    show(
+        f"Study {study.name!r}: {len(all_names)} cells, {len(all_names) - len(jobs)} of them trained before, "
+        f"{len(jobs)} to train with {workers or 'no'} workers."
+    )
+    results = StudyResults(study, config.name, planned, store)
+    names = {place.cell.name: f"{place.variant.name}, seed {place.seed}" for place in reversed(planned)}
+    progress = _Progress(list(jobs.values()), max(workers, 1))
+    try:
+        for number, (cell, record, seconds) in enumerate(train_cells(list(jobs.values()), store, workers), start=1):
+            left = progress.after(cell, seconds)
+            show(f"[{number:3d}/{len(jobs)}] {names[cell.name]}: {_told(record)}, {_duration(seconds)}; {left}")
+            if number % len(study.variants(config)) == 0:
+                results.write(root / config.name / study.name)
+    finally:
+        folder = results.write(root / config.name / study.name)
+        show(results.to_markdown())
+        show(f"Written to {folder}.")
+    return results
+
+
+def plan(study: Study, config: RunConfig, seeds: int, prepare: Callable[[RunConfig], StudyData]) -> list[PlannedCell]:
+    """The cells of a study, seed by seed, so that a study that is stopped has all variants of the first seeds."""
+    if seeds < 1:
+        raise ValueError(f"`seeds` must be at least 1. Received: {seeds}.")
+    variants = study.variants(config)
+    # All are checked before the first features are made.
+    configs = [with_overrides(config, variant.overrides) for variant in variants]
+    data: dict[str, StudyData] = {}
+    data_of_variants = []
+    for variant in variants:
+        of_data = {key: value for key, value in variant.overrides.items() if key.split(".")[0] in _DATA_SECTIONS}
+        data_config = with_overrides(config, of_data)
+        key = data_config.model_dump_json()
+        if key not in data:
+            data[key] = prepare(data_config)
+        data_of_variants.append(data[key])
+    return [
+        PlannedCell(variant, seed, Cell.of(run, seed, of_variant.digest, variant.genotype), of_variant)
+        for seed in range(max(seeds, *(variant.least_seeds for variant in variants)))
+        for variant, run, of_variant in zip(variants, configs, data_of_variants, strict=True)
+        if seed < max(seeds, variant.least_seeds)
+    ]
+
+
+def _told(record: dict[str, Any]) -> str:
+    if record["status"] != FINISHED:
+        return f"FAILED: {record['reason']}"
+    return f"macro F1 {record['test_macro_f1']:.3f} on test, {record['dev_macro_f1']:.3f} on dev"
+
+
+class _Progress:
+    """Tells how long the rest will take, by what cells of the same model took."""
+
+    def __init__(self, jobs: Sequence[tuple[Cell, StudyData]], workers: int):
+        self.left = [cell for cell, _ in jobs]
+        self.workers = workers
+        self.seconds: dict[str, list[float]] = {}
+
+    def after(self, cell: Cell, seconds: float) -> str:
+        """Words on the time left once `cell` has ended."""
+        self.left.remove(cell)
+        self.seconds.setdefault(_kind(cell), []).append(seconds)
+        if not self.left:
+            return "none left"
+        means = {kind: float(np.mean(values)) for kind, values in self.seconds.items()}
+        unknown = [kind for kind in map(_kind, self.left) if kind not in means]
+        slowest = max(means.values())
+        total = sum(means.get(_kind(other), slowest) for other in self.left)
+        return f"{'more than ' if unknown else 'about '}{_duration(total / self.workers)} left"
+
+
+def _kind(cell: Cell) -> str:
+    return f"searched {cell.model}" if cell.search is not None else "not searched"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,214 @@
+"""What a study came to: numbers, a table and a figure."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from absl import logging
+
+import hfmnas_keras
+from hfmnas_keras.atomic_file import atomic_file
+from pipeline.studies.cell_store import FINISHED, CellStore
+from pipeline.studies.figure import draw_scores
+from pipeline.studies.statistics import Interval, bootstrap_interval, paired_interval, spread
+from pipeline.studies.study import Study
+from pipeline.studies.variant import Variant
+
+if TYPE_CHECKING:
+    from pipeline.studies.run_study import PlannedCell
+
+_COLUMNS = (
+    "variant",
+    "macro F1 on test",
+    "seeds",
+    "dev",
+    "difference, 95 %",
+    "parameters",
+    "MFLOPs",
+    "search, s",
+    "training, s",
+    "row of the paper",
+    "published there, macro F1 in %",
+)
+_SCORES = ("test_macro_f1", "test_weighted_f1", "test_accuracy", "dev_macro_f1", "train_macro_f1")
+_COSTS = ("parameters", "flops", "latency_ms", "epochs", "training_seconds", "search_seconds")
+
+
+class StudyResults:
+    """Reads the cells of a study and says what they show.
+
+    Args:
+        study: `Study`.
+        config_name: str.
+        planned: the study's cells; those not trained yet are left out.
+        store: `CellStore`.
+    """
+
+    def __init__(self, study: Study, config_name: str, planned: Sequence[PlannedCell], store: CellStore):
+        self.study = study
+        self.config_name = config_name
+        self._planned = planned
+        self._store = store
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dict a variant, in the study's order.
+
+        Keys: `variant`, `row`, `published`, `seeds` (those that are finished), lists by seed of the scores and costs of
+        `train_cell`, `mean` and `std` of the test macro F1, `failed` (reasons by seed), `verdicts` of the searches,
+        `reference`, and of all but a reference `paired` (over the seeds that both have) and `bootstrap` (over the test
+        rows, first seed that both have), each `{difference, low, high}` or None, and `told`: what they say in words.
+        """
+        variants = list(dict.fromkeys(place.variant.name for place in self._planned))
+        places = {
+            name: {place.seed: place for place in self._planned if place.variant.name == name} for name in variants
+        }
+        finished: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in variants}
+        failed: dict[str, dict[int, str]] = {name: {} for name in variants}
+        for name in variants:
+            for seed, place in places[name].items():
+                record = self._store.read(place.cell)
+                if record is not None and record["status"] == FINISHED:
+                    finished[name][seed] = record
+                elif record is not None:
+                    failed[name][seed] = record["reason"]
+        rows = []
+        for name in variants:
+            records = list(finished[name].values())
+            variant: Variant = next(iter(places[name].values())).variant
+            scores = [record["test_macro_f1"] for record in records]
+            row = {
+                "variant": name,
+                "row": variant.row,
+                "published": dict(variant.published),
+                "overrides": dict(variant.overrides),
+                "seeds": list(finished[name]),
+                "failed": failed[name],
+                **{key: [record.get(key) for record in records] for key in (*_SCORES, *_COSTS)},
+                "verdicts": [record["verdict"] for record in records if "verdict" in record],
+                "mean": float(np.mean(scores)) if scores else None,
+                "std": spread(scores),
+                "reference": self.study.reference_of(variant),
+            }
+            if row["reference"] != name:
+                row.update(self._compared(name, row["reference"], finished, places))
+            rows.append(row)
+        return rows
+
+    def to_markdown(self) -> str:
+        """The table, with what the differences say below it."""
+        rows = self.rows()
+        lines = [
+            f"### {self.study.title} ({self.study.paper})",
+            "",
+            "| " + " | ".join(_COLUMNS) + " |",
+            "| " + " | ".join("---" for _ in _COLUMNS) + " |",
+        ]
+        lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+        lines += [
+            "",
+            f"Configuration `{self.config_name}`, hfmnas-keras {hfmnas_keras.__version__}: mean ± sample standard "
+            "deviation over the seeds of search and final training, on features that were extracted once (backbones "
+            "frozen). The dev split chooses; each model reads the test split once. Differences are to the row's "
+            "reference, paired by seed, with the interval of Student's t.",
+            "",
+            *(f"- {row['variant']}: {row['told']}" for row in rows if "told" in row),
+            *(
+                f"- {row['variant']}, seed {seed}: failed. {reason}"
+                for row in rows
+                for seed, reason in row["failed"].items()
+            ),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def write(self, folder: pathlib.Path) -> pathlib.Path:
+        """Writes `results.json`, `table.md` and, where matplotlib is installed (extra `plots`), `figure.png`.
+
+        Returns:
+            `folder`.
+        """
+        rows = self.rows()
+        content = {
+            "study": self.study.name,
+            "paper": self.study.paper,
+            "config": self.config_name,
+            "version": hfmnas_keras.__version__,
+            "rows": rows,
+        }
+        with atomic_file(folder / "results.json") as file:
+            file.write(json.dumps(content, indent=1).encode("utf-8") + b"\n")
+        with atomic_file(folder / "table.md") as file:
+            file.write(self.to_markdown().encode("utf-8"))
+        try:
+            with atomic_file(folder / "figure.png") as file:
+                draw_scores({row["variant"]: row["test_macro_f1"] for row in rows}, self.study.title, file)
+        except ImportError as error:
+            logging.info("The study is not drawn: %s", error)
+        return folder
+
+    def _compared(self, name: str, reference: str, finished: Any, places: Any) -> dict[str, Any]:
+        seeds = [seed for seed in finished[name] if seed in finished[reference]]
+        if not seeds:
+            return {"paired": None, "bootstrap": None, "told": f"nothing to compare with {reference} yet."}
+        paired = paired_interval(
+            *([finished[variant][seed]["test_macro_f1"] for seed in seeds] for variant in (name, reference))
+        )
+        own, other = (self._store.read_predictions(places[variant][seeds[0]].cell) for variant in (name, reference))
+        rows = None
+        if np.array_equal(own["ids"], other["ids"]) and np.array_equal(own["labels"], other["labels"]):
+            threshold = places[name][seeds[0]].cell.threshold
+            rows = bootstrap_interval(own["labels"], own["probabilities"], other["probabilities"], threshold)
+        return {
+            "paired": paired and vars(paired),
+            "bootstrap": rows and vars(rows),
+            "told": _told(reference, paired, rows, len(seeds), seeds[0]),
+        }
+
+
+def _told(reference: str, paired: Interval | None, rows: Interval | None, seeds: int, seed: int) -> str:
+    parts = []
+    if paired is None:
+        parts.append(f"one seed in common with {reference}, so nothing is known of others")
+    elif paired.excludes_zero:
+        word = "above" if paired.difference > 0 else "below"
+        parts.append(f"{word} {reference} over {seeds} seeds, by {_between(paired)}")
+    else:
+        parts.append(f"not told apart from {reference} by {seeds} seeds ({_between(paired)})")
+    if rows is not None:
+        word = "differs" if rows.excludes_zero else "does not differ beyond chance"
+        parts.append(f"over test rows drawn anew seed {seed} {word} ({_between(rows)})")
+    return "; ".join(parts) + "."
+
+
+def _between(interval: Interval) -> str:
+    return f"{interval.difference:+.3f}, {interval.low:+.3f} to {interval.high:+.3f}"
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    mean = "-" if row["mean"] is None else f"{row['mean']:.3f}"
+    if row["std"] is not None:
+        mean += f" ± {row['std']:.3f}"
+    paired = row.get("paired")
+    difference = _between(Interval(**paired)) if paired else ""
+    seeds = f"{len(row['seeds'])}" + (f", {len(row['failed'])} failed" if row["failed"] else "")
+    return [
+        row["variant"],
+        mean,
+        seeds,
+        _mean(row["dev_macro_f1"], "{:.3f}"),
+        "reference" if row["reference"] == row["variant"] else difference,
+        _mean(row["parameters"], "{:,.0f}"),
+        _mean(row["flops"], "{:.2f}", 1e-6),
+        _mean(row["search_seconds"], "{:.0f}"),
+        _mean(row["training_seconds"], "{:.0f}"),
+        row["row"],
+        "; ".join(f"{value} on {data}" for data, value in row["published"].items()),
+    ]
+
+
+def _mean(values: Sequence[float | None], form: str, scale: float = 1.0) -> str:
+    known = [value for value in values if value is not None]
+    return form.format(scale * float(np.mean(known))) if known else ""

@@ -1,0 +1,73 @@
+"""`hfmnas study`, as a user calls it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from hfmnas_keras.cli import main
+from pipeline.config import load_config
+from pipeline.studies.studies import STUDIES
+
+
+@pytest.fixture
+def hfmnas(monkeypatch):
+    """Calls the command as an installation of this checkout offers it."""
+    point = importlib.metadata.EntryPoint("study", "pipeline.studies.command:study", "hfmnas.commands")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group == point.group else [])
+    return lambda *arguments: CliRunner().invoke(main, arguments)
+
+
+def test_the_group_has_it_beside_its_own_commands(hfmnas):
+    shown = hfmnas("--help").output
+    assert "study" in shown and "genotype" in shown
+
+
+def test_it_lists_studies_with_their_tables_and_cells(hfmnas):
+    shown = hfmnas("study", "--list", "--config", "demo", "--seeds", "2").output
+    for study in STUDIES.values():
+        assert study.paper in shown
+        cells = sum(max(2, variant.least_seeds) for variant in study.variants(load_config("demo")))
+        assert f"{cells} cells" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["no_such"], "There is no study 'no_such'. Known ones: methods"),
+        (["methods", "--config", "no_such"], "There is no configuration file 'no_such'"),
+        (["methods", "--seeds", "0"], "--seeds"),
+    ],
+)
+def test_wrong_use_is_told_in_a_line(hfmnas, arguments, words):
+    result = hfmnas("study", *arguments)
+    assert result.exit_code == 2 and words in result.output and "Traceback" not in result.output
+
+
+def test_without_the_pipeline_it_says_which_extra_to_install(hfmnas, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pipeline.config", None)
+    result = hfmnas("study", "methods")
+    assert result.exit_code == 2 and "Install the extra `pipeline`" in result.output
+
+
+def test_help_imports_neither_pipeline_nor_tensorflow():
+    code = (
+        "import sys; from hfmnas_keras.cli import main; main(['--help'], standalone_mode=False); "
+        "assert not {'tensorflow', 'tfx', 'pydantic'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("preset", ["demo", "ntu", "mmimdb"])
+def test_every_variant_describes_a_run(name, preset):
+    from pipeline.config import with_overrides
+
+    config = load_config(preset)
+    for variant in STUDIES[name].variants(config):
+        changed = with_overrides(config, variant.overrides)
+        assert changed == config or variant.overrides

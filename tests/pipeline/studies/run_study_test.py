@@ -1,0 +1,246 @@
+"""A study on made-up features, through the real search and training."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from tiny_study import CLASSES, tiny_config, tiny_study, write_data
+
+from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.training import final_training
+from pipeline.config import with_overrides
+from pipeline.studies.cell import Cell
+from pipeline.studies.cell_store import CellStore
+from pipeline.studies.cell_workers import train_cells
+from pipeline.studies.run_study import plan, run_study
+from pipeline.studies.train_cell import train_cell
+from pipeline.studies.variant import RANDOM, SEARCHED
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Where all studies of this file are."""
+    return tmp_path_factory.mktemp("studies")
+
+
+def run(study, root, data, seeds, show=lambda line: None, workers=0):
+    return run_study(study, tiny_config(), seeds, root, workers, show=show, prepare=lambda config, folder: data)
+
+
+def make_cell(**overrides):
+    config = with_overrides(tiny_config(), {"model": "concatenation", **overrides})
+    return Cell.of(config, 0, "made-up", SEARCHED)
+
+
+@pytest.fixture(scope="module")
+def resumed(root, data):
+    """A study that is stopped after two of its four cells, and run again."""
+    study = tiny_study("concatenation", "gmu")
+
+    def stop(line):
+        if line.startswith("[  2/4]"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(study, root, data, seeds=2, show=stop)
+    first = {path: path.stat().st_mtime_ns for path in (root / "cells").glob("*.json")}
+    half = json.loads((root / "tiny" / "tiny" / "results.json").read_text(encoding="utf-8"))
+    lines = []
+    results = run(study, root, data, seeds=2, show=lines.append)
+    return first, half, lines, results
+
+
+def test_a_stopped_study_has_the_results_so_far_and_goes_on(root, resumed):
+    first, half, lines, results = resumed
+    assert len(first) == 2
+    assert [row["seeds"] for row in half["rows"]] == [[0], [0]]
+    assert {path: path.stat().st_mtime_ns for path in first} == first
+    assert "2 of them trained before, 2 to train" in lines[0]
+    assert [row["seeds"] for row in results.rows()] == [[0, 1], [0, 1]]
+    assert not list((root / "cells").glob("*.work"))
+
+
+def test_the_numbers_are_those_of_the_saved_predictions(root, resumed):
+    content = json.loads((root / "tiny" / "tiny" / "results.json").read_text(encoding="utf-8"))
+    rows = {row["variant"]: row for row in content["rows"]}
+    table = (root / "tiny" / "tiny" / "table.md").read_text(encoding="utf-8")
+    expected = {}
+    for path in (root / "cells").glob("*.npz"):
+        model, seed = path.name.split("-")[:2]
+        with np.load(path, allow_pickle=False) as arrays:
+            assert len(set(arrays["ids"])) == 40
+            np.testing.assert_allclose(arrays["probabilities"].sum(axis=1), 1.0, rtol=1e-6)
+            given = arrays["probabilities"].argmax(axis=1)
+            score = f1_score(arrays["labels"], given, labels=range(CLASSES), average="macro", zero_division=0)
+        expected.setdefault(model, {})[int(seed.removeprefix("seed_"))] = score
+    for model, scores in expected.items():
+        values = [scores[0], scores[1]]
+        assert rows[model]["test_macro_f1"] == pytest.approx(values)
+        assert rows[model]["std"] == pytest.approx(abs(values[0] - values[1]) / np.sqrt(2))
+        assert f"| {np.mean(values):.3f} ± {np.std(values, ddof=1):.3f} |" in table
+    difference = np.mean(list(expected["gmu"].values())) - np.mean(list(expected["concatenation"].values()))
+    assert rows["gmu"]["paired"]["difference"] == pytest.approx(difference)
+    assert rows["gmu"]["paired"]["low"] < difference < rows["gmu"]["paired"]["high"]
+    assert "paired" not in rows["concatenation"]
+    assert (root / "tiny" / "tiny" / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_searched_model_is_searched_once_and_cells_are_shared_between_studies(root, data, resumed):
+    before = {path: path.stat().st_mtime_ns for path in (root / "cells").glob("*.json")}
+    lines = []
+    results = run(tiny_study("concatenation", "hf_mnas"), root, data, seeds=1, show=lines.append)
+    assert "2 cells, 1 of them trained before, 1 to train" in lines[0]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    row = results.rows()[1]
+    assert row["search_seconds"][0] > 0 and row["parameters"][0] > 0 and row["flops"][0] > 0
+    (searched,) = (root / "cells" / "searches").glob("hf_mnas-seed_0-*.json")
+    # One node keeps all that there is: what is kept after the search is what the search itself would have kept.
+    genotype = Genotype.from_json(json.loads(searched.read_text(encoding="utf-8"))["genotype"])
+    cell = next(json.loads(path.read_text(encoding="utf-8")) for path in (root / "cells").glob("hf_mnas*.json"))
+    assert Genotype.from_json(cell["genotype"]) == genotype and genotype.num_nodes == 1
+    assert not list((root / "cells" / "searches").glob("*.work"))
+
+
+def test_a_cell_that_was_killed_in_its_training_ends_as_if_it_had_not_been(data, tmp_path, monkeypatch):
+    cell = make_cell()
+    stores = [CellStore(tmp_path / name) for name in ("whole", "killed")]
+    train_cell(cell, data, stores[0])
+    save = final_training.SavedState.save
+
+    def save_and_die(self, *arguments):
+        save(self, *arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(final_training.SavedState, "save", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train_cell(cell, data, stores[1])
+    assert stores[1].read(cell) is None and stores[1].work_folder(cell).is_dir()
+    train_cell(cell, data, stores[1])
+    whole, killed = (store.read_predictions(cell)["probabilities"] for store in stores)
+    np.testing.assert_array_equal(whole, killed)
+    assert not stores[1].work_folder(cell).exists()
+
+
+def test_a_cell_that_fails_is_told_and_does_not_end_the_study(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        final_training._Training, "fit", lambda *arguments: (_ for _ in ()).throw(RuntimeError("the loss is NaN"))
+    )
+    results = run(tiny_study("concatenation", "gmu"), tmp_path, data, seeds=1)
+    assert [row["failed"] for row in results.rows()] == [{0: "RuntimeError: the loss is NaN"}] * 2
+    table = (tmp_path / "tiny" / "tiny" / "table.md").read_text(encoding="utf-8")
+    assert "gmu, seed 0: failed. RuntimeError: the loss is NaN" in table and "| 0, 1 failed |" in table
+
+
+@pytest.mark.long
+def test_workers_have_one_thread_and_one_that_dies_takes_its_cell_alone(data, tmp_path):
+    store = CellStore(tmp_path)
+    killed, trained = make_cell(), make_cell(**{"fusion.channels": 16})
+
+    def kill_when_begun():
+        while not store.log_path(killed).exists():
+            time.sleep(0.01)
+        (worker,) = multiprocessing.active_children()
+        os.kill(worker.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_when_begun)
+    killer.start()
+    ended = {cell: record for cell, record, _ in train_cells([(killed, data), (trained, data)], store, workers=1)}
+    killer.join()
+    assert ended[killed]["status"] == "failed" and "signal 9" in ended[killed]["reason"]
+    assert ended[trained]["status"] == "finished" and ended[trained]["threads"] == "1"
+    assert store.read(killed)["status"] == "failed"
+    assert "TF_NUM_INTRAOP_THREADS" not in os.environ and not multiprocessing.active_children()
+
+
+def test_names_follow_from_what_has_an_influence():
+    def searched(**overrides):
+        return make_cell(**{"model": "hf_mnas", "fusion.num_nodes": 2, **overrides})
+
+    cell = searched()
+    assert cell.name == searched(**{"search.checkpoint_seconds": 7.0}).name
+    others = {
+        "training": searched(**{"training.learning_rate": 0.02}),
+        "encoder": searched(**{"fusion.sequence_encoder": True}),
+        "cells": searched(**{"fusion.num_cells": 2}),
+        "kept": searched(**{"fusion.kept_nodes": 2}),
+        "search": searched(**{"search.epochs": 2}),
+        "fusion": searched(**{"fusion.imm_attention": False}),
+        "data": dataclasses.replace(cell, data="other"),
+    }
+    assert len({cell.name, *(other.name for other in others.values())}) == 8
+    # What the final model alone reads needs no search of its own.
+    shared = {name for name, other in others.items() if other.search_name == cell.search_name}
+    assert shared == {"training", "encoder", "cells", "kept"}
+    # Where a search looks at the discretised model, it looks at what is kept.
+    best = {"search.select": "best_dev", "search.discretised_every": 1}
+    assert searched(**best).search_name != searched(**best, **{"fusion.kept_nodes": 2}).search_name
+    drawn = Cell.of(with_overrides(tiny_config(), {"model": "hf_mnas"}), 3, "made-up", RANDOM)
+    assert drawn.search_name is None and drawn.random_genotype == 3 and drawn.seed == 3
+    assert make_cell().search_name is None
+
+
+def test_a_record_of_another_default_is_not_taken(tmp_path):
+    store, cell = CellStore(tmp_path), make_cell()
+    store.write(cell, {"status": "finished"})
+    path = tmp_path / f"{cell.name}.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    # A setting that was there and one that is new.
+    del record["settings"]["fusion"]["kept_edges"]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert store.read(cell)["status"] == "finished"
+    record["settings"]["fusion"]["correlation_weight"] = 0.7
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert store.read(cell) is None
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(RuntimeError, match="damaged"):
+        store.read(cell)
+
+
+def test_one_run_of_the_pipeline_for_each_choice_of_the_data(data):
+    from pipeline.studies.study import Study
+    from pipeline.studies.variant import Variant
+
+    variants = [
+        Variant("a", {"model": "gmu"}),
+        Variant("b", {"model": "gmu", "data.inconsistency": {"rate": 0.3}}),
+        Variant("c", {"model": "hf_mnas", "data.inconsistency.rate": 0.3}, least_seeds=3),
+    ]
+    prepared = []
+
+    def prepare(config):
+        prepared.append(config)
+        return dataclasses.replace(data, digest=str(len(prepared)))
+
+    planned = plan(Study("s", "t", "p", "a", lambda config: variants), tiny_config(), 1, prepare)
+    assert [config.data.inconsistency and config.data.inconsistency.rate for config in prepared] == [None, 0.3]
+    assert [(place.variant.name, place.seed) for place in planned] == [
+        ("a", 0),
+        ("b", 0),
+        ("c", 0),
+        ("c", 1),
+        ("c", 2),
+    ]
+    assert [place.cell.data for place in planned[:3]] == ["1", "2", "2"]
+    bad = Study("s", "t", "p", "a", lambda config: [Variant("a", {"fusion.no_such": 1})])
+    with pytest.raises(ValueError, match="fusion.no_such.*unknown key"):
+        plan(bad, tiny_config(), 1, prepare)
+    assert len(prepared) == 2
