@@ -46,6 +46,11 @@ def _require(condition: bool, name: str, received: object, expected: str) -> Non
         raise ValueError(f"`{name}` must be {expected}. Received: {received!r}.")
 
 
+def _require_devices(devices: object) -> None:
+    is_number = isinstance(devices, int) and not isinstance(devices, bool) and devices >= 1
+    _require(is_number or devices == "all", "devices", devices, '"all" or a number of at least 1')
+
+
 def _require_one_source(settings: object, names: Sequence[str]) -> None:
     given = [f"{name}={getattr(settings, name)!r}" for name in names if getattr(settings, name) is not None]
     if len(given) > 1:
@@ -168,6 +173,9 @@ class SearchSettings:
             (weights and the DCCA loss stay in float32), or `"auto"`: mixed where the GPU is fast in it.
         device_bytes: int. Features of a split that take more are not put on the device as a whole but streamed to it,
             batch by batch. It changes no result. Defaults to 4 GiB.
+        devices: `"all"` or int. On how many a step is computed, each with its part of the batch, see `DataParallel`:
+            all GPUs that TensorFlow sees, or one CPU (default), or so many. It changes a result by rounding and in the
+            masks of dropout alone.
         seed: int. Defaults to `0`.
     """
 
@@ -192,6 +200,7 @@ class SearchSettings:
     jit_compile: bool = False
     precision: str = "float32"
     device_bytes: int = 4 << 30
+    devices: int | str = "all"
     seed: int = 0
 
     def __post_init__(self):
@@ -201,6 +210,7 @@ class SearchSettings:
         _require(self.alternation in ALTERNATIONS, "alternation", self.alternation, f"one of {ALTERNATIONS}")
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
         _require(self.device_bytes >= 0, "device_bytes", self.device_bytes, "0 (stream all) or more")
+        _require_devices(self.devices)
         _require(
             0 <= self.min_learning_rate <= self.learning_rate,
             "min_learning_rate",
@@ -252,6 +262,7 @@ class TrainingSettings:
         precision: str. What the fusion network computes in while it trains, as in the search; the trained model, and
             backbones, compute in float32. Defaults to `"float32"`.
         device_bytes: int. As in the search.
+        devices: `"all"` or int. As in the search.
         seed: int.
     """
 
@@ -268,11 +279,13 @@ class TrainingSettings:
     deterministic: bool = True
     precision: str = "float32"
     device_bytes: int = 4 << 30
+    devices: int | str = "all"
     seed: int = 0
 
     def __post_init__(self):
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
         _require(self.device_bytes >= 0, "device_bytes", self.device_bytes, "0 (stream all) or more")
+        _require_devices(self.devices)
         _require(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
         _require(self.patience >= 1, "patience", self.patience, "at least 1")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")

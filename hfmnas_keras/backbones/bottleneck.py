@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from hfmnas_keras.backbones.grouped_convolution import GroupedConvolution3D
+from hfmnas_keras.normalization import BatchNormalization
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
@@ -120,7 +121,7 @@ class Bottleneck(keras.layers.Layer):
 
 def trunk_normalization(dtype, name):
     """Batch normalisation with the constants of PyTorch, whose momentum .1 is Keras's .9."""
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
 
 
 def _convolution(filters, kernel_size, dtype, name, strides=(1, 1, 1), padding="same"):

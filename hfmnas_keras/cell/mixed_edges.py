@@ -9,6 +9,7 @@ from keras import ops
 from hfmnas_keras.depthwise import depthwise_initializer, kernel_extents
 from hfmnas_keras.edge_operations import EDGE_OPERATIONS
 from hfmnas_keras.normalization import BATCH_MOMENTUM, EPSILON
+from hfmnas_keras.replicas import mean_over_replicas
 
 # Where the columns of the probabilities split: `none`; then what has no kernels; then convolutions and linear ones.
 _UNLEARNED = ("skip", "max_pool_3x3", "avg_pool_3x3")
@@ -226,9 +227,9 @@ class _Standardization(keras.layers.Layer):
         # Sums over a batch overflow in half precision.
         outputs = ops.cast(inputs, keras.backend.result_type(self.compute_dtype, "float32"))
         if training:
-            mean = ops.mean(outputs, axis=self.axes, keepdims=True)
+            mean = mean_over_replicas(ops.mean(outputs, axis=self.axes, keepdims=True))
             outputs = outputs - mean
-            variance = ops.mean(ops.square(outputs), axis=self.axes, keepdims=True)
+            variance = mean_over_replicas(ops.mean(ops.square(outputs), axis=self.axes, keepdims=True))
             self.moving_mean.assign_sub((self.moving_mean - mean) * (1.0 - BATCH_MOMENTUM))
             self.moving_variance.assign_sub((self.moving_variance - variance) * (1.0 - BATCH_MOMENTUM))
         else:

@@ -44,6 +44,7 @@ from hfmnas_keras.node_operations.multiply import Multiply
 from hfmnas_keras.node_operations.scaled_dot_attention import ScaledDotAttention
 from hfmnas_keras.node_operations.squeeze_excitation import SqueezeExcitation
 from hfmnas_keras.node_operations.sum import Sum
+from hfmnas_keras.normalization import BatchNormalization
 from hfmnas_keras.state_space.es2d import ES2D
 
 # Shape of a layer's input without the batch, or a list or dict of such, as its call takes it.
@@ -149,6 +150,7 @@ def _positions(shape: Shape) -> int:
     keras.layers.Reshape,
     keras.layers.Concatenate,
     keras.layers.BatchNormalization,
+    BatchNormalization,
     keras.layers.LayerNormalization,
     keras.layers.Normalization,
     keras.layers.ReLU,

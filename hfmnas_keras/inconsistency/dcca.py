@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.replicas import sum_over_replicas
+
 NORMS = ("nuclear", "frobenius")
 
 # Newton-Schulz steps of the polar factor: singular values below about 1.875 ** -12 stay short of 1, and what they
@@ -76,10 +78,13 @@ class CorrelationLoss(keras.layers.Layer):
         view_1, view_2 = (ops.reshape(ops.cast(view, self._wide_dtype), (-1, self.dim)) for view in inputs)
         # (observations, 2 * dim)
         views = ops.concatenate([view_1, view_2], axis=-1)
-        num_observations = ops.cast(ops.shape(views)[0], self._wide_dtype)
+        # Where devices share a batch, its observations are those of all.
+        num_observations = sum_over_replicas(ops.cast(ops.shape(views)[0], self._wide_dtype))
         enough = num_observations >= 2.0
-        centred = views - ops.sum(views, axis=0, keepdims=True) / ops.maximum(num_observations, 1.0)
-        batch_covariance = ops.matmul(ops.transpose(centred), centred) / ops.maximum(num_observations - 1.0, 1.0)
+        total = sum_over_replicas(ops.sum(views, axis=0, keepdims=True))
+        centred = views - total / ops.maximum(num_observations, 1.0)
+        products = sum_over_replicas(ops.matmul(ops.transpose(centred), centred))
+        batch_covariance = products / ops.maximum(num_observations - 1.0, 1.0)
 
         # The running average starts at zero: that only scales all three blocks alike, which correlations ignore.
         running_covariance = ops.convert_to_tensor(self.running_covariance)

@@ -95,8 +95,8 @@ def search_architecture(
         "train": _data_fingerprint(train, names),
         "dev": _data_fingerprint(dev, names),
     }
-    # how often to save, and where the rows lie, is no part of what is searched
-    for name in ("checkpoint_seconds", "device_bytes"):
+    # how often to save, where the rows lie, and what computes, is no part of what is searched
+    for name in ("checkpoint_seconds", "device_bytes", "devices"):
         fingerprint["settings"].pop(name)
     search = _Search(
         supernet,

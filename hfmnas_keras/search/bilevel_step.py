@@ -9,8 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hfmnas_keras.replicas import own_part, sum_over_replicas
 from hfmnas_keras.search.schedules import CosineWithRestarts
 from hfmnas_keras.settings import SearchSettings
+from hfmnas_keras.training.data_parallel import DataParallel, seeds_of_replica
 from hfmnas_keras.training.device_rows import DeviceRows
 from hfmnas_keras.training.fused_adam import FusedAdam
 from hfmnas_keras.training.loss_scale import LossScale, changes_in
@@ -35,7 +37,7 @@ class BilevelStep:
     moves the weights: Adam's first steps depend on the sign of a gradient alone, which has no derivative.
 
     Of a model that computes in float16 each step scales its loss, and changes nothing where a gradient is not finite
-    (`LossScale`).
+    (`LossScale`). On several devices (`settings.devices`) each computes on its part of the batch (`DataParallel`).
 
     Args:
         model: built `keras.Model` with `architecture_variables` and `weight_variables`, from dict of features to
@@ -63,6 +65,7 @@ class BilevelStep:
         self.train = train
         self.dev = dev
         self.settings = settings
+        self._devices = DataParallel(model, settings.devices, settings.batch_size, settings.jit_compile)
         self.weight_variables = list(model.weight_variables)
         self.architecture_variables = list(model.architecture_variables)
         _check_variables(model, self.weight_variables, self.architecture_variables)
@@ -163,14 +166,7 @@ class BilevelStep:
 
     def _weight_step(self, fetched: Any) -> None:
         self.traces["weights"] += 1
-        values = [variable.value for variable in self.weight_variables]
-        scope = self._weight_scale.scope()
-        with scope or contextlib.nullcontext(), tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(values)
-            loss, added = self._train_losses(fetched, scope)
-            total = self._weight_scale.scaled(loss + added)
-        gradients = self._weight_gradients(tape, total, values)
-        held_back = changes_in(scope, self.model.non_trainable_variables)
+        (loss, added), gradients, held_back = self._devices.run(self._differentiate_weights, self.train.batch(fetched))
 
         def apply():
             self.weight_optimizer.apply(gradients, self.weight_variables)
@@ -182,9 +178,20 @@ class BilevelStep:
             [loss, added, *gradients], held_back, apply, self._sums["train_loss"].assign_add
         )
 
-    def _train_losses(self, fetched: Any, scope: keras.StatelessScope | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def _differentiate_weights(self, batch: Any) -> tuple[list[tf.Tensor], list[tf.Tensor], list[tuple[Any, Any]]]:
+        """Both losses, the gradients of the weights, and what else would change, where it must be held back."""
+        values = [variable.value for variable in self.weight_variables]
+        scope = self._weight_scale.scope(self._seed_states)
+        with scope or contextlib.nullcontext(), tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            loss, added = map(own_part, self._train_losses(batch, scope))
+            total = self._weight_scale.scaled(loss + added)
+        gradients = self._weight_gradients(tape, total, values)
+        return sum_over_replicas([loss, added]), gradients, changes_in(scope, self.model.non_trainable_variables)
+
+    def _train_losses(self, batch: Any, scope: keras.StatelessScope | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Task loss and the sum of the model's own losses, which a scope collects where there is one."""
-        inputs, labels = self.train.batch(fetched)
+        inputs, labels = batch
         loss = task_loss(labels, self.model(inputs, training=True))
         own_losses = self.model.losses if scope is None else scope.losses
         return loss, sum((tf.cast(added, loss.dtype) for added in own_losses), tf.zeros((), loss.dtype))
@@ -192,24 +199,16 @@ class BilevelStep:
     def _weight_gradients(self, tape: tf.GradientTape, total: tf.Tensor, values: list[Any]) -> list[tf.Tensor]:
         # Zero where nothing depends on a variable (a state-space scan over one position never uses its decay).
         gradients = tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        gradients = self._weight_scale.unscaled(gradients)
+        gradients = self._weight_scale.unscaled(sum_over_replicas(gradients))
         return add_weight_decay(gradients, self.weight_variables, self.settings.weight_decay)
 
     def _architecture_step(self, fetched: Any, fetched_train: Any = None) -> None:
         self.traces["architecture"] += 1
-        inputs, labels = self.dev.batch(fetched)
+        batches = [self.dev.batch(fetched)]
+        if fetched_train is not None:
+            batches.append(self.train.batch(fetched_train))
+        loss, gradients = self._devices.run(self._differentiate_architecture, *batches)
         values = [variable.value for variable in self.architecture_variables]
-        # What is assigned inside the scopes goes nowhere. Seeds must not advance either, but a stretch of
-        # architecture steps (`phased`) must not repeat one dropout mask: each reads the seeds through its own number.
-        replaced = self._seeds_of_this_step()
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(values)
-            if fetched_train is not None:
-                replaced = replaced + self._look_ahead(fetched_train, replaced)
-            with keras.StatelessScope(state_mapping=replaced):
-                loss = task_loss(labels, self.model(inputs, training=True))
-            scaled_loss = self._architecture_scale.scaled(loss)
-        gradients = self._architecture_scale.unscaled(tape.gradient(scaled_loss, values))
         decay = self.settings.architecture_weight_decay
         gradients = [gradient + decay * value for gradient, value in zip(gradients, values, strict=True)]
 
@@ -222,8 +221,24 @@ class BilevelStep:
             [loss, *gradients], [], apply, self._sums["architecture_loss"].assign_add
         )
 
+    def _differentiate_architecture(self, batch: Any, train_batch: Any = None) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        inputs, labels = batch
+        values = [variable.value for variable in self.architecture_variables]
+        # What is assigned inside the scopes goes nowhere. Seeds must not advance either, but a stretch of
+        # architecture steps (`phased`) must not repeat one dropout mask: each reads the seeds through its own number.
+        replaced = self._seeds_of_this_step()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            if train_batch is not None:
+                replaced = replaced + self._look_ahead(train_batch, replaced)
+            with keras.StatelessScope(state_mapping=replaced):
+                loss = own_part(task_loss(labels, self.model(inputs, training=True)))
+            scaled_loss = self._architecture_scale.scaled(loss)
+        gradients = self._architecture_scale.unscaled(sum_over_replicas(tape.gradient(scaled_loss, values)))
+        return sum_over_replicas(loss), gradients
+
     def _look_ahead(
-        self, fetched_train: Any, seeds: list[tuple[keras.Variable, Any]]
+        self, train_batch: Any, seeds: list[tuple[keras.Variable, Any]]
     ) -> list[tuple[keras.Variable, Any]]:
         """The weights after one step of gradient descent, as a function of gamma and beta."""
         values = [variable.value for variable in self.weight_variables]
@@ -232,7 +247,7 @@ class BilevelStep:
             tf.GradientTape(watch_accessed_variables=False) as tape,
         ):
             tape.watch(values)
-            total = self._weight_scale.scaled(sum(self._train_losses(fetched_train, scope)))
+            total = self._weight_scale.scaled(own_part(sum(self._train_losses(train_batch, scope))))
         gradients = self._weight_gradients(tape, total, values)
         rate = self.settings.look_ahead_rate
         rate = self.schedule(self.weight_optimizer.iterations) if rate is None else rate
@@ -244,7 +259,8 @@ class BilevelStep:
     def _seeds_of_this_step(self) -> list[tuple[keras.Variable, Any]]:
         iterations = self.architecture_optimizer.iterations.value
         offset = tf.stack([tf.constant(0x3C6EF372, tf.int64), tf.cast(iterations, tf.int64)])
-        return [(state, state.value + tf.cast(offset, state.value.dtype)) for state in self._seed_states]
+        states = seeds_of_replica(self._seed_states) or [(state, state.value) for state in self._seed_states]
+        return [(state, value + tf.cast(offset, value.dtype)) for state, value in states]
 
     def _predict_dev(self, fetched: Any) -> tf.Tensor:
         self.traces["predict"] += 1

@@ -115,8 +115,9 @@ def train_fusion_network(
         "train": _rows_fingerprint(train),
         "dev": _rows_fingerprint(dev),
     }
-    # where the rows lie is no part of what is trained
-    fingerprint["settings"].pop("device_bytes")
+    # where the rows lie, and what computes, is no part of what is trained
+    for name in ("device_bytes", "devices"):
+        fingerprint["settings"].pop(name)
     training = _Training(
         whole,
         [variable for backbone in unfrozen.values() for variable in backbone.trainable_variables],

@@ -9,6 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from hfmnas_keras.replicas import present_replica
+from hfmnas_keras.training.data_parallel import seeds_of_replica
+
 # As of `keras.optimizers.LossScaleOptimizer`.
 _INITIAL_SCALE = 2.0**15
 _GROWTH_STEPS = 2000
@@ -71,9 +74,15 @@ class LossScale:
             self._steps = keras.Variable(0.0, trainable=False, dtype="float32", name=f"{name}_steps")
             self.variables = [self._scale, self._steps]
 
-    def scope(self) -> keras.StatelessScope | None:
-        """What a step computes in: `None` where layers may assign at once."""
-        return keras.StatelessScope(collect_losses=True) if self.is_active else None
+    def scope(self, seed_states: Sequence[keras.Variable] = ()) -> keras.StatelessScope | None:
+        """What a step computes in: `None` where layers may assign at once.
+
+        Args:
+            seed_states: the random state that layers read, so that replicas draw numbers of their own.
+        """
+        if not self.is_active and present_replica() is None:
+            return None
+        return keras.StatelessScope(state_mapping=seeds_of_replica(seed_states), collect_losses=True)
 
     def scaled(self, loss: Any) -> Any:
         return loss * tf.cast(self._scale.value, loss.dtype) if self.is_active else loss
@@ -99,6 +108,8 @@ class LossScale:
             skip: function that is called instead, with `0`, or NaN where the step has diverged.
         """
         if not self.is_active:
+            for variable, value in held_back:
+                variable.assign(value)
             apply()
             return
         floats = [value for value in (*values, *(value for _, value in held_back)) if value.dtype.is_floating]

@@ -10,8 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hfmnas_keras.replicas import own_part, sum_over_replicas
 from hfmnas_keras.search.schedules import CosineWithRestarts
 from hfmnas_keras.settings import TrainingSettings
+from hfmnas_keras.training.data_parallel import DataParallel
 from hfmnas_keras.training.fused_adam import FusedAdam
 from hfmnas_keras.training.loss_scale import LossScale, changes_in
 from hfmnas_keras.training.losses import task_loss
@@ -23,6 +25,8 @@ HEAD = "_head"
 
 class TrainingStep:
     """Lowers task loss + the model's own losses (lambda * DCCA) + `head_weight` times the heads' task losses.
+
+    On several devices (`settings.devices`) each computes on its part of the batch (`DataParallel`).
 
     Args:
         model: `keras.Model` from dict of inputs to dict of logits: `"logits"`; `"text_head"` and the like of unimodal
@@ -41,6 +45,8 @@ class TrainingStep:
     ):
         self.model = model
         self.settings = settings
+        self._devices = DataParallel(model, settings.devices, settings.batch_size)
+        self._seed_states = [v for v in model.variables if v.path.split("/")[-1] == "seed_generator_state"]
         backbone_ids = {id(variable) for variable in backbone_variables}
         groups = [
             ("fusion", 1.0, [v for v in model.trainable_variables if id(v) not in backbone_ids]),
@@ -56,6 +62,7 @@ class TrainingStep:
                 optimizer = FusedAdam(schedule, name=f"{name}_adam")
                 optimizer.build(variables)
                 self._optimizers.append((optimizer, variables))
+        self._trained_variables = [variable for _, group in self._optimizers for variable in group]
         self._sums = {
             name: keras.Variable(0.0, trainable=False, dtype="float32", name=f"{name}_sum")
             for name in ("loss", "added_loss", "steps")
@@ -97,25 +104,8 @@ class TrainingStep:
 
     def _run(self, inputs: dict[str, Any], labels: Any) -> None:
         self.traces += 1
-        variables = [variable for _, group in self._optimizers for variable in group]
-        values = [variable.value for variable in variables]
-        scope = self._loss_scale.scope()
-        with scope or contextlib.nullcontext(), tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(values)
-            outputs = self.model(inputs, training=True)
-            own_losses = self.model.losses if scope is None else scope.losses
-            smoothing = self.settings.label_smoothing
-            loss = task_loss(labels, outputs["logits"], smoothing)
-            added = sum((tf.cast(added, loss.dtype) for added in own_losses), tf.zeros((), loss.dtype))
-            total = loss + added
-            for name in sorted(set(outputs) - {"logits"}):
-                weight = self.settings.head_weight if name.endswith(HEAD) else 1.0
-                total += weight * task_loss(labels, outputs[name], smoothing)
-            total = self._loss_scale.scaled(total)
-        gradients = tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        gradients = self._loss_scale.unscaled([tf.convert_to_tensor(gradient) for gradient in gradients])
-        gradients = add_weight_decay(gradients, variables, self.settings.weight_decay)
-        held_back = changes_in(scope, self.model.non_trainable_variables)
+        (loss, added), gradients, held_back = self._devices.run(self._differentiate, (inputs, labels))
+        gradients = add_weight_decay(gradients, self._trained_variables, self.settings.weight_decay)
 
         def apply():
             start = 0
@@ -127,6 +117,28 @@ class TrainingStep:
             self._sums["steps"].assign_add(1.0)
 
         self._loss_scale.apply_if_finite([loss, added, *gradients], held_back, apply, self._sums["loss"].assign_add)
+
+    def _differentiate(self, batch: Any) -> tuple[list[tf.Tensor], list[tf.Tensor], list[tuple[Any, Any]]]:
+        """Both losses, the gradients, and what else would change, where it must be held back."""
+        inputs, labels = batch
+        values = [variable.value for variable in self._trained_variables]
+        scope = self._loss_scale.scope(self._seed_states)
+        with scope or contextlib.nullcontext(), tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            outputs = self.model(inputs, training=True)
+            own_losses = self.model.losses if scope is None else scope.losses
+            smoothing = self.settings.label_smoothing
+            loss = task_loss(labels, outputs["logits"], smoothing)
+            added = sum((tf.cast(added, loss.dtype) for added in own_losses), tf.zeros((), loss.dtype))
+            total = loss + added
+            for name in sorted(set(outputs) - {"logits"}):
+                weight = self.settings.head_weight if name.endswith(HEAD) else 1.0
+                total += weight * task_loss(labels, outputs[name], smoothing)
+            total = self._loss_scale.scaled(own_part(total))
+        gradients = tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = sum_over_replicas([tf.convert_to_tensor(gradient) for gradient in gradients])
+        losses = sum_over_replicas([own_part(loss), own_part(added)])
+        return losses, self._loss_scale.unscaled(gradients), changes_in(scope, self.model.non_trainable_variables)
 
     def _predict(self, inputs: dict[str, Any]) -> Any:
         return tf.cast(self.model(inputs, training=False)["logits"], tf.float32)
