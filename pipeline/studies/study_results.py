@@ -31,6 +31,7 @@ _COLUMNS = (
     "MFLOPs",
     "search, s",
     "training, s",
+    "latency, ms",
     "row of the paper",
     "published there, macro F1 in %",
 )
@@ -204,6 +205,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _mean(row["flops"], "{:.2f}", 1e-6),
         _mean(row["search_seconds"], "{:.0f}"),
         _mean(row["training_seconds"], "{:.0f}"),
+        _mean(row["latency_ms"], "{:.2f}"),
         row["row"],
         "; ".join(f"{value} on {data}" for data, value in row["published"].items()),
     ]

@@ -17,6 +17,7 @@ import scipy.special
 import hfmnas_keras
 from hfmnas_keras.genotype.discretise import discretise
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
+from hfmnas_keras.genotype.random_genotype import random_genotype
 from pipeline.studies.cell import Cell
 from pipeline.studies.cell_store import FAILED, FINISHED, CellStore
 from pipeline.studies.scores import scores_of
@@ -46,7 +47,8 @@ def train_cell(cell: Cell, data: StudyData, store: CellStore) -> dict[str, Any]:
         `dev_macro_f1` (which chose the epochs), `test_macro_f1`, `test_weighted_f1`, `test_accuracy` and
         `train_macro_f1` (of the final model, on rows that it was trained on), `parameters` and `flops` (None where a
         layer has no rule) of the fusion network, `latency_ms` (its median at batch 1, beside what else runs), `epochs`,
-        `training_seconds`, and, of a searched model, `genotype`, `search_seconds`, `travel` and `verdict`.
+        `training_seconds`, of a searched model `genotype`, and where that was not drawn by chance `search_seconds`,
+        `travel` and `verdict`.
     """
     with store.sole_use(cell.name):
         # Another process may have trained it in the meantime.
@@ -78,6 +80,9 @@ def _train(cell: Cell, data: StudyData, store: CellStore) -> tuple[dict[str, Any
         search = _search(cell, data, store)
         genotype = _genotype(cell, search)
         record.update({key: search[key] for key in ("search_seconds", "travel", "verdict")})
+        record["genotype"] = genotype.to_json()
+    elif cell.random_genotype is not None:
+        genotype = random_genotype(cell.fusion, cell.random_genotype)
         record["genotype"] = genotype.to_json()
     result = _resumed(
         store.work_folder(cell),

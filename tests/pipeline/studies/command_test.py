@@ -68,6 +68,10 @@ def test_every_variant_describes_a_run(name, preset):
     from pipeline.config import with_overrides
 
     config = load_config(preset)
+    if (name, preset) == ("inconsistency", "ntu"):
+        with pytest.raises(ValueError, match="replaces texts"):
+            [with_overrides(config, variant.overrides) for variant in STUDIES[name].variants(config)]
+        return
     for variant in STUDIES[name].variants(config):
         changed = with_overrides(config, variant.overrides)
         assert changed == config or variant.overrides

@@ -1,0 +1,34 @@
+"""Genotypes by chance, with which searched ones are compared."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hfmnas_keras.genotype.discretise import discretise
+from hfmnas_keras.genotype.genotype import CELLS, Genotype
+from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
+from hfmnas_keras.settings import FusionSettings
+
+
+def random_genotype(fusion: FusionSettings, seed: int) -> Genotype:
+    """Draws a genotype from the space that a search with these settings chooses from.
+
+    Logits are drawn and discretised as a search's are: each node's operation, its predecessors, the operations on its
+    edges and the kept nodes are all equally likely.
+
+    Args:
+        fusion: `FusionSettings`, of which nodes, kept nodes, kept edges and taps count.
+        seed: int.
+
+    Returns:
+        `Genotype`.
+    """
+    generator = np.random.default_rng(seed)
+    nodes = fusion.num_nodes
+    shapes = ((nodes * (nodes + 3) // 2, len(EDGE_OPERATIONS)), (nodes, len(NODE_OPERATIONS)), (nodes,))
+    cells = {}
+    for name in CELLS:
+        gamma, beta, importance = (generator.normal(size=shape) for shape in shapes)
+        cells[name] = discretise(gamma, beta, importance, fusion.kept_nodes, fusion.kept_edges)
+    taps = {f"{name}_taps": list(getattr(fusion, f"{name}_taps")) for name in CELLS}
+    return Genotype(**cells, metadata={**taps, "random_seed": seed})

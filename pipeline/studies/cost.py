@@ -1,0 +1,31 @@
+"""Study `cost`: what searching and answering take, Table IX."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pipeline.config import RunConfig
+from pipeline.studies.methods import METHODS
+from pipeline.studies.study import Study
+from pipeline.studies.variant import Variant
+
+#: Weighted F1, and the search on one A100 (docs/method.md, section 8).
+_PUBLISHED = {
+    "HF-MNAS": {"MM-IMDB": "64.17 weighted, search of 0.72 GPU-hours"},
+    "BM-NAS": {"MM-IMDB": "search of 0.89 GPU-hours"},
+}
+
+
+def _variants(config: RunConfig) -> list[Variant]:
+    return [
+        dataclasses.replace(variant, published=_PUBLISHED.get(variant.name, {})) for variant in METHODS.variants(config)
+    ]
+
+
+COST = Study(
+    name="cost",
+    title="time of search and training, parameters, FLOPs and latency of the models of `methods`",
+    paper="Table IX",
+    reference="HF-MNAS",
+    variants_for=_variants,
+)
