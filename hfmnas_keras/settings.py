@@ -143,6 +143,9 @@ class SearchSettings:
 
     Args:
         channels: int. Width of the supernet, which may be smaller than the final model's. Defaults to `64`.
+        partial_channels: int. K: while searching, 1/K of the channels of each edge passes its operations (PC-DARTS, see
+            `MixedEdges`), at less time and memory. There are no dev scores of the discretised model then: its
+            operations are K times as wide, and no weights of the supernet fit. Defaults to `1`: all channels.
         epochs: int. Passes over the train split. Defaults to `30`.
         batch_size: int. Defaults to `8`.
         learning_rate, min_learning_rate: floats. Cosine with warm restarts per batch for the weights.
@@ -180,6 +183,7 @@ class SearchSettings:
     """
 
     channels: int = 64
+    partial_channels: int = 1
     epochs: int = 30
     batch_size: int = 8
     learning_rate: float = 1e-3
@@ -204,6 +208,12 @@ class SearchSettings:
     seed: int = 0
 
     def __post_init__(self):
+        _require(
+            self.partial_channels >= 1 and self.channels % self.partial_channels == 0,
+            "partial_channels",
+            self.partial_channels,
+            f"a divisor of channels={self.channels}",
+        )
         _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         _require(self.first_cycle_epochs >= 1, "first_cycle_epochs", self.first_cycle_epochs, "at least 1")
@@ -231,6 +241,11 @@ class SearchSettings:
             raise ValueError(
                 "`select` looks at the dev scores of the discretised model, which are not computed. "
                 "Received: select='best_dev', discretised_every=0. Set `discretised_every` to 1."
+            )
+        if self.select == "best_dev" and self.partial_channels > 1:
+            raise ValueError(
+                "`select` looks at dev scores of the discretised model, which a search on partial channels has not. "
+                f"Received: select='best_dev', partial_channels={self.partial_channels}. Set `select: last`."
             )
         if self.look_ahead_rate is not None:
             _require(self.look_ahead_rate > 0, "look_ahead_rate", self.look_ahead_rate, "above 0, or None")

@@ -33,6 +33,9 @@ class MixedEdges(keras.layers.Layer):
         channels: int. Channels C of the source and of every edge.
         num_edges: int. Number of edges that leave the source.
         dropout: float. Rate after the linear operations. Defaults to `0.1`.
+        partial_channels: int. K: the first of K equal parts of the channels passes the operations, the others go round
+            them unchanged, and the channels are shuffled, as of K groups, so that the next edge's first part has some
+            of each (PC-DARTS). Defaults to `1`: all pass.
 
     Call arguments:
         inputs: pair of the source `(batch, height, width, channels)` and the probabilities of the operations on each
@@ -47,24 +50,31 @@ class MixedEdges(keras.layers.Layer):
     (3, 2, 4, 4, 8)
 
     Reference:
-     - [Long et al., 2025, Eq. 10]
+     - [Long et al., 2025, Eq. 10]; partial channels: [Xu et al., 2020, Eq. 2](https://arxiv.org/abs/1907.05737)
     """
 
-    def __init__(self, channels, num_edges, dropout=0.1, **kwargs):
+    def __init__(self, channels, num_edges, dropout=0.1, partial_channels=1, **kwargs):
         super().__init__(**kwargs)
         if channels < 1 or num_edges < 1:
             raise ValueError(
                 f"`channels` and `num_edges` must be at least 1. Received: channels={channels}, num_edges={num_edges}."
             )
+        if partial_channels < 1 or channels % partial_channels:
+            raise ValueError(
+                f"`partial_channels` must divide `channels`. Received: partial_channels={partial_channels}, "
+                f"channels={channels}."
+            )
         self.channels = channels
         self.num_edges = num_edges
         self.dropout = dropout
+        self.partial_channels = partial_channels
+        self.mixed_channels = channels // partial_channels
 
     def build(self, input_shape):
         height, width = self._check_shape(input_shape[0])
         self.height, self.width = height, width
         positions = height * width
-        edges, channels = self.num_edges, self.channels
+        edges, channels = self.num_edges, self.mixed_channels
         extents = kernel_extents(height, width)
         dilated_extents = kernel_extents(height, width, dilation=2)
         self._taps = _taps(height, width, extents, dilation=1)
@@ -114,6 +124,15 @@ class MixedEdges(keras.layers.Layer):
     def call(self, inputs, training=False):
         source, probabilities = inputs
         source = ops.reshape(source, (-1, self.height * self.width, self.channels))
+        if self.partial_channels == 1:
+            mixed = self._mixed(source, probabilities, training)
+        else:
+            source, passed_by = ops.split(source, [self.mixed_channels], axis=-1)
+            mixed = self._shuffled(self._mixed(source, probabilities, training), passed_by)
+        return ops.reshape(mixed, (self.num_edges, -1, self.height, self.width, self.channels))
+
+    def _mixed(self, source, probabilities, training):
+        """The operations of all edges, weighed, as rows `(edges, everything else)`."""
         # Batch last: every product below is then a plain (batched) matrix product, and each channel's statistics run
         # over one contiguous row.
         # (channels, positions, batch)
@@ -129,16 +148,32 @@ class MixedEdges(keras.layers.Layer):
         # The linear operations of an edge share a mask, which so comes after their sum: each still drops at its rate,
         # and they compete on equal terms.
         mixed = convolutions + self.linear_dropout(linear, training=training)
-        mixed = ops.reshape(mixed, (self.num_edges, self.channels, self.height * self.width, -1))
+        mixed = ops.reshape(mixed, (self.num_edges, self.mixed_channels, self.height * self.width, -1))
         # (edges, batch, positions, channels)
         mixed = ops.reshape(ops.transpose(mixed, (0, 3, 2, 1)), (self.num_edges, -1))
         unlearned = ops.reshape(self._unlearned(source, training), (len(_UNLEARNED), -1))
-        mixed = mixed + ops.matmul(unlearned_weights, unlearned)
-        return ops.reshape(mixed, (self.num_edges, -1, self.height, self.width, self.channels))
+        return mixed + ops.matmul(unlearned_weights, unlearned)
+
+    def _shuffled(self, mixed, passed_by):
+        """What went through the operations and what went round them, the channels shuffled as of K groups."""
+        positions, groups = self.height * self.width, self.partial_channels
+        mixed = ops.reshape(mixed, (self.num_edges, -1, positions, self.mixed_channels))
+        passed_by = ops.broadcast_to(passed_by, (self.num_edges, *ops.shape(passed_by)))
+        outputs = ops.concatenate([mixed, passed_by], axis=-1)
+        # Channel i of group g comes to place i * K + g.
+        outputs = ops.reshape(outputs, (self.num_edges, -1, positions, groups, self.mixed_channels))
+        return ops.transpose(outputs, (0, 1, 2, 4, 3))
 
     def get_config(self):
         config = super().get_config()
-        config.update({"channels": self.channels, "num_edges": self.num_edges, "dropout": self.dropout})
+        config.update(
+            {
+                "channels": self.channels,
+                "num_edges": self.num_edges,
+                "dropout": self.dropout,
+                "partial_channels": self.partial_channels,
+            }
+        )
         return config
 
     def compute_output_shape(self, input_shape):
@@ -154,7 +189,7 @@ class MixedEdges(keras.layers.Layer):
 
     def _unlearned(self, source, training):
         """Skip and both pools, (3, batch, positions, channels)."""
-        grid = ops.reshape(source, (-1, self.height, self.width, self.channels))
+        grid = ops.reshape(source, (-1, self.height, self.width, self.mixed_channels))
         pools = ops.stack(
             [
                 ops.max_pool(grid, 3, strides=1, padding="same", data_format="channels_last"),
@@ -162,12 +197,12 @@ class MixedEdges(keras.layers.Layer):
                 ops.average_pool(grid, 3, strides=1, padding="same", data_format="channels_last"),
             ]
         )
-        pools = ops.reshape(pools, (2, -1, self.height * self.width, self.channels))
+        pools = ops.reshape(pools, (2, -1, self.height * self.width, self.mixed_channels))
         return ops.concatenate([ops.expand_dims(source, 0), self.pool_norm(pools, training=training)], axis=0)
 
     def _convolutions(self, columns, training):
         """Separable and dilated convolutions of all edges, each (edges, channels, positions * batch)."""
-        edges, channels, positions = self.num_edges, self.channels, self.height * self.width
+        edges, channels, positions = self.num_edges, self.mixed_channels, self.height * self.width
         # (channels, 2 * edges * positions, positions)
         operators = ops.concatenate(
             [
@@ -189,9 +224,9 @@ class MixedEdges(keras.layers.Layer):
 
     def _linear(self, columns):
         """The four linear operations of all edges, each (edges, channels, positions * batch)."""
-        kernel = ops.reshape(self.linear_kernel, (-1, self.channels))
-        outputs = ops.matmul(kernel, ops.reshape(columns, (self.channels, -1)))
-        outputs = ops.reshape(outputs, (self.num_edges, len(_LINEAR), self.channels, -1)) + self.linear_bias
+        kernel = ops.reshape(self.linear_kernel, (-1, self.mixed_channels))
+        outputs = ops.matmul(kernel, ops.reshape(columns, (self.mixed_channels, -1)))
+        outputs = ops.reshape(outputs, (self.num_edges, len(_LINEAR), self.mixed_channels, -1)) + self.linear_bias
         relu, sigmoid, tanh, elu = ops.unstack(outputs, num=len(_LINEAR), axis=1)
         return ops.relu(relu), ops.sigmoid(sigmoid), ops.tanh(tanh), ops.elu(elu)
 

@@ -39,6 +39,7 @@ class SupernetCell(keras.layers.Layer):
         node_inputs: str. `"pair"` (default), `"split"` or `"shared"`.
         dropout: float. Defaults to `0.1`.
         num_heads: int. Heads of `multi_head_attention`. Defaults to `4`.
+        partial_channels: int. As of `MixedEdges`. Defaults to `1`.
 
     Call arguments:
         inputs: pair of tensors, each of shape `(batch, height, width, channels)`.
@@ -53,7 +54,9 @@ class SupernetCell(keras.layers.Layer):
      - [Long et al., 2025, Fig. 8, Eq. 10-25]; docs/method.md, section 4
     """
 
-    def __init__(self, channels, num_nodes=4, node_inputs="pair", dropout=0.1, num_heads=4, **kwargs):
+    def __init__(
+        self, channels, num_nodes=4, node_inputs="pair", dropout=0.1, num_heads=4, partial_channels=1, **kwargs
+    ):
         super().__init__(**kwargs)
         if node_inputs not in NODE_INPUTS:
             raise ValueError(f"`node_inputs` must be one of {NODE_INPUTS}. Received: {node_inputs!r}.")
@@ -64,6 +67,7 @@ class SupernetCell(keras.layers.Layer):
         self.node_inputs = node_inputs
         self.dropout = dropout
         self.num_heads = num_heads
+        self.partial_channels = partial_channels
 
     @property
     def num_edges(self) -> int:
@@ -91,7 +95,12 @@ class SupernetCell(keras.layers.Layer):
             self._first_edges.append(len(self._edges_by_source))
             self._edges_by_source.extend(_edge(reader, source) for reader in readers)
             edges = MixedEdges(
-                self.channels, len(readers), dropout=self.dropout, dtype=self.dtype_policy, name=f"source_{source}"
+                self.channels,
+                len(readers),
+                dropout=self.dropout,
+                partial_channels=self.partial_channels,
+                dtype=self.dtype_policy,
+                name=f"source_{source}",
             )
             edges.build([source_shape, (len(readers), len(EDGE_OPERATIONS))])
             self.edges_of_source.append(edges)
@@ -152,6 +161,7 @@ class SupernetCell(keras.layers.Layer):
                 "node_inputs": self.node_inputs,
                 "dropout": self.dropout,
                 "num_heads": self.num_heads,
+                "partial_channels": self.partial_channels,
             }
         )
         return config

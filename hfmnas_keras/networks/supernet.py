@@ -32,6 +32,8 @@ class Supernet(keras.Model):
             hold the four taps that `fusion` names; further ones are ignored, here and in a call.
         num_outputs: int. Classes or labels.
         fusion: `FusionSettings`. Its `channels` are the width of the search.
+        partial_channels: int. As of `MixedEdges`. Above `1` no searched model has this supernet's weights, and
+            `discretised_logits` is refused. Defaults to `1`.
 
     Call arguments:
         inputs: dict of features `(batch, *shape)` by name.
@@ -49,7 +51,7 @@ class Supernet(keras.Model):
      - [Long et al., 2025, Fig. 7-8]; docs/method.md, sections 3-6
     """
 
-    def __init__(self, feature_shapes, num_outputs, fusion=None, **kwargs):
+    def __init__(self, feature_shapes, num_outputs, fusion=None, partial_channels=1, **kwargs):
         super().__init__(**kwargs)
         fusion = _settings(fusion)
         check_taps(feature_shapes, fusion)
@@ -58,6 +60,7 @@ class Supernet(keras.Model):
         self.feature_shapes = {name: tuple(shape) for name, shape in feature_shapes.items()}
         self.num_outputs = num_outputs
         self.fusion = fusion
+        self.partial_channels = partial_channels
         self.taps = {"lfbc": tuple(fusion.lfbc_taps), "hfbc": tuple(fusion.hfbc_taps)}
         self.build({name: (None, *shape) for name, shape in self.feature_shapes.items()})
 
@@ -126,7 +129,15 @@ class Supernet(keras.Model):
 
         Returns:
             Logits, float32 `(batch, num_outputs)`.
+
+        Raises:
+            ValueError: for partial channels: the searched model's operations are wider than this supernet's.
         """
+        if self.partial_channels > 1:
+            raise ValueError(
+                "No searched model has the weights of a supernet whose operations see a part of the channels. "
+                f"Received: partial_channels={self.partial_channels}."
+            )
         state = []
         # The searched model's mitigation reads the kept nodes alone: the others' rows in its first kernels are zeros.
         for name, hidden in zip(CELLS, self.inconsistency_mitigation.hidden_layers, strict=True):
@@ -147,6 +158,7 @@ class Supernet(keras.Model):
             node_inputs=self.fusion.node_inputs,
             dropout=self.fusion.dropout,
             num_heads=self.fusion.num_heads,
+            partial_channels=self.partial_channels,
             dtype=self.dtype_policy,
             name=name,
         )
@@ -197,6 +209,7 @@ class Supernet(keras.Model):
                 "feature_shapes": {name: list(shape) for name, shape in self.feature_shapes.items()},
                 "num_outputs": self.num_outputs,
                 "fusion": dataclasses.asdict(self.fusion),
+                "partial_channels": self.partial_channels,
             }
         )
         return config

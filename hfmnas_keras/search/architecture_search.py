@@ -86,7 +86,9 @@ def search_architecture(
     settings = dataclasses.replace(settings, precision=resolved_precision(settings.precision))
     fusion = dataclasses.replace(fusion, channels=settings.channels, num_cells=1)
     feature_shapes = {name: train.feature_shapes[name] for name in names}
-    supernet = Supernet(feature_shapes, num_outputs, fusion, dtype=settings.precision, name="supernet")
+    supernet = Supernet(
+        feature_shapes, num_outputs, fusion, settings.partial_channels, dtype=settings.precision, name="supernet"
+    )
     train_rows, dev_rows = (feature_rows(split, names, settings.device_bytes) for split in (train, dev))
     fingerprint: dict[str, Any] = {
         "settings": dataclasses.asdict(settings),
@@ -252,7 +254,8 @@ class _Search:
         return self.supernet.discretised_logits(inputs, choices)
 
     def _discretised_scores(self, is_last: bool) -> dict[str, float | None]:
-        every = self.settings.discretised_every
+        # No searched model has the weights of a supernet of partial channels.
+        every = self.settings.discretised_every if self.settings.partial_channels == 1 else 0
         if not every or ((self.epoch + 1) % every and not is_last):
             return {"discretised_dev_loss": None, "discretised_dev_macro_f1": None}
         choices = self.supernet.choices_of(self.supernet.genotype(self.kept_nodes))

@@ -39,8 +39,9 @@ def copy_edge(mixed_edges, edge, name, layer):
 def edge_weights(supernet_cell, node, predecessor, name):
     """Weights of the operation `name` on one edge of a supernet's cell, by the paths of the operation alone."""
     grid = (supernet_cell.edges_of_source[0].height, supernet_cell.edges_of_source[0].width)
-    layer = edge_operation(name, supernet_cell.channels, affine=False, dtype="float64", name="edge")
-    layer.build((None, *grid, supernet_cell.channels))
+    channels = supernet_cell.edges_of_source[0].mixed_channels
+    layer = edge_operation(name, channels, affine=False, dtype="float64", name="edge")
+    layer.build((None, *grid, channels))
     _copy_cell_edge(supernet_cell, node, predecessor, name, layer)
     return weight_values(layer)
 

@@ -44,6 +44,34 @@ def test_layer():
     )
 
 
+def test_layer_on_partial_channels():
+    inputs = [random_source((3, 4, 4, CHANNELS)), random_probabilities(3)]
+    layer = run_layer_test(
+        lambda: MixedEdges(CHANNELS, num_edges=3, partial_channels=3),
+        inputs,
+        expected_output_shape=(3, 3, 4, 4, CHANNELS),
+        expected_num_weights=7 + 2 * 3,
+        batch_independent=False,
+    )
+    assert layer.linear_kernel.shape == (3, 4, 2, 2)
+
+
+def test_what_goes_round_the_operations_is_dealt_out_between_what_passed_them():
+    shape = (2, 2, 2, CHANNELS)
+    edges = MixedEdges(CHANNELS, num_edges=1, partial_channels=3)
+    edges.build([shape, (1, 10)])
+    source = np.broadcast_to(np.arange(1.0, 7.0, dtype="float32"), shape)
+    probabilities = np.eye(10, dtype="float32")[None, EDGE_OPERATIONS.index("none")]
+    # Channels 1 and 2 pass `none`; the groups (1, 2), (3, 4) and (5, 6) are dealt out in turn.
+    received = edges([source, probabilities])
+    np.testing.assert_array_equal(received, np.broadcast_to([0.0, 3.0, 5.0, 0.0, 4.0, 6.0], (1, *shape)))
+
+
+def test_partial_channels_must_divide_the_channels():
+    with pytest.raises(ValueError, match="partial_channels=4, channels=6"):
+        MixedEdges(CHANNELS, 2, partial_channels=4)
+
+
 @pytest.mark.parametrize("grid", [(4, 4), (8, 1), (3, 2)])
 @pytest.mark.parametrize("training", [False, True])
 def test_equals_one_layer_per_edge_and_operation(grid, training):

@@ -44,11 +44,12 @@ def supernet_cell_reference(cell, inputs, training):
         rows = gamma[node * (node + 3) // 2 :][: 2 + node]
         mixed_edges = []
         for predecessor, probabilities in enumerate(softmax(rows)):
-            total = np.zeros_like(inputs[0])
+            source, passed_by = np.split(sources[predecessor], [cell.channels // cell.partial_channels], axis=-1)
+            total = np.zeros_like(source)
             for name, probability in zip(EDGE_OPERATIONS, probabilities, strict=True):
                 weights = edge_weights(cell, node, predecessor, name)
-                total += probability * edge_reference(name, sources[predecessor], weights, training)
-            mixed_edges.append(total)
+                total += probability * edge_reference(name, source, weights, training)
+            mixed_edges.append(shuffled(np.concatenate([total, passed_by], axis=-1), cell.partial_channels))
         first, second = np.tensordot(mixing_reference(rows, cell.node_inputs), np.stack(mixed_edges), axes=1)
         output = np.zeros_like(inputs[0])
         for name, probability in zip(NODE_OPERATIONS, softmax(beta[node]), strict=True):
@@ -60,6 +61,12 @@ def supernet_cell_reference(cell, inputs, training):
     return np.concatenate(
         [normalize_layer(output) * factor for output, factor in zip(sources[2:], factors, strict=True)], axis=-1
     )
+
+
+def shuffled(grid, groups):
+    """Channels dealt out like cards: the first of each group, then the second of each, ..."""
+    size = grid.shape[-1] // groups
+    return grid[..., [group * size + place for place in range(size) for group in range(groups)]]
 
 
 def searched_cell_reference(cell, inputs, training):

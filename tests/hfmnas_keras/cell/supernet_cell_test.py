@@ -79,14 +79,18 @@ def test_decided_supernet_is_the_searched_cell(training):
     np.testing.assert_allclose(received, expected[..., [0, 3], :].reshape(received.shape), atol=1e-5)
 
 
-@pytest.mark.parametrize("node_inputs", ["pair", "split", "shared"])
+@pytest.mark.parametrize(
+    ("node_inputs", "partial_channels"), [("pair", 1), ("split", 1), ("shared", 1), ("pair", 4), ("split", 2)]
+)
 @pytest.mark.parametrize("training", [False, True])
-def test_equals_a_loop_over_edges_and_operations(node_inputs, training):
+def test_equals_a_loop_over_edges_and_operations(node_inputs, partial_channels, training):
     """Eq. 10-25 with all choices open, on a grid of unequal odd sides; in float64 but for the logits."""
     keras.utils.set_random_seed(0)
-    shape = (2, 5, 3, 4)
-    num_nodes = 3 if node_inputs == "pair" else 2
-    cell = SupernetCell(4, num_nodes=num_nodes, node_inputs=node_inputs, dropout=0.0, num_heads=2, dtype="float64")
+    channels = 4 if partial_channels == 1 else 8
+    shape = (2, 5, 3, channels)
+    num_nodes = 3 if (node_inputs, partial_channels) == ("pair", 1) else 2
+    options = {"node_inputs": node_inputs, "partial_channels": partial_channels}
+    cell = SupernetCell(channels, num_nodes=num_nodes, **options, dropout=0.0, num_heads=2, dtype="float64")
     cell.build([shape, shape])
     randomize_weights(cell)
     randomize_statistics(cell)

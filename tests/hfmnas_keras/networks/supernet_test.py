@@ -161,3 +161,10 @@ def test_wrong_arguments_are_refused():
         make_supernet(hfbc_taps=("image_low",))
     with pytest.raises(ValueError, match="`num_outputs`"):
         Supernet(SHAPES, num_outputs=0, fusion=FUSION)
+
+
+def test_partial_channels_have_no_discretised_logits():
+    supernet = Supernet(SHAPES, num_outputs=3, fusion=FUSION, partial_channels=2)
+    assert Supernet.from_config(supernet.get_config()).partial_channels == 2
+    with pytest.raises(ValueError, match="partial_channels=2"):
+        supernet.discretised_logits({}, supernet.choices_of(supernet.genotype(1)))

@@ -357,6 +357,40 @@ def test_settings_that_do_not_fit_are_refused():
         SearchSettings(select="best_test")
     with pytest.raises(ValueError, match="Set `discretised_every` to 1"):
         SearchSettings(select="best_dev", discretised_every=0)
+    with pytest.raises(ValueError, match="a search on partial channels has not.*Set `select: last`"):
+        SearchSettings(select="best_dev", partial_channels=4)
+    with pytest.raises(ValueError, match="`partial_channels` must be a divisor of channels=64. Received: 3"):
+        SearchSettings(partial_channels=3)
+
+
+def test_search_on_partial_channels_goes_on_and_ends_in_a_usual_genotype(eager_steps, tmp_path, monkeypatch):
+    settings = {"epochs": 2, "partial_channels": 4}
+    expected = run_few_steps(tmp_path / "whole", **settings)
+    assert expected.travel["largest"] > 0
+    for record in expected.history:
+        assert np.isfinite([record["train_loss"], record["architecture_loss"], record["dev_loss"]]).all()
+        # The searched model is four times as wide as the supernet's operations.
+        assert record["discretised_dev_loss"] is None and record["discretised_dev_macro_f1"] is None
+    dev = make_rows(20, 1)
+    fusion = dataclasses.replace(FUSION, sequence_encoder=False)
+    model = searched_model(expected.genotype, dev.feature_shapes, 3, fusion)
+    assert np.isfinite(model(dev.features)).all()
+
+    save = SavedState.save
+
+    def save_and_stop(self, variables, record):
+        save(self, variables, record)
+        if record["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(SavedState, "save", save_and_stop)
+        run_few_steps(tmp_path / "cut", **settings)
+    result = run_few_steps(tmp_path / "cut", **settings)
+    assert without_times(result.history) == without_times(expected.history)
+    assert result.genotype == expected.genotype
+    with pytest.raises(ValueError, match="differs in: settings.partial_channels"):
+        run_few_steps(tmp_path / "cut", epochs=2)
 
 
 @pytest.mark.long
