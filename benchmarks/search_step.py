@@ -32,6 +32,7 @@ from benchmarks.plain_supernet import PlainSupernet
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.networks.supernet import Supernet
 from hfmnas_keras.search.bilevel_step import BilevelStep
+from hfmnas_keras.search.graph_rewriting import without_graph_rewriting
 from hfmnas_keras.search.schedules import steps_of_epoch
 from hfmnas_keras.settings import FusionSettings, SearchSettings
 from hfmnas_keras.training.batch_order import BatchOrder
@@ -102,7 +103,9 @@ def main(names: tuple[str, ...], channels: int | None, steps: int, memory_steps:
             changes.update(num_nodes=2, kept_nodes=1)
         case = dataclasses.replace(case, fusion=dataclasses.replace(case.fusion, **changes))
         click.echo(f"{name}: {case.fusion.channels} channels, this takes minutes.")
-        results["cases"][name] = measure(case, steps, memory_steps, results["machine"]["large_product_gflops"])
+        # As the search does, for both forms.
+        with without_graph_rewriting():
+            results["cases"][name] = measure(case, steps, memory_steps, results["machine"]["large_product_gflops"])
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     click.echo("\n".join(table(results)))
     click.echo(f"Written to {path}.")

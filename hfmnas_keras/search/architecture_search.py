@@ -22,6 +22,7 @@ from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.networks.supernet import Supernet
 from hfmnas_keras.search.bilevel_step import BilevelStep
 from hfmnas_keras.search.diagnosis import LEAST_TRAVEL, decisiveness, search_warnings
+from hfmnas_keras.search.graph_rewriting import without_graph_rewriting
 from hfmnas_keras.search.schedules import steps_of_epoch
 from hfmnas_keras.search.search_report import SearchReport
 from hfmnas_keras.search.search_result import SearchResult
@@ -109,7 +110,8 @@ def search_architecture(
         SavedState(pathlib.Path(checkpoint_dir) / "search.npz", fingerprint),
         SearchReport(report_dir, unimodal_heads) if report_dir is not None else None,
     )
-    return search.run()
+    with without_graph_rewriting():
+        return search.run()
 
 
 class _Search:
