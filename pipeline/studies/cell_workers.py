@@ -15,7 +15,6 @@ from typing import Any
 from pipeline.studies.cell import Cell
 from pipeline.studies.cell_store import FAILED, CellStore
 from pipeline.studies.study_data import StudyData
-from pipeline.studies.train_cell import train_cell
 
 # Small products are not worth dividing: two processes of one thread train a demo's cells about four times as fast as
 # one of two. And a process must not take all of a GPU's memory where others are to have a share.
@@ -39,6 +38,8 @@ def train_cells(jobs: Sequence[Job], store: CellStore, workers: int) -> Iterator
         The cell, its record, and the seconds that it took now.
     """
     if not workers:
+        from pipeline.studies.train_cell import train_cell
+
         for cell, data in jobs:
             started = time.monotonic()
             yield cell, train_cell(cell, data, store), time.monotonic() - started
@@ -102,6 +103,9 @@ def _work(connection: Connection, store: CellStore) -> None:
     with open(store.folder / "workers.log", "ab") as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
+    # All of the code at once, before the first cell: it may change in the hours that a study takes.
+    from pipeline.studies.train_cell import train_cell
+
     while True:
         try:
             cell, data = connection.recv()

@@ -9,24 +9,25 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import numpy as np
 import scipy.special
 
 import hfmnas_keras
+from hfmnas_keras.cost import model_cost
+from hfmnas_keras.data.feature_set import FeatureSet
+from hfmnas_keras.export.latency import model_latency
 from hfmnas_keras.genotype.discretise import discretise
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
 from hfmnas_keras.genotype.random_genotype import random_genotype
+from hfmnas_keras.search.architecture_search import search_architecture
+from hfmnas_keras.training.final_training import train_fusion_network
 from pipeline.studies.cell import Cell
 from pipeline.studies.cell_store import FAILED, FINISHED, CellStore
 from pipeline.studies.scores import scores_of
 from pipeline.studies.study_data import StudyData
-
-if TYPE_CHECKING:
-    import keras
-
-    from hfmnas_keras.data.feature_set import FeatureSet
 
 _BATCH = 64
 _LATENCY_CALLS = 100
@@ -67,11 +68,6 @@ def train_cell(cell: Cell, data: StudyData, store: CellStore) -> dict[str, Any]:
 
 
 def _train(cell: Cell, data: StudyData, store: CellStore) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    # Here and not above, as all that imports TensorFlow: a process that trains sets its threads first.
-    import keras
-
-    from hfmnas_keras.training.final_training import train_fusion_network
-
     # Names are counted anew, so that a checkpoint fits in whichever process it is read.
     keras.backend.clear_session()
     record: dict[str, Any] = {"status": FINISHED}
@@ -117,8 +113,6 @@ def _train(cell: Cell, data: StudyData, store: CellStore) -> tuple[dict[str, Any
 
 
 def _search(cell: Cell, data: StudyData, store: CellStore) -> dict[str, Any]:
-    from hfmnas_keras.search.architecture_search import search_architecture
-
     with store.sole_use(f"search-{cell.search_name}"):
         if (record := store.read_search(cell)) is not None:
             return record
@@ -186,9 +180,6 @@ def _probabilities(network: keras.Model, rows: FeatureSet) -> np.ndarray:
 
 
 def _cost(network: keras.Model, rows: FeatureSet) -> dict[str, Any]:
-    from hfmnas_keras.cost import model_cost
-    from hfmnas_keras.export.latency import model_latency
-
     try:
         flops = model_cost(network).flops
     except ValueError as error:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import pathlib
 import subprocess
 import sys
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
 from coloured_shapes import write_shapes
 from conftest import run_once, write_config
 
+from pipeline.definition import FEATURES_STAGE
 from pipeline.local_runner import BLESSED, FAILED, NOT_BLESSED
 from pipeline.run_summary import summarise_run
+from pipeline.studies.study_data import prepare_study_data, study_data_of
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 STAGES = {
@@ -210,3 +216,33 @@ def test_a_plain_model_takes_the_same_road_without_a_search(first, again):
     assert summary.is_serving_checked and summary.f1_m()["fused"] > 0.5
     report = pathlib.Path(summary.report_file).read_text(encoding="utf-8")
     assert "central_net" in report and "<h2>Genotype</h2>" not in report
+
+
+def test_a_study_takes_the_features_from_the_cache_and_makes_those_of_test(first, again, tmp_path):
+    config = first[0].config
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        data = prepare_study_data(config, tmp_path)
+    summary = summarise_run(config.metadata_path)
+    assert [stage.name for stage in summary.stages][-1] == FEATURES_STAGE and len(summary.stages) == 7
+    assert {stage.state for stage in summary.stages} == {"cached"}
+    assert "BLESSED" not in shown.getvalue()
+    # The model that the whole run trained says of these features what it says of the pictures and words themselves.
+    test = data.read("test")
+    classifier = keras.saving.load_model(f"{first[1].uris['Trainer.model']}/classifier.keras", compile=False)
+    fusion_network = classifier.get_layer("searched_model")
+    logits = fusion_network({tensor.name: test.inputs()[tensor.name] for tensor in fusion_network.inputs})
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    manifest = pathlib.Path(config.data.manifest)
+    rows = {row["id"]: row for row in map(json.loads, manifest.read_text(encoding="utf-8").splitlines())}
+    assert sorted(test.ids) == sorted(name for name, row in rows.items() if row["split"] == "test")
+    served = tf.saved_model.load(first[1].pushed_path).signatures["serve_json"](
+        image_bytes=tf.constant([(manifest.parent / rows[name]["image"]).read_bytes() for name in test.ids]),
+        text=tf.constant([rows[name]["text"] for name in test.ids]),
+    )
+    np.testing.assert_allclose(probabilities, served["probabilities"].numpy(), atol=1e-4)
+    assert [config.preparation.classes[label] for label in test.labels] == [rows[name]["label"] for name in test.ids]
+    # Made once, and the same data have the same digest.
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert study_data_of(summary.uris, data.num_outputs, tmp_path) == data
+    assert {path: path.stat().st_mtime_ns for path in written} == written
