@@ -70,10 +70,22 @@ def write_folder(
         last[video] = start + int(generator.integers(8, 12)) - 1
         lines.setdefault(video, []).append((gestures[index], start, last[video]))
         for step, frame in enumerate(range(start, last[video] + 1)):
-            write_frame(folder, video, frame, *_learnable_frame(index, step, generator), images=images)
+            write_frame(folder, video, frame, *learnable_frame(index, step, generator), images=images)
     for (subject, scene, group), segments in lines.items():
         write_table(folder, (subject, scene, group), [",".join(map(str, line)) for line in segments])
     return folder
+
+
+def learnable_frame(index: int, step: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Colour, uint8 `(height, width, 3)`, and depth, uint8 `(height, width)`, of a frame of one of `CLASSES`."""
+    far, blue = index // 2 % 2, index % 2
+    colour = generator.integers(70, 120, (HEIGHT, WIDTH, 3))
+    depth = generator.integers(100, 110, (HEIGHT, WIDTH))
+    top, left = (4 + step, 24) if blue else (16, 4 + 2 * step)
+    colour[top : top + 16, left : left + 16] = (30, 40, 220) if blue else (220, 40, 30)
+    # Depth goes the same way in all gestures, or it would show red and blue too.
+    depth[8 + step : 24 + step, 16 + step : 32 + step] = 200 if far else 40
+    return colour.astype(np.uint8), depth.astype(np.uint8)
 
 
 def write_table(
@@ -110,13 +122,3 @@ def write_frame(
         path = frame_path(folder, video, frame, kind, images)
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path, quality=95)
-
-
-def _learnable_frame(index: int, step: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    far, blue = index // 2 % 2, index % 2
-    colour = generator.integers(70, 120, (HEIGHT, WIDTH, 3))
-    depth = generator.integers(100, 110, (HEIGHT, WIDTH))
-    top, left = (4 + step, 24) if blue else (16, 4 + 2 * step)
-    colour[top : top + 16, left : left + 16] = (30, 40, 220) if blue else (220, 40, 30)
-    depth[top : top + 16, left : left + 16] = 200 if far else 40
-    return colour.astype(np.uint8), depth.astype(np.uint8)
