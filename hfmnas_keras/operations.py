@@ -1,7 +1,8 @@
-"""Names of the operations that a search chooses from, and what each does (docs/method.md, section 4).
+"""Names of the operations that a search chooses from, and what each does (docs/method.md, sections 4 and 11).
 
 Plain data, so that a genotype can be read, checked and drawn without Keras. The layers behind the names are made by
-`hfmnas_keras.edge_operations.edge_operation` and `hfmnas_keras.node_operations.node_operation`.
+`hfmnas_keras.edge_operations.edge_operation`, `hfmnas_keras.node_operations.node_operation` and, for BM-NAS,
+`hfmnas_keras.bm_nas.fusion_operations.fusion_operation`.
 """
 
 from __future__ import annotations
@@ -34,5 +35,16 @@ NODE_OPERATION_DESCRIPTIONS: dict[str, str] = {
     "mamba_fusion": "state space model (ES2D) of the product of both inputs, gated by each",
 }
 
+#: How a step of BM-NAS fuses its two inputs x and y (section 11), by name, in the order of the columns of its beta.
+FUSION_OPERATION_DESCRIPTIONS: dict[str, str] = {
+    "sum": "x + y",
+    "scaled_dot_attention": "softmax(x y^T / sqrt C) y over the positions, no weights; normalisation",
+    "linear_glu": "Dense on both, batch normalisation, one half times the sigmoid of the other; dropout",
+    "concat_fc": "ReLU(BN(Dense([x; y]))); dropout",
+}
+
 EDGE_OPERATIONS: tuple[str, ...] = tuple(EDGE_OPERATION_DESCRIPTIONS)
 NODE_OPERATIONS: tuple[str, ...] = tuple(NODE_OPERATION_DESCRIPTIONS)
+FUSION_OPERATIONS: tuple[str, ...] = tuple(FUSION_OPERATION_DESCRIPTIONS)
+#: BM-NAS's edges have the first two alone, so that `none` and `skip` are the first columns of every gamma.
+BM_EDGE_OPERATIONS: tuple[str, ...] = EDGE_OPERATIONS[:2]

@@ -19,8 +19,8 @@ VIDEO_TAPS = ("layer1", "layer2", "layer3", "layer4", "pooled")
 #: Convolutions in each block of a VGG, by depth.
 VGG_CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 SKELETON_TAPS = ("conv5", "conv6", "flattened", "fc7")
-#: The fusion networks that are searched, and those whose shape their papers fix (docs/method.md, section 10).
-SEARCHED_MODELS = ("hf_mnas",)
+#: The fusion networks that are searched, and those whose shape their papers fix (docs/method.md, sections 4, 10, 11).
+SEARCHED_MODELS = ("hf_mnas", "bm_nas")
 FIXED_MODELS = (
     "unimodal_first",
     "unimodal_second",
@@ -135,6 +135,8 @@ class FusionSettings:
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
         for name in ("num_cells", "bm_cells", "bm_inner_steps"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        if self.bm_mitigation:
+            _require(self.bm_cells >= 2, "bm_cells", self.bm_cells, "at least 2 for `bm_mitigation`")
 
 
 @dataclasses.dataclass(frozen=True)

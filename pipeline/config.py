@@ -168,8 +168,8 @@ class RunConfig(pydantic.BaseModel):
 
     Args:
         name: str. Name of the pipeline; small letters, digits, `-` and `_`.
-        model: str. The fusion model: `"hf_mnas"` (default), which is searched, or a plain one (docs/method.md, section
-            10), for which there is no search.
+        model: str. The fusion model: `"hf_mnas"` (default) or `"bm_nas"` (docs/method.md, section 11), which are
+            searched, or a plain one (section 10), for which there is no search.
         data, preparation, fusion, backbones, pretraining, search, training, gate, serving, paths, kubeflow: see the
             class of each field.
         beam_args: tuple of str. Options of Beam, for the stages that use it.
@@ -246,13 +246,19 @@ class RunConfig(pydantic.BaseModel):
         """What the settings of one stage cannot know of another's, and would show after all the stages before it."""
         if self.model not in SEARCHED_MODELS:
             return self
+        if self.model == "bm_nas" and self.search.partial_channels > 1:
+            raise ValueError(
+                "`search.partial_channels` must be 1 for `model: bm_nas`, whose edges have no operations. "
+                f"Received: {self.search.partial_channels}."
+            )
         heads = self.fusion.num_heads
         if self.search.channels < 1 or self.search.channels % heads:
             raise ValueError(
                 f"`search.channels` must be a positive multiple of `fusion.num_heads`, {heads}. "
                 f"Received: {self.search.channels}."
             )
-        if self.fusion.sequence_encoder and self.fusion.channels % 2:
+        # BM-NAS has no sequence encoder.
+        if self.model == "hf_mnas" and self.fusion.sequence_encoder and self.fusion.channels % 2:
             raise ValueError(
                 "`fusion.channels` must be even for `fusion.sequence_encoder`, half of them a direction. "
                 f"Received: {self.fusion.channels}. Or set `sequence_encoder: false`."

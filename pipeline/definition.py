@@ -141,6 +141,7 @@ def create_pipeline(
         architecture_search = ArchitectureSearch(
             features=feature_extractor.outputs["features"],
             backbones=backbone_trainer.outputs["backbones"],
+            model=config.model,
             num_outputs=num_outputs,
             fusion=config.fusion,
             search=config.search,

@@ -18,6 +18,7 @@ class ArchitectureSearchSpec(ComponentSpec):
     """Inputs, outputs and properties of `ArchitectureSearch`."""
 
     PARAMETERS = {
+        "model": ExecutionParameter(type=str),
         "num_outputs": ExecutionParameter(type=int),
         "fusion": ExecutionParameter(type=str),
         "search": ExecutionParameter(type=str),
@@ -41,6 +42,7 @@ class ArchitectureSearch(base_component.BaseComponent):
     architecture_search = ArchitectureSearch(
         features=feature_extractor.outputs["features"],
         backbones=backbone_trainer.outputs["backbones"],
+        model="hf_mnas",
         num_outputs=9,
         fusion=FusionSettings(),
         search=SearchSettings(),
@@ -53,6 +55,7 @@ class ArchitectureSearch(base_component.BaseComponent):
     Args:
         features: channel of `Examples` with the splits `train` and `dev`, from `FeatureExtractor`.
         backbones: channel of `Backbones`, which the features come from; the report shows the scores of their heads.
+        model: str. What is searched, one of `SEARCHED_MODELS` of `hfmnas_keras.settings`.
         num_outputs: int. Classes.
         fusion: `FusionSettings`.
         search: `SearchSettings`.
@@ -70,6 +73,7 @@ class ArchitectureSearch(base_component.BaseComponent):
         self,
         features: types.BaseChannel,
         backbones: types.BaseChannel,
+        model: str,
         num_outputs: int,
         fusion: FusionSettings,
         search: SearchSettings,
@@ -79,6 +83,7 @@ class ArchitectureSearch(base_component.BaseComponent):
             spec=ArchitectureSearchSpec(
                 features=features,
                 backbones=backbones,
+                model=model,
                 num_outputs=num_outputs,
                 fusion=settings_to_json(fusion),
                 search=settings_to_json(search),

@@ -35,7 +35,7 @@ class Executor(base_executor.BaseExecutor):
         Args:
             input_dict: `features`, Examples with the splits `train` and `dev`; `backbones`, which made them.
             output_dict: `genotype` and `search_report`.
-            exec_properties: `num_outputs`; `fusion` and `search`, settings as JSON; `checkpoint_root`;
+            exec_properties: `model`; `num_outputs`; `fusion` and `search`, settings as JSON; `checkpoint_root`;
                 `code_fingerprint`.
         """
         features = artifact_utils.get_single_instance(input_dict["features"])
@@ -57,6 +57,7 @@ class Executor(base_executor.BaseExecutor):
                 checkpoint_dir=checkpoints,
                 report_dir=report_folder,
                 unimodal_heads=backbones["modalities"],
+                model=exec_properties["model"],
             )
             result.genotype.save(os.path.join(genotype_folder, "genotype.json"))
         report.set_float_custom_property("seconds", float(result.cost["seconds"]))

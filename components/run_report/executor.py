@@ -16,7 +16,7 @@ from components.multimodal_example_gen.executor import INGEST_FILE
 from components.run_report.page import render_page
 from components.serving_check.executor import REPORT_FILE as SERVING_CHECK_FILE
 from components.trainer.training import TRAINING_FILE
-from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.genotype.load_genotype import genotype_from_json
 from hfmnas_keras.training.pretraining import BACKBONES_FILE
 
 PAGE_FILE = "report.html"
@@ -62,7 +62,7 @@ class Executor(base_executor.BaseExecutor):
                 for key, artifact in artifacts.items()
             },
         }
-        page = render_page(summary, genotype_text and Genotype.from_json(genotype_text))
+        page = render_page(summary, genotype_text and genotype_from_json(genotype_text))
 
         (report,) = output_dict["report"]
         fileio.makedirs(report.uri)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from hfmnas_keras.edge_operations import EDGE_OPERATIONS
+from hfmnas_keras.genotype.base_genotype import BaseGenotype
 from hfmnas_keras.genotype.drawing import draw
-from hfmnas_keras.genotype.genotype import Genotype
-from hfmnas_keras.node_operations import NODE_OPERATIONS
+from hfmnas_keras.genotype.probability_table import ProbabilityTable
 from hfmnas_keras.search.drawing import draw_search
 
 _BLUE, _ORANGE, _GREY = "#1f5f8b", "#c05621", "#7b8794"
@@ -30,7 +29,7 @@ _STYLE = {
 }
 
 
-def genotype_figure(genotype: Genotype) -> str:
+def genotype_figure(genotype: BaseGenotype) -> str:
     """The drawn cells."""
     file = io.BytesIO()
     draw(genotype, file, format="svg")
@@ -66,30 +65,36 @@ def training_figure(history: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return _finish(figure, (losses, scores))
 
 
-def probabilities_figure(probabilities: Mapping[str, Sequence[Sequence[float]]]) -> str:
-    """Softmax of gamma and beta of both cells as heat maps.
+def probabilities_figure(probabilities: Mapping[str, Sequence[Sequence[float]]], genotype: BaseGenotype) -> str:
+    """Softmax of gamma and beta of all cells as heat maps, a column of them a cell.
 
     Args:
-        probabilities: `lfbc/gamma` (edges, operations), `lfbc/beta` (nodes, operations), and those of `hfbc`.
+        probabilities: arrays by label, `lfbc/gamma` and so on.
+        genotype: genotype that was chosen from them.
     """
+    tables = genotype.probability_tables()
+    cells = {cell.name: cell.short_title for cell in genotype.diagram()}
+    kinds = list(dict.fromkeys(label.partition("/")[2] for label in tables))
+    # The cells may differ in their number of rows.
+    heights = [max(len(tables[label].rows) for label in _labels_of(kind, cells, tables)) for kind in kinds]
     with _style():
-        figure = Figure(figsize=(11, 7))
-        num_edges = len(probabilities["lfbc/gamma"])
-        num_nodes = len(probabilities["lfbc/beta"])
-        all_axes = figure.subplots(2, 2, height_ratios=[num_edges, num_nodes])
-        names = {"gamma": EDGE_OPERATIONS, "beta": NODE_OPERATIONS}
-        for row, kind in enumerate(("gamma", "beta")):
-            for column, cell in enumerate(("lfbc", "hfbc")):
+        figure = Figure(figsize=(5.5 * len(cells), 0.28 * sum(heights) + 1.0 * len(kinds)))
+        all_axes = figure.subplots(len(kinds), len(cells), height_ratios=heights, squeeze=False)
+        for row, kind in enumerate(kinds):
+            # One scale for all cells of a kind, so that colours can be compared.
+            top = max(np.max(probabilities[label]) for label in _labels_of(kind, cells, tables))
+            for column, (cell, title) in enumerate(cells.items()):
                 axes = all_axes[row][column]
-                values = np.asarray(probabilities[f"{cell}/{kind}"])
-                # One scale for both cells of a kind, so that colours can be compared.
-                top = max(np.max(probabilities[f"{other}/{kind}"]) for other in ("lfbc", "hfbc"))
-                image = axes.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
+                label = f"{cell}/{kind}"
+                if label not in tables:
+                    axes.axis("off")
+                    continue
+                table = tables[label]
+                image = axes.imshow(np.asarray(probabilities[label]), cmap="Blues", vmin=0, vmax=top, aspect="auto")
                 figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
-                labels = _edge_labels(num_nodes) if kind == "gamma" else [f"node {i}" for i in range(num_nodes)]
-                axes.set_yticks(range(len(labels)), labels, fontsize=7)
-                axes.set_xticks(range(len(names[kind])), names[kind], rotation=40, ha="right", fontsize=7)
-                axes.set_title(f"{cell.upper()}: softmax of {kind}")
+                axes.set_yticks(range(len(table.rows)), table.rows, fontsize=7)
+                axes.set_xticks(range(len(table.columns)), table.columns, rotation=40, ha="right", fontsize=7)
+                axes.set_title(f"{title}: softmax of {kind}")
         figure.tight_layout()
         return _save(figure)
 
@@ -172,9 +177,8 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _edge_labels(num_nodes: int) -> list[str]:
-    names = ["input 0", "input 1", *(f"node {index}" for index in range(num_nodes))]
-    return [f"{names[source]} → node {node}" for node in range(num_nodes) for source in range(2 + node)]
+def _labels_of(kind: str, cells: Iterable[str], tables: Mapping[str, ProbabilityTable]) -> list[str]:
+    return [f"{cell}/{kind}" for cell in cells if f"{cell}/{kind}" in tables]
 
 
 def _row_of_axes(count: int) -> tuple[Figure, Any]:

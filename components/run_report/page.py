@@ -9,18 +9,19 @@ import jinja2
 from markupsafe import Markup
 
 from components.run_report import figures
+from hfmnas_keras.genotype.base_genotype import BaseGenotype
+from hfmnas_keras.genotype.description import describe
 from hfmnas_keras.genotype.drawing import to_mermaid
-from hfmnas_keras.genotype.genotype import Genotype
 
 _DOUBTS = {"conflict": "conflict", "uncertainty": "uncertainty", "probability": "1 - probability"}
 
 
-def render_page(summary: Mapping[str, Any], genotype: Genotype | None) -> str:
+def render_page(summary: Mapping[str, Any], genotype: BaseGenotype | None) -> str:
     """Renders the report of a run: one file without scripts or links to others.
 
     Args:
         summary: dict as in `summary.json`.
-        genotype: `Genotype` to draw; `None` where the model was not searched.
+        genotype: genotype to draw, of any method; `None` where the model was not searched.
 
     Returns:
         str. HTML.
@@ -43,7 +44,7 @@ def render_page(summary: Mapping[str, Any], genotype: Genotype | None) -> str:
     if genotype is not None:
         drawings["genotype"] = figures.genotype_figure(genotype)
         drawings["search"] = figures.search_figure(summary["search"]["history"])
-        drawings["probabilities"] = figures.probabilities_figure(summary["search"]["probabilities"])
+        drawings["probabilities"] = figures.probabilities_figure(summary["search"]["probabilities"], genotype)
     # In a multi-label set one label is not confused with another; the table of labels says it all.
     if not evaluation["multi_label"]:
         drawings["confusion"] = figures.confusion_figure(
@@ -56,5 +57,6 @@ def render_page(summary: Mapping[str, Any], genotype: Genotype | None) -> str:
         drawings={name: Markup(drawing) for name, drawing in drawings.items()},
         doubt_titles=_DOUBTS,
         mermaid=genotype and to_mermaid(genotype),
+        genotype_text=genotype and describe(genotype),
         output_titles={output: title for output, title in titles.items() if output in evaluation["overall"]},
     )

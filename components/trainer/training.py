@@ -22,7 +22,7 @@ from hfmnas_keras.data.feature_files import read_feature_set
 from hfmnas_keras.data.transformed_examples import read_transformed_examples
 from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.export.serving import export_saved_model
-from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.genotype.load_genotype import load_genotype
 from hfmnas_keras.settings import FusionSettings, TrainingSettings
 from hfmnas_keras.training.extraction import load_backbone, read_backbones
 from hfmnas_keras.training.final_training import train_fusion_network
@@ -46,7 +46,7 @@ def run_fn(fn_args: FnArgs) -> None:
     genotype = None
     if config["genotype_uri"] is not None:
         with readable_folder(config["genotype_uri"]) as folder:
-            genotype = Genotype.load(os.path.join(folder, "genotype.json"))
+            genotype = load_genotype(os.path.join(folder, "genotype.json"), config["model"])
     if settings.unfreeze_backbones:
         train, dev = (read_transformed_examples(files) for files in (fn_args.train_files, fn_args.eval_files))
     else:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from hfmnas_keras.bm_nas.bm_genotype import BMGenotype
 from hfmnas_keras.bm_nas.fusion_cell import FusionCell
 from hfmnas_keras.bm_nas.fusion_operations import grid_normalization
+from hfmnas_keras.genotype.bm_genotype import BMGenotype
 from hfmnas_keras.networks.feature_grid import FeatureGrid
 from hfmnas_keras.networks.mitigation import mitigation_of
 from hfmnas_keras.settings import FusionSettings
@@ -33,7 +33,7 @@ def bm_model(
     Raises:
         ValueError: when a feature of the genotype is missing.
     """
-    names = list(dict.fromkeys(name for cell in genotype.cells for name in cell["features"]))
+    names = list(genotype.read_features)
     missing = [name for name in names if name not in feature_shapes]
     if missing:
         raise ValueError(f"The genotype reads {missing}, which are not among the features {sorted(feature_shapes)}.")

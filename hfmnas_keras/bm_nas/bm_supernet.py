@@ -10,26 +10,27 @@ import keras
 import numpy as np
 from keras import ops
 
-from hfmnas_keras.bm_nas.bm_genotype import BMGenotype, discretise_bm
 from hfmnas_keras.bm_nas.bm_model import is_mitigated
 from hfmnas_keras.bm_nas.fusion_cell import OpenFusionCell
-from hfmnas_keras.bm_nas.fusion_operations import FUSION_OPERATIONS, grid_normalization
+from hfmnas_keras.bm_nas.fusion_operations import grid_normalization
+from hfmnas_keras.genotype.bm_genotype import BMGenotype, discretise_bm, edges_label
+from hfmnas_keras.networks.base_supernet import BaseSupernet
 from hfmnas_keras.networks.feature_grid import FeatureGrid
 from hfmnas_keras.networks.mitigation import mitigation_of
-from hfmnas_keras.networks.taps import check_taps
+from hfmnas_keras.operations import BM_EDGE_OPERATIONS, FUSION_OPERATIONS
 
-_SKIP = 1
+_SKIP = BM_EDGE_OPERATIONS.index("skip")
 
 
-class BMSupernet(keras.Model):
+@keras.saving.register_keras_serializable(package="hfmnas_keras.bm_nas")
+class BMSupernet(BaseSupernet):
     """All choices of BM-NAS open (docs/method.md, section 11).
 
     Every cell reads, over edges of `none` and `skip`, all features and all earlier cells; the sum is passed twice, as
     x and as y. Within it each step does the same with the earlier states and mixes four operations.
 
     Args:
-        feature_shapes: dict from feature name to shape without the batch. The taps of `fusion` are the features.
-        num_outputs: int. Classes or labels.
+        feature_shapes, num_outputs: as of `BaseSupernet`. The taps of `fusion` are the features.
         fusion: `FusionSettings`, of which `bm_cells`, `bm_inner_steps` and `bm_mitigation` are for this network.
 
     Call arguments:
@@ -41,19 +42,21 @@ class BMSupernet(keras.Model):
         Logits, float32 `(batch, num_outputs)`.
     """
 
-    def __init__(self, feature_shapes, num_outputs, fusion, **kwargs):
-        super().__init__(**kwargs)
-        self.feature_names = check_taps(feature_shapes, fusion)
-        self.feature_shapes = {name: tuple(feature_shapes[name]) for name in self.feature_names}
-        self.num_outputs = num_outputs
-        self.fusion = fusion
-        self.build({name: (None, *shape) for name, shape in self.feature_shapes.items()})
-
     def build(self, input_shape):
         if self.built:
             return
         fusion = self.fusion
         cells, steps, features = fusion.bm_cells, fusion.bm_inner_steps, len(self.feature_names)
+        if self.partial_channels > 1:
+            raise ValueError(
+                "The edges of BM-NAS have no operations that a part of the channels could pass. Received: "
+                f"partial_channels={self.partial_channels}. Set it to 1."
+            )
+        if features < 2:
+            raise ValueError(
+                f"BM-NAS chooses pairs of features. Received: {self.feature_names}. Name two taps or more in "
+                "`lfbc_taps` and `hfbc_taps`."
+            )
         grid_shape = (None, *fusion.grid, fusion.channels)
         logits = {"initializer": keras.initializers.RandomNormal(stddev=1e-3), "autocast": False, "dtype": "float32"}
         # One row an edge, `none` and `skip`: those of cell 0 first, then those of cell 1, and so on.
@@ -119,37 +122,47 @@ class BMSupernet(keras.Model):
 
     @property
     def architecture_variables(self) -> list[keras.Variable]:
-        """Edges of the upper level, edges of the inner level, operations: what the dev loss trains."""
+        """Edges of the upper level, edges of the inner level, operations."""
         return [self.upper_gamma, self.inner_gamma, self.beta]
 
-    @property
-    def weight_variables(self) -> list[keras.Variable]:
-        """All other trainable variables: what the train loss trains."""
-        architecture = {id(variable) for variable in self.architecture_variables}
-        return [variable for variable in self.trainable_variables if id(variable) not in architecture]
-
-    def genotype(self, kept_nodes: int | None = None, metadata: Mapping[str, Any] | None = None) -> BMGenotype:
-        """The architecture that the present logits stand for.
+    def genotype(self, metadata: Mapping[str, Any] | None = None) -> BMGenotype:
+        """The architecture that the present logits stand for (docs/method.md, section 11).
 
         Args:
-            kept_nodes, metadata: of HF-MNAS; not read here.
+            metadata: mapping of JSON-able values to add to the genotype's.
         """
-        del kept_nodes, metadata
         mixtures = {name: np.asarray(ops.convert_to_numpy(array)) for name, array in self._mixtures().items()}
-        return discretise_bm(
+        genotype = discretise_bm(
             self.feature_names,
             mixtures["upper"][:, 0],
             mixtures["inner"][:, :, 0],
             mixtures["operations"],
             self.fusion.bm_inner_steps,
         )
+        return dataclasses.replace(genotype, metadata=metadata or {})
 
     def probabilities(self) -> dict[str, np.ndarray]:
-        """Softmax of all logits by name, as `Supernet.probabilities`."""
-        return {
-            f"bm/{variable.name}": ops.convert_to_numpy(ops.softmax(variable.value))
-            for variable in self.architecture_variables
-        }
+        """Softmax of all logits by label: `cell_0/gamma` (features and earlier cells, 2), `cell_0/beta` (steps, 4), ...
+
+        The edges within a cell are `cell_0/step_1/gamma` (earlier states, 2), those of its first step, which has no
+        choice of states, `cell_0/step_0/mixing`.
+        """
+        upper, inner, beta = (
+            ops.convert_to_numpy(ops.softmax(variable.value)) for variable in self.architecture_variables
+        )
+        steps = range(self.fusion.bm_inner_steps)
+        probabilities: dict[str, np.ndarray] = {}
+        first_edge = first_inner_edge = 0
+        for cell in range(self.fusion.bm_cells):
+            sources = len(self.feature_names) + cell
+            probabilities[f"cell_{cell}/gamma"] = upper[first_edge : first_edge + sources]
+            first_edge += sources
+            for step in steps:
+                label = f"cell_{cell}/{edges_label(step)}"
+                probabilities[label] = inner[first_inner_edge : first_inner_edge + 2 + step]
+                first_inner_edge += 2 + step
+            probabilities[f"cell_{cell}/beta"] = beta[cell * len(steps) : (cell + 1) * len(steps)]
+        return probabilities
 
     def choices_of(self, genotype: BMGenotype) -> dict[str, np.ndarray]:
         """A genotype as the weights that a call takes for `choices`: ones and zeros."""
@@ -166,27 +179,8 @@ class BMSupernet(keras.Model):
         return choices
 
     def discretised_logits(self, inputs, choices):
-        """What the model of a genotype would say, had it this supernet's weights, in inference mode.
-
-        Args:
-            inputs: dict of features.
-            choices: what `choices_of` returns for the genotype.
-        """
+        """As of `BaseSupernet`."""
         return self(inputs, training=False, choices=choices)
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(
-            {
-                "feature_shapes": {name: list(shape) for name, shape in self.feature_shapes.items()},
-                "num_outputs": self.num_outputs,
-                "fusion": dataclasses.asdict(self.fusion),
-            }
-        )
-        return config
-
-    def compute_output_shape(self, input_shape):
-        return (next(iter(input_shape.values()))[0], self.num_outputs)
 
     def _shapes(self):
         cells, steps = self.fusion.bm_cells, self.fusion.bm_inner_steps

@@ -5,8 +5,9 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from hfmnas_keras.bm_nas.fusion_operations import FUSION_OPERATIONS, fusion_operation, grid_normalization
+from hfmnas_keras.bm_nas.fusion_operations import fusion_operation, grid_normalization
 from hfmnas_keras.normalization import batch_normalization
+from hfmnas_keras.operations import FUSION_OPERATIONS
 from hfmnas_keras.positions import per_position
 
 

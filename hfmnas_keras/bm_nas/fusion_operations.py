@@ -9,6 +9,7 @@ from keras import ops
 
 from hfmnas_keras.attention.attention_logits import attention_logits
 from hfmnas_keras.normalization import EPSILON, batch_normalization
+from hfmnas_keras.operations import FUSION_OPERATIONS
 from hfmnas_keras.positions import per_position
 
 _ATTENTION_DROPOUT = 0.1
@@ -127,7 +128,6 @@ _CLASSES = {
     "linear_glu": LinearGLU,
     "concat_fc": ConcatFC,
 }
-FUSION_OPERATIONS = tuple(_CLASSES)
 
 
 def fusion_operation(operation: str, channels: int, dropout: float = 0.1, **kwargs: Any) -> FusionOperation:

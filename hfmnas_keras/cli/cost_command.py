@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hfmnas_keras.genotype.genotype import CELLS, Genotype
+from hfmnas_keras.genotype.base_genotype import BaseGenotype
+from hfmnas_keras.genotype.genotype import CELLS
+from hfmnas_keras.genotype.load_genotype import load_genotype
 
 if TYPE_CHECKING:
     import keras
@@ -49,7 +51,7 @@ def cost(
     Parameters, FLOPs (multiply-accumulates times two) of one example, layer by layer, and the time of the whole model
     at batch 1 on this machine, as one graph. The model is the fusion network, from the backbones' taps to logits.
     """
-    genotype = Genotype.load(file)
+    genotype = load_genotype(file)
     if config is None and features is None:
         raise ValueError("The cost depends on the taps' shapes: give --config, --features or both.")
     content = _read_config(config) if config else {}
@@ -59,25 +61,26 @@ def cost(
     num_outputs = classes or labels or len(preparation.get("classes") or ())
     if not num_outputs:
         raise ValueError("The number of classes is not known: give --classes, or a --config that names them.")
-    reads_tokens = fusion.sequence_encoder and max_tokens is not None
 
     # Here and not above: they take long to import.
     import keras
 
     from hfmnas_keras.cost import model_cost
     from hfmnas_keras.export.latency import model_latency
-    from hfmnas_keras.networks.searched_model import searched_model
+    from hfmnas_keras.networks.fusion_network import fusion_network
 
     keras.utils.set_random_seed(0)
-    model = searched_model(
-        genotype,
+    model = fusion_network(
+        genotype.model,
         shapes,
         num_outputs,
         fusion,
+        genotype=genotype,
         # Two is the least there is: padding and one word.
-        vocabulary_size=(vocabulary_size or 2) if reads_tokens else None,
+        vocabulary_size=(vocabulary_size or 2) if max_tokens is not None else None,
         max_tokens=max_tokens,
     )
+    reads_tokens = any(tensor.name == "tokens" for tensor in model.inputs)
     counted = model_cost(model)
     latency = model_latency(model, _one_row(model), calls) if calls else None
     if as_json:
@@ -114,7 +117,7 @@ def _read_config(path: str) -> dict[str, Any]:
     return content
 
 
-def _fusion(content: Mapping[str, Any], genotype: Genotype) -> FusionSettings:
+def _fusion(content: Mapping[str, Any], genotype: BaseGenotype) -> FusionSettings:
     from hfmnas_keras.settings import FusionSettings
 
     # The genotype knows which taps its cells were searched on.

@@ -12,7 +12,7 @@ from hfmnas_keras.cli.command_group import legible
 from hfmnas_keras.cli.cost_command import cost
 from hfmnas_keras.genotype.description import describe, differences
 from hfmnas_keras.genotype.drawing import draw, to_dot, to_mermaid
-from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.genotype.load_genotype import load_genotype
 
 _TEXT_FORMATS = {".dot": to_dot, ".mmd": to_mermaid}
 _PICTURE_FORMATS = (".svg", ".png")
@@ -20,7 +20,7 @@ _PICTURE_FORMATS = (".svg", ".png")
 
 @click.group
 def genotype() -> None:
-    """Shows, draws, compares, checks and counts genotypes."""
+    """Shows, draws, compares, checks and counts genotypes, of HF-MNAS and of BM-NAS."""
 
 
 genotype.add_command(cost)
@@ -30,7 +30,7 @@ genotype.add_command(cost)
 @click.argument("file")
 def show(file: str) -> None:
     """Prints the genotype in FILE, a line for each node."""
-    click.echo(describe(Genotype.load(file)), nl=False)
+    click.echo(describe(load_genotype(file)), nl=False)
 
 
 @genotype.command("draw")
@@ -43,7 +43,7 @@ def show(file: str) -> None:
 )
 def draw_command(file: str, output: str | None) -> None:
     """Draws the genotype in FILE."""
-    loaded = Genotype.load(file)
+    loaded = load_genotype(file)
     if output is None:
         click.echo(to_mermaid(loaded), nl=False)
         return
@@ -67,7 +67,7 @@ def diff(first: str, second: str, choices: bool) -> None:
 
     Exit code 0: they are the same; 1: they differ.
     """
-    found = differences(Genotype.load(first), Genotype.load(second), importance=not choices)
+    found = differences(load_genotype(first), load_genotype(second), importance=not choices)
     for difference in found:
         before, after = (choice or "(absent)" for choice in (difference.first, difference.second))
         click.echo(f"{difference.label}: {before} -> {after}")
@@ -85,10 +85,10 @@ def validate(files: tuple[str, ...]) -> None:
     code = 0
     for file in files:
         try:
-            loaded = Genotype.load(file)
+            loaded = load_genotype(file)
         except (ValueError, OSError) as error:
             click.echo(legible(error), err=True)
             code = max(code, 1 if isinstance(error, ValueError) else 2)
         else:
-            click.echo(f"{file}: valid, {loaded.num_nodes} nodes a cell")
+            click.echo(f"{file}: valid, {loaded.size}")
     sys.exit(code)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import click
 
-from hfmnas_keras.operations import EDGE_OPERATION_DESCRIPTIONS, NODE_OPERATION_DESCRIPTIONS
+from hfmnas_keras.operations import (
+    EDGE_OPERATION_DESCRIPTIONS,
+    FUSION_OPERATION_DESCRIPTIONS,
+    NODE_OPERATION_DESCRIPTIONS,
+)
 
 
 @click.command
@@ -13,6 +17,8 @@ def operations() -> None:
     _list("edge operations", EDGE_OPERATION_DESCRIPTIONS)
     click.echo()
     _list("node operations", NODE_OPERATION_DESCRIPTIONS)
+    click.echo()
+    _list("fusion operations of BM-NAS, whose edges have `none` and `skip` alone", FUSION_OPERATION_DESCRIPTIONS)
 
 
 def _list(title: str, descriptions: dict[str, str]) -> None:

@@ -23,6 +23,8 @@ from hfmnas_keras.backbones.cooccurrence_network import CooccurrenceNetwork
 from hfmnas_keras.backbones.grouped_convolution import GroupedConvolution3D
 from hfmnas_keras.backbones.maxout import Maxout
 from hfmnas_keras.backbones.mean_word_vector import MeanWordVector
+from hfmnas_keras.bm_nas import fusion_operations
+from hfmnas_keras.bm_nas.fusion_cell import FusionCell
 from hfmnas_keras.cell.searched_cell import SearchedCell
 from hfmnas_keras.edge_operations.avg_pool import AvgPool
 from hfmnas_keras.edge_operations.dilated_convolution import DilatedConvolution
@@ -170,6 +172,7 @@ def _positions(shape: Shape) -> int:
     AvgPool,
     Sum,
     Multiply,
+    fusion_operations.Sum,
 )
 def _nothing(layer, shape):
     return 0
@@ -213,7 +216,7 @@ def _separable_convolution(layer, shape):
     return _positions(shape) * _sizes(*layer.depthwise_kernels, *layer.pointwise_kernels)
 
 
-@rule_of(ScaledDotAttention)
+@rule_of(ScaledDotAttention, fusion_operations.ScaledDotAttention)
 def _scaled_dot_attention(layer, shapes):
     positions, channels = _positions(shapes[0]), shapes[0][-1]
     # Logits, then what is attended to.
@@ -288,6 +291,20 @@ def _searched_cell(layer, shapes):
     return sum(multiply_accumulates(edge, grid) for edge in layer.edges) + sum(
         multiply_accumulates(node, [grid, grid]) for node in layer.nodes
     )
+
+
+@rule_of(fusion_operations.LinearGLU, fusion_operations.ConcatFC)
+def _projection_of_both(layer, shapes):
+    return multiply_accumulates(layer.projection, (*shapes[0][:-1], 2 * layer.channels))
+
+
+@rule_of(FusionCell)
+def _fusion_cell(layer, shapes):
+    grid = shapes[0]
+    total = sum(multiply_accumulates(operation, [grid, grid]) for operation in layer.operations)
+    if layer.inner_steps > 1:
+        total += multiply_accumulates(layer.projection, (*grid[:-1], layer.inner_steps * layer.channels))
+    return total
 
 
 @rule_of(InconsistencyMitigation)

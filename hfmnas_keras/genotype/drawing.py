@@ -6,66 +6,70 @@ import os
 import pathlib
 from typing import IO, Any
 
-from hfmnas_keras.genotype.cell_genotype import CellGenotype
-from hfmnas_keras.genotype.cell_inputs import TITLES, cell_inputs
-from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.genotype.base_genotype import BaseGenotype
+from hfmnas_keras.genotype.cell_diagram import CellDiagram
 
 _INK = "#1f2933"
 _MUTED = "#66727f"
+_CELLS_A_ROW = 2
 _FILLS = {"input": "#e4e7eb", "kept": "#d5e8f7", "read": "#ffffff", "output": "#1f5f8b"}
 # By family: a colour for each of nine operations could not be told apart.
 _EDGE_COLOURS = {"skip": "#7b8794", "pool": "#b7791f", "conv": "#1f5f8b", "linear": "#2f855a"}
 _EDGE_FAMILIES = {"skip": "skip", "pool": "pooling", "conv": "convolution", "linear": "linear"}
 
 
-def to_mermaid(genotype: Genotype) -> str:
+def to_mermaid(genotype: BaseGenotype) -> str:
     """The genotype as a Mermaid flow chart, which GitHub draws inside Markdown."""
     lines = ["flowchart LR"]
-    for name, cell in genotype.cells.items():
-        lines.append(f'  subgraph {name}["{TITLES[name]}"]')
-        lines.extend(f'    {name}_{index}(["{tap}"])' for index, tap in enumerate(cell_inputs(genotype, name)))
-        lines.extend(f'    {name}_{2 + node.index}["node {node.index}<br/>{node.fusion}"]' for node in cell.nodes)
-        lines.append(f'    {name}_out(["output"])')
+    for cell in genotype.diagram():
+        lines.append(f'  subgraph {cell.name}["{cell.title}"]')
+        lines.extend(f'    {cell.name}_{place}(["{name}"])' for place, name in enumerate(cell.inputs))
+        lines.extend(f'    {cell.name}_{node.place}["{node.name}<br/>{node.operation}"]' for node in cell.nodes)
+        lines.append(f'    {cell.name}_out(["output"])')
         for node in cell.nodes:
-            for predecessor, edge in zip(node.predecessors, node.edges, strict=True):
-                lines.append(f"    {name}_{predecessor} -->|{edge}| {name}_{2 + node.index}")
-        for index in cell.kept:
-            lines.append(f'    {name}_{2 + index} ==>|"{cell.importance[index]:.2f}"| {name}_out')
+            for source, edge in zip(node.sources, node.edges, strict=True):
+                arrow = f"-->|{edge}|" if edge else "-->"
+                lines.append(f"    {cell.name}_{source} {arrow} {cell.name}_{node.place}")
+        for place, label in cell.outputs.items():
+            arrow = f'==>|"{label}"|' if label else "==>"
+            lines.append(f"    {cell.name}_{place} {arrow} {cell.name}_out")
         lines.append("  end")
     return "\n".join(lines) + "\n"
 
 
-def to_dot(genotype: Genotype) -> str:
+def to_dot(genotype: BaseGenotype) -> str:
     """The genotype in the DOT language of Graphviz."""
     lines = ["digraph genotype {", "  rankdir=LR;", '  node [shape=box, style=rounded, fontname="Helvetica"];']
     lines.append('  edge [fontname="Helvetica", fontsize=10];')
-    for name, cell in genotype.cells.items():
-        lines.append(f"  subgraph cluster_{name} {{")
-        lines.append(f'    label="{TITLES[name]}";')
-        for index, tap in enumerate(cell_inputs(genotype, name)):
-            lines.append(f'    {name}_{index} [label="{tap}", shape=oval];')
+    for cell in genotype.diagram():
+        lines.append(f"  subgraph cluster_{cell.name} {{")
+        lines.append(f'    label="{cell.title}";')
+        for place, name in enumerate(cell.inputs):
+            lines.append(f'    {cell.name}_{place} [label="{name}", shape=oval];')
         for node in cell.nodes:
-            lines.append(f'    {name}_{2 + node.index} [label="node {node.index}\\n{node.fusion}"];')
-        lines.append(f'    {name}_out [label="output", shape=oval];')
+            lines.append(f'    {cell.name}_{node.place} [label="{node.name}\\n{node.operation}"];')
+        lines.append(f'    {cell.name}_out [label="output", shape=oval];')
         for node in cell.nodes:
-            for predecessor, edge in zip(node.predecessors, node.edges, strict=True):
-                lines.append(f'    {name}_{predecessor} -> {name}_{2 + node.index} [label="{edge}"];')
-        for index in cell.kept:
-            lines.append(f'    {name}_{2 + index} -> {name}_out [label="{cell.importance[index]:.2f}", style=bold];')
+            for source, edge in zip(node.sources, node.edges, strict=True):
+                label = f' [label="{edge}"]' if edge else ""
+                lines.append(f"    {cell.name}_{source} -> {cell.name}_{node.place}{label};")
+        for place, share in cell.outputs.items():
+            label = f'label="{share}", ' if share else ""
+            lines.append(f"    {cell.name}_{place} -> {cell.name}_out [{label}style=bold];")
         lines.append("  }")
     lines.append("}")
     return "\n".join(lines) + "\n"
 
 
-def draw(genotype: Genotype, path_or_file: str | os.PathLike | IO[bytes], format: str | None = None) -> None:
-    """Draws both cells side by side.
+def draw(genotype: BaseGenotype, path_or_file: str | os.PathLike | IO[bytes], format: str | None = None) -> None:
+    """Draws the cells, two side by side.
 
     Nodes that form the output are blue, those that only a later node reads are white, pruned ones are not drawn.
     An edge's colour tells the family of its operation; the number on the way to the output is the node's share of
     the importance.
 
     Args:
-        genotype: `Genotype`.
+        genotype: genotype of any method.
         path_or_file: path, or binary file to write to.
         format: `"png"` or `"svg"`. Defaults to the path's suffix, `"png"` for a file.
 
@@ -86,24 +90,33 @@ def draw(genotype: Genotype, path_or_file: str | os.PathLike | IO[bytes], format
     # A fixed salt and no date: the same genotype gives the same file. Text stays text in an SVG.
     style = {"svg.fonttype": "none", "svg.hashsalt": "genotype", "font.family": "DejaVu Sans"}
     with matplotlib.rc_context(style):
-        layouts = {name: _Layout(cell) for name, cell in genotype.cells.items()}
-        height = max(layout.height for layout in layouts.values())
-        widths = [layout.width for layout in layouts.values()]
+        cells = genotype.diagram()
+        layouts = [_Layout(cell) for cell in cells]
+        height = max(layout.height for layout in layouts)
+        rows = [range(first, min(first + _CELLS_A_ROW, len(cells))) for first in range(0, len(cells), _CELLS_A_ROW)]
+        width = max(sum(layouts[number].width for number in row) for row in rows)
+        has_key = any(any(node.edges) for cell in cells for node in cell.nodes)
+        # Above each cell its title, below all of them the key.
+        row_height, key_height = height + 1.0, 0.7 if has_key else 0.0
+        full_height = len(rows) * row_height + key_height
         inches = 0.62
-        figure = Figure(figsize=(inches * sum(widths), inches * (height + 1.7)), facecolor="white")
-        left = 0.0
-        for name, cell in genotype.cells.items():
-            layout = layouts[name]
-            share = layout.width / sum(widths)
-            axes = figure.add_axes((left, 0.7 / (height + 1.7), share, 1 - 0.7 / (height + 1.7)))
-            left += share
-            axes.set_xlim(0, layout.width)
-            axes.set_ylim(-height / 2, height / 2 + 1.0)
-            axes.set_aspect("equal")
-            axes.axis("off")
-            axes.text(0.3, height / 2 + 0.5, TITLES[name], fontsize=13, weight="bold", color=_INK, va="center")
-            _CellDrawing(axes, cell, layout, cell_inputs(genotype, name)).draw()
-        _draw_key(figure)
+        figure = Figure(figsize=(inches * width, inches * full_height), facecolor="white")
+        for row, numbers in enumerate(rows):
+            bottom = 1 - (row + 1) * row_height / full_height
+            left = 0.0
+            for number in numbers:
+                layout = layouts[number]
+                axes = figure.add_axes((left, bottom, layout.width / width, row_height / full_height))
+                left += layout.width / width
+                axes.set_xlim(0, layout.width)
+                axes.set_ylim(-height / 2, height / 2 + 1.0)
+                axes.set_aspect("equal")
+                axes.axis("off")
+                title = cells[number].title
+                axes.text(0.3, height / 2 + 0.5, title, fontsize=13, weight="bold", color=_INK, va="center")
+                _CellDrawing(axes, cells[number], layout).draw()
+        if has_key:
+            _draw_key(figure)
         metadata = {"Date": None} if format == "svg" else None
         figure.savefig(path_or_file, format=format, dpi=150, metadata=metadata)
 
@@ -115,10 +128,10 @@ class _Layout:
     column_width = 5.4
     row_height = 2.0
 
-    def __init__(self, cell: CellGenotype):
+    def __init__(self, cell: CellDiagram):
         column = {0: 0, 1: 0}
         for node in cell.nodes:
-            column[2 + node.index] = 1 + max(column[predecessor] for predecessor in node.predecessors)
+            column[node.place] = 1 + max(column[source] for source in node.sources)
         members: dict[int, list[int]] = {}
         for place, number in column.items():
             members.setdefault(number, []).append(place)
@@ -137,11 +150,10 @@ class _Layout:
 class _CellDrawing:
     """Draws one cell; every curve and label takes the way on which it meets the fewest boxes and labels."""
 
-    def __init__(self, axes: Any, cell: CellGenotype, layout: _Layout, taps: tuple[str, str]):
+    def __init__(self, axes: Any, cell: CellDiagram, layout: _Layout):
         self.axes = axes
         self.cell = cell
         self.layout = layout
-        self.taps = taps
         # Half widths and heights around centres, of all that should not be crossed.
         self.boxes = [(x, y, layout.box_width / 2, layout.box_height / 2) for x, y in layout.centres.values()]
         self.labels: list[tuple[float, float, float, float]] = []
@@ -150,24 +162,25 @@ class _CellDrawing:
     def draw(self) -> None:
         centres, half = self.layout.centres, self.layout.box_width / 2
         for node in self.cell.nodes:
-            arrivals = sorted(node.predecessors, key=lambda predecessor: -centres[predecessor][1])
-            for predecessor, edge in zip(node.predecessors, node.edges, strict=True):
-                x, y = centres[2 + node.index]
+            arrivals = sorted(node.sources, key=lambda source: -centres[source][1])
+            for source, edge in zip(node.sources, node.edges, strict=True):
+                x, y = centres[node.place]
                 # Evenly spread from top to bottom.
-                port = y + 0.22 - 0.44 * arrivals.index(predecessor) / (len(arrivals) - 1)
-                start = (centres[predecessor][0] + half, centres[predecessor][1])
+                port = y + 0.22 - 0.44 * arrivals.index(source) / (len(arrivals) - 1)
+                start = (centres[source][0] + half, centres[source][1])
                 self._connect(start, (x - half - 0.06, port), _colour(edge), edge, width=1.6)
-        kept = sorted(self.cell.kept, key=lambda index: -centres[2 + index][1])
-        for order, index in enumerate(kept):
-            x, y = centres[2 + index]
+        kept = sorted(self.cell.outputs, key=lambda place: -centres[place][1])
+        for order, place in enumerate(kept):
+            x, y = centres[place]
             port = self.layout.output[1] + 0.3 * ((len(kept) - 1) / 2 - order)
-            label = f"{self.cell.importance[index]:.2f}"
-            self._connect((x + half, y), (self.layout.output[0] - 1.06, port), _INK, label, width=2.2)
-        for index, tap in enumerate(self.taps):
-            self._box(centres[index], _FILLS["input"], tap, round_corners=True)
+            self._connect(
+                (x + half, y), (self.layout.output[0] - 1.06, port), _INK, self.cell.outputs[place], width=2.2
+            )
+        for place, name in enumerate(self.cell.inputs):
+            self._box(centres[place], _FILLS["input"], name, round_corners=True)
         for node in self.cell.nodes:
-            fill = _FILLS["kept" if node.index in self.cell.kept else "read"]
-            self._box(centres[2 + node.index], fill, node.fusion, caption=f"node {node.index}")
+            fill = _FILLS["kept" if node.place in self.cell.outputs else "read"]
+            self._box(centres[node.place], fill, node.operation, caption=node.name)
         self._box(self.layout.output, _FILLS["output"], "output", colour="white", round_corners=True, width=2.0)
 
     def _box(self, centre, fill, text, caption="", colour=_INK, round_corners=False, width=None) -> None:
@@ -203,6 +216,8 @@ class _CellDrawing:
         self.axes.add_patch(
             FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=11, color=colour, lw=width, zorder=2)
         )
+        if not label:
+            return
         half_width = 0.11 * len(label) + 0.1
         places = sorted(range(5, 20), key=lambda step: abs(step - 12))
         spots = [curves[best][step] for step in places]
@@ -255,11 +270,11 @@ def _overlap(one, other) -> float:
 
 
 def _colour(edge: str) -> str:
-    return next(colour for family, colour in _EDGE_COLOURS.items() if family in edge)
+    return next((colour for family, colour in _EDGE_COLOURS.items() if family in edge), _MUTED)
 
 
 def _draw_key(figure: Any) -> None:
-    """One line below both cells."""
+    """One line below the cells."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

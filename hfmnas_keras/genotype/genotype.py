@@ -1,32 +1,31 @@
-"""The result of a search, as data."""
+"""The result of a search of HF-MNAS, as data."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import os
-import re
-import types
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from hfmnas_keras.atomic_file import atomic_file
+from hfmnas_keras.genotype.base_genotype import BaseGenotype
+from hfmnas_keras.genotype.cell_diagram import CellDiagram, DiagramNode, shown_name
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
+from hfmnas_keras.genotype.json_text import check_keys, checked_mapping
+from hfmnas_keras.genotype.probability_table import ProbabilityTable
+from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 
 CELLS = ("lfbc", "hfbc")
-VERSION = 1
 
-_MAX_CHARACTERS = 1_000_000
-_KEYS = {"version", "num_nodes", "cells", "kept", "importance", "metadata"}
+_TITLES = {"lfbc": "LFBC: low features", "hfbc": "HFBC: high features"}
+_DEFAULT_TAPS = {"lfbc": ("text_low", "image_low"), "hfbc": ("text_high", "image_high")}
 
 
 @dataclasses.dataclass(frozen=True)
-class Genotype:
-    """The fusion architecture that a search chose: a genotype is a mapping from labels to names.
+class Genotype(BaseGenotype):
+    """The fusion architecture that a search of HF-MNAS chose: a genotype is a mapping from labels to names.
 
     ```json
-    {"version": 1, "num_nodes": 4,
+    {"version": 1, "model": "hf_mnas", "num_nodes": 4,
      "cells": {"lfbc/node_2/edge_0": "sep_conv_3x3", "lfbc/node_2/edge_3": "skip",
                "lfbc/node_2/fusion": "linear_glu", ...},
      "kept": {"lfbc": [0, 1, 2], "hfbc": [1, 2, 3]},
@@ -35,7 +34,7 @@ class Genotype:
     ```
 
     `edge_3` comes from predecessor 3, that is from node 1 (0 and 1 are the cell's inputs). `importance` (the softmax
-    of w over all nodes) and `metadata` may be left out of a genotype written by hand.
+    of w over all nodes), `metadata` and `model` may be left out of a genotype written by hand.
 
     Args:
         lfbc, hfbc: `CellGenotype`s of the low and of the high branch (method section 4).
@@ -48,6 +47,10 @@ class Genotype:
     >>> genotype = Genotype.load("genotype.json")
     >>> model = searched_model(genotype, feature_shapes, num_outputs=5, fusion=FusionSettings())
     """
+
+    model: ClassVar[str] = "hf_mnas"
+    _keys: ClassVar[frozenset[str]] = frozenset({"num_nodes", "cells", "kept", "importance"})
+    _optional_keys: ClassVar[frozenset[str]] = frozenset({"importance"})
 
     lfbc: CellGenotype
     hfbc: CellGenotype
@@ -62,11 +65,7 @@ class Genotype:
                 f"Both cells have the same number of nodes. Received: {self.lfbc.num_nodes} in the LFBC and "
                 f"{self.hfbc.num_nodes} in the HFBC."
             )
-        try:
-            metadata = json.loads(json.dumps(dict(self.metadata), allow_nan=False, sort_keys=True))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"`metadata` must be a mapping of JSON values, all finite: {error}.") from error
-        object.__setattr__(self, "metadata", types.MappingProxyType(metadata))
+        self._freeze_metadata()
 
     @property
     def num_nodes(self) -> int:
@@ -77,10 +76,63 @@ class Genotype:
         """Both cells by name, `"lfbc"` first."""
         return {name: getattr(self, name) for name in CELLS}
 
-    def to_json(self) -> str:
-        """JSON text, one choice a line, always the same for the same genotype."""
-        content = {
-            "version": VERSION,
+    @property
+    def size(self) -> str:
+        return f"{self.num_nodes} nodes a cell"
+
+    def diagram(self) -> tuple[CellDiagram, ...]:
+        """Its cells as they are shown; their inputs are called as the metadata do, else text and image."""
+        return tuple(self._diagram_of(name, cell) for name, cell in self.cells.items())
+
+    def labels(self, importance: bool = True) -> dict[str, str]:
+        """All that was chosen, by label; of the shares of importance, `importance/lfbc/node_2`, where wanted."""
+        labels = {"model": self.model, "num_nodes": str(self.num_nodes)}
+        for name, cell in self.cells.items():
+            labels.update((f"{name}/{label}", choice) for label, choice in cell.to_labels().items())
+            labels[f"kept/{name}"] = ", ".join(map(str, cell.kept))
+            if importance:
+                labels.update(
+                    (f"importance/{name}/node_{index}", repr(share)) for index, share in enumerate(cell.importance)
+                )
+        return labels
+
+    def probability_tables(self) -> dict[str, ProbabilityTable]:
+        """Names for `lfbc/gamma`, `lfbc/beta`, and those of `hfbc`."""
+        nodes = tuple(f"node {index}" for index in range(self.num_nodes))
+        sources = ("input 0", "input 1", *nodes)
+        edges = tuple(f"{source} → {node}" for i, node in enumerate(nodes) for source in sources[: 2 + i])
+        tables = {}
+        for name, cell in self.cells.items():
+            chosen = tuple(
+                node.index * (node.index + 3) // 2 + source for node in cell.nodes for source in node.predecessors
+            )
+            tables[f"{name}/gamma"] = ProbabilityTable(edges, EDGE_OPERATIONS, chosen)
+            tables[f"{name}/beta"] = ProbabilityTable(nodes, NODE_OPERATIONS, tuple(node.index for node in cell.nodes))
+        return tables
+
+    def _diagram_of(self, name: str, cell: CellGenotype) -> CellDiagram:
+        pruned = sorted(set(range(cell.num_nodes)) - {node.index for node in cell.nodes})
+        return CellDiagram(
+            name=name,
+            title=_TITLES[name],
+            summary=f"{len(cell.kept)} of {cell.num_nodes} nodes in the output",
+            inputs=self._inputs_of(name),
+            nodes=tuple(
+                DiagramNode(2 + node.index, f"node {node.index}", node.fusion, node.predecessors, node.edges)
+                for node in cell.nodes
+            ),
+            outputs={2 + index: f"{cell.importance[index]:.2f}" for index in cell.kept},
+            remark=f"pruned: {', '.join(f'node {index}' for index in pruned)}" if pruned else "",
+        )
+
+    def _inputs_of(self, name: str) -> tuple[str, str]:
+        taps = self.metadata.get(f"{name}_taps")
+        if not (isinstance(taps, list) and len(taps) == 2 and all(isinstance(tap, str) for tap in taps)):
+            return _DEFAULT_TAPS[name]
+        return shown_name(taps[0]), shown_name(taps[1])
+
+    def _content(self) -> dict[str, Any]:
+        return {
             "num_nodes": self.num_nodes,
             "cells": {
                 f"{name}/{label}": choice
@@ -93,36 +145,19 @@ class Genotype:
                 for name, cell in self.cells.items()
                 for index, share in enumerate(cell.importance)
             },
-            "metadata": dict(self.metadata),
         }
-        text = json.dumps(content, indent=2, allow_nan=False)
-        # `kept` reads better on one line.
-        return re.sub(r"\[[\s\d,]*\]", lambda match: " ".join(match[0].split()), text) + "\n"
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Genotype:
-        """Reads a genotype and checks all of it; the text may come from anywhere.
-
-        Raises:
-            ValueError: when the text is not a genotype of a known version: not JSON, missing or unknown keys, wrong
-                types, unknown operations, cycles, numbers out of bounds.
-        """
-        content = _parse(text)
-        _check_keys("A genotype", content, required={"version", "num_nodes", "cells", "kept"}, allowed=_KEYS)
-        if content["version"] != VERSION or isinstance(content["version"], bool):
-            raise ValueError(
-                f"This code reads genotypes of version {VERSION}. Received: version {content['version']!r}. "
-                "Search again, or use the release that wrote it."
-            )
+    def _from_content(cls, content: dict[str, Any], metadata: dict[str, Any]) -> Genotype:
         num_nodes = content["num_nodes"]
         labels: dict[str, dict[str, str]] = {name: {} for name in CELLS}
-        for label, choice in _mapping("cells", content["cells"]).items():
+        for label, choice in checked_mapping("cells", content["cells"]).items():
             name, _, rest = label.partition("/")
             if name not in labels:
                 raise ValueError(f"Labels begin with one of {', '.join(CELLS)}. Received: {label!r}.")
             labels[name][rest] = choice
-        kept = _mapping("kept", content["kept"])
-        _check_keys("`kept`", kept, required=set(CELLS), allowed=set(CELLS))
+        kept = checked_mapping("kept", content["kept"])
+        check_keys("`kept`", kept, required=CELLS, allowed=CELLS)
         importance = _importance(content.get("importance"), num_nodes)
         cells = {}
         for name in CELLS:
@@ -132,61 +167,7 @@ class Genotype:
                 cells[name] = CellGenotype.from_labels(labels[name], num_nodes, tuple(kept[name]), importance[name])
             except ValueError as error:
                 raise ValueError(f"In the genotype of the cell `{name}`: {error}") from error
-        return cls(**cells, metadata=_mapping("metadata", content.get("metadata", {})))
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes the JSON text; a reader never sees half a file."""
-        with atomic_file(path) as file:
-            file.write(self.to_json().encode("utf-8"))
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> Genotype:
-        """Reads what `save` wrote, with the checks of `from_json`."""
-        with open(path, "rb") as file:
-            text = file.read(_MAX_CHARACTERS + 1)
-        try:
-            return cls.from_json(text)
-        except ValueError as error:
-            raise ValueError(f"{os.fspath(path)} is not a genotype: {error}") from error
-
-
-def _parse(text: str | bytes) -> dict[str, Any]:
-    if len(text) > _MAX_CHARACTERS:
-        raise ValueError(f"A genotype takes a few kilobytes. Received: more than {_MAX_CHARACTERS:,} characters.")
-    try:
-        content = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"A genotype is JSON text: {error}.") from error
-    return _mapping("A genotype", content)
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"A key stands twice in the genotype: {repeated!r}.")
-    return content
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"Numbers in a genotype are finite. Received: {name}.")
-
-
-def _mapping(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"`{name}` must be a JSON object. Received: {type(value).__name__}.")
-    return value
-
-
-def _check_keys(name: str, content: dict[str, Any], required: set[str], allowed: set[str]) -> None:
-    missing = required - content.keys()
-    unknown = content.keys() - allowed
-    if missing or unknown:
-        raise ValueError(
-            f"{name} must have the keys {', '.join(sorted(required))}. "
-            f"Missing: {', '.join(sorted(missing)) or 'none'}. Not known: {', '.join(sorted(unknown)) or 'none'}."
-        )
+        return cls(**cells, metadata=metadata)
 
 
 def _importance(value: Any, num_nodes: Any) -> dict[str, tuple[float, ...]]:
@@ -194,10 +175,10 @@ def _importance(value: Any, num_nodes: Any) -> dict[str, tuple[float, ...]]:
         return dict.fromkeys(CELLS, ())
     if not isinstance(num_nodes, int) or not 1 <= num_nodes <= 64:
         raise ValueError(f"`num_nodes` must be an int from 1 to 64. Received: {num_nodes!r}.")
-    value = _mapping("importance", value)
+    value = checked_mapping("importance", value)
     labels = {name: [f"{name}/node_{index}" for index in range(num_nodes)] for name in CELLS}
     expected = {label for group in labels.values() for label in group}
-    _check_keys("`importance`", value, required=expected, allowed=expected)
+    check_keys("`importance`", value, required=expected, allowed=expected)
     for label, share in value.items():
         if not isinstance(share, (int, float)) or isinstance(share, bool) or not math.isfinite(share):
             raise ValueError(f"The importance `{label}` must be a number. Received: {share!r}.")

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import keras
 
 from hfmnas_keras.baselines.baseline_model import baseline_model
+from hfmnas_keras.bm_nas.bm_model import bm_model
+from hfmnas_keras.genotype.bm_genotype import BMGenotype
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.networks.searched_model import searched_model
 from hfmnas_keras.settings import FIXED_MODELS, SEARCHED_MODELS, FusionSettings
@@ -18,7 +20,7 @@ def fusion_network(
     num_outputs: int,
     fusion: FusionSettings,
     multi_label: bool = False,
-    genotype: Genotype | None = None,
+    genotype: Genotype | BMGenotype | None = None,
     vocabulary_size: int | None = None,
     max_tokens: int | None = None,
 ) -> keras.Model:
@@ -30,15 +32,15 @@ def fusion_network(
         num_outputs: int. Classes or labels.
         fusion: `FusionSettings`.
         multi_label: bool. Defaults to `False`.
-        genotype: `Genotype`, for a searched model alone.
-        vocabulary_size, max_tokens: as in `searched_model`; the fixed models read no tokens.
+        genotype: `Genotype` or `BMGenotype`, for a searched model alone.
+        vocabulary_size, max_tokens: as in `searched_model`; the other models read no tokens.
 
     Returns:
         Functional `keras.Model` from a dict of features to a dict: `logits`, float32 `(batch, num_outputs)`, and, where
         a paper trains each modality with a loss of its own, their logits.
 
     Raises:
-        ValueError: for an unknown model, and for a genotype that is missing or not wanted.
+        ValueError: for an unknown model, and for a genotype that is missing, not wanted or of another model.
     """
     if model in FIXED_MODELS:
         if genotype is not None:
@@ -48,7 +50,15 @@ def fusion_network(
         raise ValueError(f"There is no model {model!r}. Known ones: {', '.join((*SEARCHED_MODELS, *FIXED_MODELS))}.")
     if genotype is None:
         raise ValueError(f"The model {model!r} is built from a genotype. Pass `genotype`, the result of a search.")
-    network = searched_model(
-        genotype, feature_shapes, num_outputs, fusion, vocabulary_size=vocabulary_size, max_tokens=max_tokens
-    )
+    if genotype.model != model:
+        raise ValueError(
+            f"The model {model!r} is built from a genotype of its own kind. Received: one of {genotype.model!r}. "
+            f"Search with `model={model!r}`, or build {genotype.model!r}."
+        )
+    if isinstance(genotype, BMGenotype):
+        network = bm_model(genotype, feature_shapes, num_outputs, fusion)
+    else:
+        network = searched_model(
+            genotype, feature_shapes, num_outputs, fusion, vocabulary_size=vocabulary_size, max_tokens=max_tokens
+        )
     return keras.Model(network.inputs, {"logits": network.output}, name=network.name)

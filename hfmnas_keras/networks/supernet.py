@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,24 +13,19 @@ from hfmnas_keras.cell.supernet_cell import SupernetCell
 from hfmnas_keras.genotype.discretise import discretise
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
 from hfmnas_keras.genotype.one_hot_logits import one_hot_logits
+from hfmnas_keras.networks.base_supernet import BaseSupernet
 from hfmnas_keras.networks.feature_grid import FeatureGrid
 from hfmnas_keras.networks.mitigation import mitigation_of
-from hfmnas_keras.networks.taps import check_taps
-from hfmnas_keras.settings import FusionSettings
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
-class Supernet(keras.Model):
+class Supernet(BaseSupernet):
     """LFBC and HFBC with all choices open, the inconsistency mitigation, and a classifier (HF-MNAS, Fig. 7-8).
 
-    All weights exist as soon as the object does. In training mode the correlation loss, times its weight, is among
-    `losses`. Nothing is kept in Python between calls: under `keras.StatelessScope` a training call changes nothing.
+    In training mode the correlation loss, times its weight, is among `losses`.
 
     Args:
-        feature_shapes: dict from feature name to shape without the batch, `(d,)` or `(height, width, c)`. It must
-            hold the four taps that `fusion` names; further ones are ignored, here and in a call.
-        num_outputs: int. Classes or labels.
-        fusion: `FusionSettings`. Its `channels` are the width of the search.
+        feature_shapes, num_outputs, fusion: as of `BaseSupernet`.
         partial_channels: int. As of `MixedEdges`. Above `1` no searched model has this supernet's weights, and
             `discretised_logits` is refused. Defaults to `1`.
 
@@ -45,29 +39,17 @@ class Supernet(keras.Model):
     Example:
     >>> supernet = Supernet(train.feature_shapes, num_outputs=5, fusion=FusionSettings(channels=64))
     >>> logits = supernet(train.features, training=True)
-    >>> supernet.genotype(kept_nodes=3).save("genotype.json")
+    >>> supernet.genotype().save("genotype.json")
 
     Reference:
      - [Long et al., 2025, Fig. 7-8]; docs/method.md, sections 3-6
     """
 
-    def __init__(self, feature_shapes, num_outputs, fusion=None, partial_channels=1, **kwargs):
-        super().__init__(**kwargs)
-        fusion = _settings(fusion)
-        check_taps(feature_shapes, fusion)
-        if num_outputs < 1:
-            raise ValueError(f"`num_outputs` must be at least 1. Received: {num_outputs}.")
-        self.feature_shapes = {name: tuple(shape) for name, shape in feature_shapes.items()}
-        self.num_outputs = num_outputs
-        self.fusion = fusion
-        self.partial_channels = partial_channels
-        self.taps = {"lfbc": tuple(fusion.lfbc_taps), "hfbc": tuple(fusion.hfbc_taps)}
-        self.build({name: (None, *shape) for name, shape in self.feature_shapes.items()})
-
     def build(self, input_shape):
         if self.built:
             return
         fusion = self.fusion
+        self.taps = {"lfbc": tuple(fusion.lfbc_taps), "hfbc": tuple(fusion.hfbc_taps)}
         grid_shape = (None, *fusion.grid, fusion.channels)
         # Both inputs of a cell may be the same feature: each has a projection of its own (unimodal runs).
         # One flat list: of a nested one a `.keras` file would hold no weights.
@@ -118,17 +100,7 @@ class Supernet(keras.Model):
         return choices
 
     def discretised_logits(self, inputs, choices):
-        """What the searched model of a genotype would say, had it this supernet's weights, in inference mode.
-
-        The searched model is that of `searched_model` at this width, with one cell a branch and without the sequence
-        encoder, which the search has not. Nothing is assigned, neither here nor in a graph made of it.
-
-        Args:
-            inputs: dict of features, as of a call.
-            choices: what `choices_of` returns for the genotype; tensors of the same shapes will do.
-
-        Returns:
-            Logits, float32 `(batch, num_outputs)`.
+        """As of `BaseSupernet`: the searched model has one cell a branch and no sequence encoder.
 
         Raises:
             ValueError: for partial channels: the searched model's operations are wider than this supernet's.
@@ -170,29 +142,22 @@ class Supernet(keras.Model):
 
     @property
     def architecture_variables(self) -> list[keras.Variable]:
-        """Gamma and beta of the LFBC, then of the HFBC: what the dev loss trains (Eq. 29)."""
+        """Gamma and beta of the LFBC, then of the HFBC (Eq. 29)."""
         return [variable for name in CELLS for variable in (self.cells[name].gamma, self.cells[name].beta)]
 
-    @property
-    def weight_variables(self) -> list[keras.Variable]:
-        """All other trainable variables, node importance among them: what the train loss trains (Eq. 30)."""
-        architecture = {id(variable) for variable in self.architecture_variables}
-        return [variable for variable in self.trainable_variables if id(variable) not in architecture]
-
-    def genotype(self, kept_nodes: int | None = None, metadata: Mapping[str, Any] | None = None) -> Genotype:
+    def genotype(self, metadata: Mapping[str, Any] | None = None) -> Genotype:
         """The architecture that the present logits stand for (Eq. 12).
 
         Args:
-            kept_nodes: int. Nodes K that form each cell's output. Defaults to the settings' `kept_nodes`.
             metadata: mapping of JSON-able values to add to the genotype's, which names the taps.
         """
-        kept_nodes = self.fusion.kept_nodes if kept_nodes is None else kept_nodes
+        fusion = self.fusion
         chosen = {}
         for name, cell in self.cells.items():
             gamma, beta, importance = map(ops.convert_to_numpy, (cell.gamma, cell.beta, cell.importance))
-            chosen[name] = discretise(gamma, beta, importance, kept_nodes, self.fusion.kept_edges)
+            chosen[name] = discretise(gamma, beta, importance, fusion.kept_nodes, fusion.kept_edges)
         taps = {f"{name}_taps": list(taps) for name, taps in self.taps.items()}
-        return Genotype(**chosen, metadata={**taps, "node_inputs": self.fusion.node_inputs, **(metadata or {})})
+        return Genotype(**chosen, metadata={**taps, "node_inputs": fusion.node_inputs, **(metadata or {})})
 
     def probabilities(self) -> dict[str, np.ndarray]:
         """Softmax of all logits by label: `lfbc/gamma` (edges, 10), `lfbc/beta` (nodes, 9), `lfbc/importance`, ..."""
@@ -201,31 +166,3 @@ class Supernet(keras.Model):
             for name, cell in self.cells.items()
             for variable in (cell.gamma, cell.beta, cell.importance)
         }
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(
-            {
-                "feature_shapes": {name: list(shape) for name, shape in self.feature_shapes.items()},
-                "num_outputs": self.num_outputs,
-                "fusion": dataclasses.asdict(self.fusion),
-                "partial_channels": self.partial_channels,
-            }
-        )
-        return config
-
-    def compute_output_shape(self, input_shape):
-        batch = next(iter(input_shape.values()))[0]
-        return (batch, self.num_outputs)
-
-
-def _settings(fusion: FusionSettings | Mapping[str, Any] | None) -> FusionSettings:
-    if fusion is None:
-        return FusionSettings()
-    if isinstance(fusion, FusionSettings):
-        return fusion
-    # From a saved config, in which tuples have become lists.
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fusion.items()
-    }
-    return FusionSettings(**values)

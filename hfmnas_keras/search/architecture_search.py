@@ -18,8 +18,10 @@ import tensorflow as tf
 from absl import logging
 
 from hfmnas_keras.data.feature_set import FeatureSet
-from hfmnas_keras.genotype.genotype import Genotype
-from hfmnas_keras.networks.supernet import Supernet
+from hfmnas_keras.genotype.base_genotype import choices_in
+from hfmnas_keras.genotype.load_genotype import genotype_from_json
+from hfmnas_keras.networks.base_supernet import BaseSupernet
+from hfmnas_keras.networks.supernet_of import supernet_of
 from hfmnas_keras.search.bilevel_step import BilevelStep
 from hfmnas_keras.search.diagnosis import LEAST_TRAVEL, decisiveness, search_warnings
 from hfmnas_keras.search.graph_rewriting import without_graph_rewriting
@@ -48,8 +50,9 @@ def search_architecture(
     checkpoint_dir: str | os.PathLike,
     report_dir: str | os.PathLike | None = None,
     unimodal_heads: Mapping[str, Mapping[str, Any]] | None = None,
+    model: str = "hf_mnas",
 ) -> SearchResult:
-    """Searches the architecture of the fusion network (HF-MNAS, Eq. 29-30, Algorithm 1; docs/method.md, section 7).
+    """Searches the architecture of a fusion network (HF-MNAS, Eq. 29-30, Algorithm 1; docs/method.md, section 7).
 
     The state of the search is written to `checkpoint_dir/search.npz` after each epoch and every
     `settings.checkpoint_seconds`, the one before kept beside it. Called again with the same arguments, the search goes
@@ -64,6 +67,7 @@ def search_architecture(
         checkpoint_dir: folder of the checkpoint, made when missing.
         report_dir: optional folder for `search.json`, `genotype.json`, drawings and TensorBoard logs.
         unimodal_heads: optional records of `pretrain_backbones` by modality, to be shown in the report.
+        model: str. The search space, one of `SEARCHED_MODELS` of `hfmnas_keras.settings`. Defaults to `"hf_mnas"`.
 
     Returns:
         `SearchResult`. Each epoch of its history has: `epoch` (from 1), `train_loss` and `architecture_loss` (means of
@@ -87,11 +91,18 @@ def search_architecture(
     settings = dataclasses.replace(settings, precision=resolved_precision(settings.precision))
     fusion = dataclasses.replace(fusion, channels=settings.channels, num_cells=1)
     feature_shapes = {name: train.feature_shapes[name] for name in names}
-    supernet = Supernet(
-        feature_shapes, num_outputs, fusion, settings.partial_channels, dtype=settings.precision, name="supernet"
+    supernet = supernet_of(
+        model,
+        feature_shapes,
+        num_outputs,
+        fusion,
+        partial_channels=settings.partial_channels,
+        dtype=settings.precision,
+        name="supernet",
     )
     train_rows, dev_rows = (feature_rows(split, names, settings.device_bytes) for split in (train, dev))
     fingerprint: dict[str, Any] = {
+        "model": model,
         "settings": dataclasses.asdict(settings),
         "fusion": dataclasses.asdict(fusion),
         "num_outputs": num_outputs,
@@ -106,7 +117,6 @@ def search_architecture(
         train_rows,
         dev_rows,
         settings,
-        fusion.kept_nodes,
         SavedState(pathlib.Path(checkpoint_dir) / "search.npz", fingerprint),
         SearchReport(report_dir, unimodal_heads) if report_dir is not None else None,
     )
@@ -119,17 +129,15 @@ class _Search:
 
     def __init__(
         self,
-        supernet: Supernet,
+        supernet: BaseSupernet,
         train: DeviceRows,
         dev: DeviceRows,
         settings: SearchSettings,
-        kept_nodes: int,
         saved_state: SavedState,
         report: SearchReport | None,
     ):
         self.supernet = supernet
         self.settings = settings
-        self.kept_nodes = kept_nodes
         self.saved_state = saved_state
         self.report = report
         self.steps = steps_of_epoch(settings.alternation, train.num_rows, dev.num_rows, settings.batch_size)
@@ -251,7 +259,7 @@ class _Search:
         before = self.steps[: self.position]
         return next((count for count, kind in enumerate(reversed(before)) if kind == "weights"), len(before))
 
-    def _discretised_logits_of(self, fetched: Any, choices: dict[str, Any]) -> tf.Tensor:
+    def _discretised_logits_of(self, fetched: Any, choices: Any) -> tf.Tensor:
         inputs, _ = self.step.dev.batch(fetched)
         return self.supernet.discretised_logits(inputs, choices)
 
@@ -260,8 +268,8 @@ class _Search:
         every = self.settings.discretised_every if self.settings.partial_channels == 1 else 0
         if not every or ((self.epoch + 1) % every and not is_last):
             return {"discretised_dev_loss": None, "discretised_dev_macro_f1": None}
-        choices = self.supernet.choices_of(self.supernet.genotype(self.kept_nodes))
-        choices = {name: tuple(map(tf.constant, arrays)) for name, arrays in choices.items()}
+        choices = self.supernet.choices_of(self.supernet.genotype())
+        choices = keras.tree.map_structure(tf.constant, choices)
         logits = self.step.dev.outputs(lambda fetched: self._predict_discretised(fetched, choices))
         return {
             "discretised_dev_loss": float(task_loss(self.step.dev.labels, tf.constant(logits))),
@@ -271,7 +279,7 @@ class _Search:
     def _epoch_record(self) -> dict[str, Any]:
         logits = self.step.dev_logits()
         labels = self.step.dev.labels_array
-        genotype = json.loads(self.supernet.genotype(self.kept_nodes).to_json())
+        genotype = json.loads(self.supernet.genotype().to_json())
         discretised_scores = self._discretised_scores(self._is_finished([*self.history, {"genotype": genotype}]))
         probabilities = self.supernet.probabilities()
         self._count_time()
@@ -334,10 +342,10 @@ class _Search:
     def _result(self) -> SearchResult:
         epoch = self._selected_epoch()
         if epoch == len(self.history):
-            genotype, probabilities = self.supernet.genotype(self.kept_nodes), self.supernet.probabilities()
+            genotype, probabilities = self.supernet.genotype(), self.supernet.probabilities()
         else:
             record = self.history[epoch - 1]
-            genotype = Genotype.from_json(json.dumps(record["genotype"]))
+            genotype = genotype_from_json(json.dumps(record["genotype"]))
             probabilities = {name: np.asarray(values) for name, values in record["probabilities"].items()}
         travel = {
             "possible": self.architecture_learning_rate * self.architecture_steps * len(self.history),
@@ -365,7 +373,7 @@ class _Search:
 
 def _stable_epochs(history: list[dict[str, Any]]) -> int:
     """How many epochs in a row, the last among them, ended in the last one's choices."""
-    choices = [{key: record["genotype"][key] for key in ("cells", "kept")} for record in history]
+    choices = [choices_in(record["genotype"]) for record in history]
     return sum(1 for _ in itertools.takewhile(lambda earlier: earlier == choices[-1], reversed(choices)))
 
 

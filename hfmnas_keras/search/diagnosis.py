@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from hfmnas_keras.genotype.cell_genotype import CellGenotype
-from hfmnas_keras.genotype.genotype import CELLS, Genotype
+from hfmnas_keras.genotype.base_genotype import BaseGenotype
+from hfmnas_keras.genotype.cell_diagram import CellDiagram
 from hfmnas_keras.operations import EDGE_OPERATIONS
 from hfmnas_keras.search.search_warning import SearchWarning
 
@@ -28,10 +27,10 @@ LEAST_TRAVEL = 1.0
 
 
 def decisiveness(probabilities: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """How far the choices have parted, as means over the choices of both cells.
+    """How far the choices have parted, as means over the choices of all cells.
 
     Args:
-        probabilities: arrays by label, as of `Supernet.probabilities`.
+        probabilities: arrays by label, as of `BaseSupernet.probabilities`.
 
     Returns:
         dict: `gamma_entropy` and `beta_entropy` (1 is uniform), `gamma_gap` and `beta_gap` (between the best and the
@@ -50,7 +49,7 @@ def decisiveness(probabilities: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def search_warnings(
-    genotype: Genotype,
+    genotype: BaseGenotype,
     probabilities: Mapping[str, np.ndarray],
     history: Sequence[Mapping[str, Any]],
     travel: Mapping[str, float],
@@ -59,14 +58,16 @@ def search_warnings(
 
     Collapsed, in a cell: more than `MOST_SKIP` of the chosen edges are `skip`; more than `MOST_PARAMETER_FREE` are
     `PARAMETER_FREE`; on more than `MOST_NONE` of them `none`, which is never chosen, is the likeliest; all edges, or
-    all nodes, have the same operation (`FEWEST_ALIKE` of them or more).
+    all nodes, have the same operation (`FEWEST_ALIKE` of them or more). Edges that have no operations to choose from,
+    as those of BM-NAS, are judged by `none` alone.
 
     Undecided: the mean entropy of gamma or of beta was above `LEAST_ENTROPY_UNDECIDED` in every epoch; the mean gap
-    between the best and the second probability is below `LEAST_GAP`; no logit moved by `LEAST_TRAVEL`.
+    between the best and the second probability is below `LEAST_GAP`; where features are chosen, those that were lead
+    the next best by less than `LEAST_GAP`; no logit moved by `LEAST_TRAVEL`.
 
     Args:
-        genotype: `Genotype` that the search chose.
-        probabilities: those that it was chosen from, arrays by label as of `Supernet.probabilities`.
+        genotype: genotype that the search chose.
+        probabilities: those that it was chosen from, arrays by label as of `BaseSupernet.probabilities`.
         history: records of the epochs, of which `gamma_entropy` and `beta_entropy` are read.
         travel: dict with `possible` and `largest`, as of `SearchResult`.
 
@@ -74,8 +75,11 @@ def search_warnings(
         tuple of `SearchWarning`, collapse first; empty where nothing was seen.
     """
     warnings = []
-    for name, cell in genotype.cells.items():
-        warnings += _collapse(name.upper(), cell, np.asarray(probabilities[f"{name}/gamma"], "float64"))
+    tables = genotype.probability_tables()
+    for cell in genotype.diagram():
+        label = f"{cell.name}/gamma"
+        chosen = np.asarray(probabilities[label], "float64")[list(tables[label].chosen)]
+        warnings += _collapse(cell, chosen.argmax(axis=1) == EDGE_OPERATIONS.index("none"))
     present = decisiveness(probabilities)
     for kind, what in (("gamma", "edges"), ("beta", "nodes")):
         lowest = min(record[f"{kind}_entropy"] for record in history)
@@ -99,6 +103,17 @@ def search_warnings(
                     "choose otherwise: search for more epochs, raise `travel`, or compare several seeds.",
                 )
             )
+    lead = genotype.lead_of_features(probabilities)
+    if lead is not None and lead < LEAST_GAP:
+        warnings.append(
+            SearchWarning(
+                "undecided",
+                "features",
+                f"The features that the cells read lead the next best by {lead:.3f} only, in the mean product of their "
+                f"probabilities. Expected: {LEAST_GAP} or more. Another seed may read others: search for more epochs, "
+                "raise `travel`, or compare several seeds.",
+            )
+        )
     if travel["largest"] < LEAST_TRAVEL:
         warnings.append(
             SearchWarning(
@@ -118,21 +133,19 @@ def verdict(warnings: Sequence[SearchWarning]) -> str:
     return next((word for word in ("collapsed", "undecided") if word in seen), "decided")
 
 
-def _collapse(cell_name: str, cell: CellGenotype, gamma: np.ndarray) -> list[SearchWarning]:
-    edges = [edge for node in cell.nodes for edge in node.edges]
-    # Rows of gamma of the chosen edges.
-    rows = [node.index * (node.index + 3) // 2 + source for node in cell.nodes for source in node.predecessors]
-    none_wins = gamma[rows].argmax(axis=1) == EDGE_OPERATIONS.index("none")
+def _collapse(cell: CellDiagram, none_wins: np.ndarray) -> list[SearchWarning]:
+    edges = [edge for node in cell.nodes for edge in node.edges if edge]
+    cell_name = cell.short_title
     advice = (
         "Look at the scores of the unimodal heads (memorised features make weights useless), try fewer epochs or a "
         "smaller `travel`, and compare with another seed."
     )
     warnings = []
     for rule, share, bound, what in (
-        ("skip", edges.count("skip") / len(edges), MOST_SKIP, "are `skip`"),
+        ("skip", _share(edge == "skip" for edge in edges), MOST_SKIP, "are `skip`"),
         (
             "parameter_free",
-            sum(edge in PARAMETER_FREE for edge in edges) / len(edges),
+            _share(edge in PARAMETER_FREE for edge in edges),
             MOST_PARAMETER_FREE,
             "have no parameters (skip and pools)",
         ),
@@ -141,13 +154,20 @@ def _collapse(cell_name: str, cell: CellGenotype, gamma: np.ndarray) -> list[Sea
         if share > bound:
             message = f"{share:.0%} of the chosen edges of the {cell_name} {what}, above the bound of {bound:.0%}."
             warnings.append(SearchWarning("collapsed", rule, f"{message} {advice}"))
-    for rule, names in (("same_edges", edges), ("same_nodes", [node.fusion for node in cell.nodes])):
-        ((name, count),) = Counter(names).most_common(1)
-        if count == len(names) >= FEWEST_ALIKE:
-            message = f"All {count} {rule[5:]} of the {cell_name} have the operation `{name}`."
+    for rule, names in (("same_edges", edges), ("same_nodes", [node.operation for node in cell.nodes])):
+        if len(names) >= FEWEST_ALIKE and len(set(names)) == 1:
+            message = f"All {len(names)} {rule[5:]} of the {cell_name} have the operation `{names[0]}`."
             warnings.append(SearchWarning("collapsed", rule, f"{message} {advice}"))
     return warnings
 
 
+def _share(are_so: Iterable[bool]) -> float:
+    """Of several; none of none."""
+    listed = list(are_so)
+    return sum(listed) / max(len(listed), 1)
+
+
 def _rows(probabilities: Mapping[str, np.ndarray], kind: str) -> np.ndarray:
-    return np.concatenate([np.asarray(probabilities[f"{name}/{kind}"], "float64") for name in CELLS])
+    return np.concatenate(
+        [np.asarray(array, "float64") for label, array in probabilities.items() if label.endswith(f"/{kind}")]
+    )

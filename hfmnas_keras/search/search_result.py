@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.genotype.base_genotype import BaseGenotype
 from hfmnas_keras.search.diagnosis import verdict
 from hfmnas_keras.search.search_warning import SearchWarning
 
@@ -17,11 +17,11 @@ class SearchResult:
     """The genotype that a search chose and how it came to it.
 
     Args:
-        genotype: `Genotype`, discretised from the logits after the last step, or after the epoch that
+        genotype: `Genotype` or `BMGenotype`, discretised from the logits after the last step, or after the epoch that
             `SearchSettings.select` names. The last by default: dev F1 moves by noise from epoch to epoch, while the
             logits settle slowly.
         epoch: int. The epoch, from 1, that the genotype is of.
-        probabilities: dict of arrays, as `Supernet.probabilities` gives them: those that the genotype was chosen from.
+        probabilities: dict of arrays, as of `BaseSupernet.probabilities`, that the genotype was chosen from.
         history: list of dicts, one an epoch (keys: docs of `search_architecture`).
         cost: dict: `seconds`, `weight_steps`, `architecture_steps`, `peak_memory_bytes`.
         travel: dict: `possible` (rate times steps made: the farthest that Adam moves a logit), `largest` (the largest
@@ -29,7 +29,7 @@ class SearchResult:
         warnings: tuple of `SearchWarning`, what speaks against this result.
     """
 
-    genotype: Genotype
+    genotype: BaseGenotype
     epoch: int
     probabilities: dict[str, np.ndarray]
     history: list[dict[str, Any]]

@@ -20,6 +20,8 @@ from absl import logging
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.data.modalities import input_name
 from hfmnas_keras.data.transformed_examples import TransformedExamples
+from hfmnas_keras.genotype.base_genotype import choices_in
+from hfmnas_keras.genotype.bm_genotype import BMGenotype
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.networks.fusion_network import fusion_network
 from hfmnas_keras.networks.taps import modalities_of_taps
@@ -37,7 +39,7 @@ from hfmnas_keras.training.training_step import HEAD, TrainingStep
 
 
 def train_fusion_network(
-    genotype: Genotype | None,
+    genotype: Genotype | BMGenotype | None,
     train: FeatureSet | TransformedExamples,
     dev: FeatureSet | TransformedExamples,
     num_outputs: int,
@@ -63,7 +65,7 @@ def train_fusion_network(
     computes in float32, wherever it is served.
 
     Args:
-        genotype: `Genotype`; `None` for a model that is not searched.
+        genotype: `Genotype` or `BMGenotype`, as the model asks; `None` for a model that is not searched.
         train, dev: rows, see above.
         num_outputs: int. Classes.
         fusion: `FusionSettings` of the final model.
@@ -110,7 +112,7 @@ def train_fusion_network(
         "fusion": dataclasses.asdict(fusion),
         "num_outputs": num_outputs,
         "model": model,
-        "genotype": genotype and {key: json.loads(genotype.to_json())[key] for key in ("cells", "kept")},
+        "genotype": genotype and choices_in(json.loads(genotype.to_json())),
         "initial_weights": _digest(*(keras.ops.convert_to_numpy(variable) for variable in whole.variables)),
         "train": _rows_fingerprint(train),
         "dev": _rows_fingerprint(dev),

@@ -19,8 +19,10 @@ import hfmnas_keras
 from hfmnas_keras.cost import model_cost
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.export.latency import model_latency
+from hfmnas_keras.genotype.bm_genotype import BMGenotype
 from hfmnas_keras.genotype.discretise import discretise
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
+from hfmnas_keras.genotype.load_genotype import genotype_from_json
 from hfmnas_keras.genotype.random_genotype import random_genotype
 from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.training.final_training import train_fusion_network
@@ -117,8 +119,6 @@ def _search(cell: Cell, data: StudyData, store: CellStore) -> dict[str, Any]:
         if (record := store.read_search(cell)) is not None:
             return record
         folder = store.search_work_folder(cell)
-        # Not every search takes a model yet.
-        model = {} if cell.model == "hf_mnas" else {"model": cell.model}
         result = _resumed(
             folder,
             lambda: search_architecture(
@@ -128,7 +128,7 @@ def _search(cell: Cell, data: StudyData, store: CellStore) -> dict[str, Any]:
                 cell.searched_fusion,
                 cell.search,
                 checkpoint_dir=folder,
-                **model,
+                model=cell.model,
             ),
         )
         record = {
@@ -143,9 +143,9 @@ def _search(cell: Cell, data: StudyData, store: CellStore) -> dict[str, Any]:
         return record
 
 
-def _genotype(cell: Cell, search: dict[str, Any]) -> Genotype:
+def _genotype(cell: Cell, search: dict[str, Any]) -> Genotype | BMGenotype:
     """The genotype that a search found, with as many nodes and edges as the cell keeps."""
-    found = Genotype.from_json(search["genotype"])
+    found = genotype_from_json(search["genotype"], cell.model)
     if not cell.keeps_after_search:
         return found
     cells = {}

@@ -183,6 +183,22 @@ def test_a_model_without_heads_or_sequence_encoder_may_have_any_width(write):
     assert load_config(write(MINIMAL + fusion)).fusion.channels == 15
 
 
+@pytest.mark.parametrize(("preset", "width", "grid", "steps"), [("mmimdb", 192, (4, 4), 1), ("ntu", 128, (8, 1), 2)])
+def test_one_line_makes_a_preset_one_of_bm_nas(tmp_path, preset, width, grid, steps):
+    """Widths, positions, cells and inner steps are those that BM-NAS's code has as defaults."""
+    text = (PRESETS_FOLDER / f"{preset}.yaml").read_text(encoding="utf-8")
+    (tmp_path / "run.yaml").write_text(text + "model: bm_nas\n", encoding="utf-8")
+    config = load_config(tmp_path / "run.yaml")
+    assert config.model == "bm_nas"
+    assert config.fusion == load_config(preset).fusion and config.search == load_config(preset).search
+    assert (config.fusion.channels, config.fusion.grid, config.fusion.bm_inner_steps) == (width, grid, steps)
+    assert config.fusion.bm_cells == 2 and not config.fusion.bm_mitigation
+    partial = text.replace("search:", "search:\n  partial_channels: 4") + "model: bm_nas\n"
+    (tmp_path / "run.yaml").write_text(partial, encoding="utf-8")
+    with pytest.raises(ValueError, match="partial_channels. must be 1 for .model: bm_nas"):
+        load_config(tmp_path / "run.yaml")
+
+
 def test_a_missing_file_lists_the_presets():
     with pytest.raises(ValueError, match="demo, .*manifest, "):
         load_config("nowhere.yaml")

@@ -18,6 +18,7 @@ import yaml
 from coloured_shapes import write_shapes
 from conftest import run_once, write_config
 
+from hfmnas_keras.genotype.load_genotype import load_genotype
 from pipeline.definition import FEATURES_STAGE
 from pipeline.local_runner import BLESSED, FAILED, NOT_BLESSED
 from pipeline.run_summary import summarise_run
@@ -216,6 +217,27 @@ def test_a_plain_model_takes_the_same_road_without_a_search(first, again):
     assert summary.is_serving_checked and summary.f1_m()["fused"] > 0.5
     report = pathlib.Path(summary.report_file).read_text(encoding="utf-8")
     assert "central_net" in report and "<h2>Genotype</h2>" not in report
+
+
+def test_bm_nas_takes_the_same_road_with_a_search_of_its_own(first, again):
+    folder = first[0].config_path.parent
+    content = yaml.safe_load(first[0].config_path.read_text(encoding="utf-8"))
+    content.update(model="bm_nas", serving={"push_destination": str(folder / "bm_nas")})
+    path = folder / "bm_nas.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    searched = run_once(path)
+    summary = summarise_run(searched.config.metadata_path)
+    assert searched.code in (BLESSED, NOT_BLESSED), searched.text
+    states = {stage.name: stage.state for stage in summary.stages}
+    assert set(states) == STAGES
+    # The model is all that has changed.
+    assert states["FeatureExtractor"] == "cached"
+    assert states["ArchitectureSearch"] == states["Trainer"] == "complete"
+    genotype = load_genotype(pathlib.Path(summary.uris["ArchitectureSearch.genotype"]) / "genotype.json")
+    assert genotype.model == "bm_nas" and len(genotype.cells) == 2
+    assert summary.is_serving_checked and summary.f1_m()["fused"] > 0.5
+    report = pathlib.Path(summary.report_file).read_text(encoding="utf-8")
+    assert "Model <code>bm_nas</code>" in report and "cell 1: softmax of gamma" in report
 
 
 def test_a_study_takes_the_features_from_the_cache_and_makes_those_of_test(first, again, tmp_path):

@@ -10,7 +10,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from components.run_report.page import render_page
-from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.genotype.bm_genotype import BMGenotype
+from hfmnas_keras.genotype.load_genotype import genotype_from_json
 
 EVIL = "<script>alert(1)</script>"
 CLASSES = ["birds", "boats & <b>ships</b>", "trees"]
@@ -163,7 +164,7 @@ def page():
 
 
 def render(summary):
-    return render_page(summary, Genotype.from_json(json.dumps(summary["genotype"])))
+    return render_page(summary, genotype_from_json(json.dumps(summary["genotype"])))
 
 
 def table_rows(page):
@@ -261,6 +262,26 @@ def test_figures_are_svg_inside_the_page(page):
     assert words[4].count("dev, discretised") == 2
     # One file: nothing is loaded from anywhere.
     assert not re.search(r"<(link|img|script|iframe)|src=|@import|url\((?!#)", page)
+
+
+def test_a_search_of_bm_nas_is_shown():
+    steps = [{"inputs": [0, 1], "operation": "linear_glu"}, {"inputs": [1, 2], "operation": "concat_fc"}]
+    cells = [{"features": ["text_low", "$\\frac$"], "steps": steps}, {"features": ["text_low", EVIL], "steps": steps}]
+    genotype = BMGenotype(cells)
+    summary = make_summary()
+    summary["genotype"] = json.loads(genotype.to_json())
+    summary["search"]["probabilities"] = {
+        label: [[1 / len(table.columns)] * len(table.columns)] * len(table.rows)
+        for label, table in genotype.probability_tables().items()
+    }
+    page = render(summary)
+    words = figure_words(page)
+    assert "<script" not in page
+    assert words[3].count("linear_glu") == 2 and "step 1" in words[3]
+    for title in ("cell 1: softmax of gamma", "cell 0: softmax of step_1/gamma", "scaled_dot_attention"):
+        assert title in words[5], title
+    assert "step 1 = concat_fc(frac, step 0)" in page
+    assert 'cell_1_3["step 1<br/>concat_fc"]' in html.unescape(page)
 
 
 def test_the_same_run_gives_the_same_page(page):

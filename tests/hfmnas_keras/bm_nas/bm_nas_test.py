@@ -10,11 +10,13 @@ import pytest
 import tensorflow as tf
 
 from hfmnas_keras.bm_nas import BMGenotype, BMSupernet, bm_model
-from hfmnas_keras.bm_nas.bm_genotype import discretise_bm
 from hfmnas_keras.bm_nas.fusion_cell import FusionCell
-from hfmnas_keras.bm_nas.fusion_operations import FUSION_OPERATIONS, fusion_operation
+from hfmnas_keras.bm_nas.fusion_operations import fusion_operation
+from hfmnas_keras.genotype.bm_genotype import discretise_bm
+from hfmnas_keras.operations import FUSION_OPERATIONS
 from hfmnas_keras.settings import FusionSettings
 from hfmnas_keras.training.losses import task_loss
+from tests.hfmnas_keras.bm_nas.chosen_weights import copy_bm_model
 
 SHAPES = {"text_low": (5,), "image_low": (2, 3, 3), "text_high": (6,), "image_high": (2, 3, 4)}
 FUSION = FusionSettings(channels=4, grid=(2, 3), num_heads=2, dropout=0.0, correlation_dim=3, bm_inner_steps=2)
@@ -145,21 +147,7 @@ def test_the_model_of_a_genotype_is_the_supernet_with_its_choices(mitigation):
     supernet = scattered(BMSupernet(SHAPES, 3, fusion))
     genotype = supernet.genotype()
     model = bm_model(genotype, SHAPES, 3, fusion)
-    for own, grid in zip(NAMES, supernet.feature_grids, strict=True):
-        if own in {tensor.name for tensor in model.inputs}:
-            model.get_layer(f"{own}_grid").set_weights(grid.get_weights())
-    for number, cell in enumerate(supernet.cells):
-        searched = model.get_layer(f"cell_{number}")
-        for step, operation in enumerate(searched.operations):
-            name = genotype.cells[number]["steps"][step]["operation"]
-            operation.set_weights(cell.operations[4 * step + FUSION_OPERATIONS.index(name)].get_weights())
-        for part in ("projection", "norm", "output_norm"):
-            getattr(searched, part).set_weights(getattr(cell, part).get_weights())
-    if mitigation:
-        model.get_layer("inconsistency_mitigation").set_weights(supernet.mitigation.get_weights())
-    norm = next(layer for layer in model.layers if layer.name == "output_norm")
-    norm.set_weights(supernet.output_norm.get_weights())
-    model.get_layer("logits").set_weights(supernet.head.get_weights())
+    copy_bm_model(supernet, model)
     inputs = features()
     expected = supernet.discretised_logits(inputs, supernet.choices_of(genotype))
     np.testing.assert_allclose(model(inputs), expected, atol=1e-4)
@@ -188,10 +176,13 @@ def test_a_genotype_comes_back_from_its_text(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('"version": 1', '"version": 2', "Expected version 1"),
+        ('"version": 1', '"version": 2', "reads genotypes of version 1"),
         ('"operation": "', '"operation": "x', "must be one of sum"),
-        ('"model": "bm_nas",', "", "has the keys"),
-        ("}", "", "not: "),
+        ('"model": "bm_nas",', "", "Expected a genotype of the model 'bm_nas'. Received: one of 'hf_mnas'"),
+        ('"cells"', '"sells"', "Missing: cells. Not known: sells"),
+        ("}", "", "JSON text"),
+        ('"features": [\n    "text_low"', '"features": [\n    "image_low"', "distinct names"),
+        ('"features": [\n    "text_low",', '"features": [', "not among `features`"),
     ],
 )
 def test_text_that_is_no_genotype_is_refused(old, new, told):

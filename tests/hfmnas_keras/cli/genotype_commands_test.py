@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from hfmnas_keras.cli import main
-from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
+from hfmnas_keras.genotype import BMGenotype, CellGenotype, Genotype, NodeChoice
 from tests import source_files
 
 
@@ -145,6 +146,51 @@ def test_validate(file, tmp_path):
     assert code == 1 and f"{file}: valid" in text and "bad.json is not a genotype: A genotype is JSON text" in error
     code, _, error = run("genotype", "validate", tmp_path / "none.json", bad)
     assert code == 2 and "none.json" in error and "bad.json" in error
+
+
+@pytest.fixture
+def bm_file(tmp_path):
+    path = tmp_path / "bm.json"
+    first = [{"inputs": [0, 1], "operation": "linear_glu"}, {"inputs": [0, 2], "operation": "sum"}]
+    second = [{"inputs": [0, 1], "operation": "sum"}, {"inputs": [1, 2], "operation": "concat_fc"}]
+    cells = [
+        {"features": ["text_low", "\x1b[2Jimage_low"], "steps": first},
+        {"features": ["text_low", "text_high"], "steps": second},
+    ]
+    BMGenotype(cells, metadata={"seed": 3}).save(path)
+    return str(path)
+
+
+def test_show_prints_every_choice_of_bm_nas(bm_file):
+    code, text, _ = run("genotype", "show", bm_file)
+    assert code == 0
+    assert text == (
+        "cell 0, x = text_low, y = 2Jimage_low\n"
+        "  step 0 = linear_glu(text_low, 2Jimage_low)    output; read by step 1\n"
+        "  step 1 = sum(text_low, step 0)                output\n"
+        "  output = step 0, step 1; text_low added\n"
+        "cell 1, x = text_low, y = text_high\n"
+        "  step 0 = sum(text_low, text_high)        output; read by step 1\n"
+        "  step 1 = concat_fc(text_high, step 0)    output\n"
+        "  output = step 0, step 1; text_low added\n"
+        "metadata\n"
+        "  seed: 3\n"
+    )
+
+
+def test_the_other_commands_take_bm_nas_too(bm_file, file, tmp_path):
+    assert run("genotype", "validate", bm_file) == (0, f"{bm_file}: valid, BM-NAS, cells: 2, steps a cell: 2\n", "")
+    assert "cell_0_2[" in run("genotype", "draw", bm_file)[1]
+    assert run("genotype", "diff", bm_file, bm_file) == (0, "", "")
+    other = tmp_path / "other.json"
+    text = pathlib.Path(bm_file).read_text(encoding="utf-8")
+    other.write_text(text.replace("concat_fc", "linear_glu"), encoding="utf-8")
+    assert run("genotype", "diff", bm_file, other)[1] == "cell_1/step_1/operation: concat_fc -> linear_glu\n"
+    code, text, _ = run("genotype", "diff", file, bm_file)
+    assert code == 1 and text.startswith("model: hf_mnas -> bm_nas\n")
+    other.write_text('{"version": 1, "model": "gmu"}', encoding="utf-8")
+    code, _, error = run("genotype", "show", other)
+    assert code == 2 and "There are genotypes of the models hf_mnas, bm_nas. Received: 'gmu'" in error
 
 
 GOOD = make_genotype().to_json()

@@ -11,14 +11,15 @@ from hfmnas_keras.backbones.image_backbone import image_backbone
 from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.text_backbone import text_backbone
 from hfmnas_keras.backbones.video_backbone import video_backbone
+from hfmnas_keras.bm_nas import bm_model
 from hfmnas_keras.classifier import multimodal_classifier
 from hfmnas_keras.cost import model_cost, multiply_accumulates
 from hfmnas_keras.edge_operations import edge_operation
-from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
+from hfmnas_keras.genotype import BMGenotype, CellGenotype, Genotype, NodeChoice
 from hfmnas_keras.networks import SequenceEncoder
 from hfmnas_keras.networks.searched_model import searched_model
 from hfmnas_keras.node_operations import node_operation
-from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
+from hfmnas_keras.operations import EDGE_OPERATIONS, FUSION_OPERATIONS, NODE_OPERATIONS
 from hfmnas_keras.settings import FusionSettings, ImageBackboneSettings, TextBackboneSettings, VideoBackboneSettings
 from tests.hfmnas_keras.cost.profiled_flops import profiled_flops
 
@@ -136,6 +137,18 @@ def test_a_searched_model_costs_what_the_profiler_counts(changes):
     model = searched_model(make_genotype(), SHAPES, 4, fusion)
     scans = fusion.num_cells
     assert model_cost(model).flops == sum(profiled_flops(model).values()) + scans * scan_recurrence(4, 4)
+
+
+@pytest.mark.parametrize("mitigation", [False, True])
+def test_a_model_of_bm_nas_costs_what_the_profiler_counts(mitigation):
+    """Two cells of two steps: every operation of it once."""
+    steps = [{"inputs": [0, 1 + index % 2], "operation": name} for index, name in enumerate(FUSION_OPERATIONS)]
+    cells = [
+        {"features": ["text_low", "image_low"], "steps": steps[:2]},
+        {"features": ["text_high", "image_high"], "steps": steps[2:]},
+    ]
+    model = bm_model(BMGenotype(cells), SHAPES, 4, dataclasses.replace(FUSION, bm_mitigation=mitigation))
+    assert model_cost(model).flops == sum(profiled_flops(model).values())
 
 
 def test_parts_add_up_and_carry_their_parameters():

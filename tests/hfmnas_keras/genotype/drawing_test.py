@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
+from hfmnas_keras.genotype import BMGenotype, CellGenotype, Genotype, NodeChoice
 from hfmnas_keras.genotype.drawing import draw, to_dot, to_mermaid
 
 
@@ -16,6 +16,14 @@ def make_genotype(**metadata):
     )
     cell = CellGenotype(num_nodes=3, nodes=nodes, kept=(2,), importance=(0.2, 0.2, 0.6))
     return Genotype(cell, cell, metadata=metadata)
+
+
+def make_bm_genotype(name="image_high"):
+    first = [{"inputs": [0, 1], "operation": "linear_glu"}, {"inputs": [1, 2], "operation": "concat_fc"}]
+    second = [{"inputs": [0, 1], "operation": "sum"}, {"inputs": [0, 1], "operation": "scaled_dot_attention"}]
+    cells = [{"features": ["text_low", name], "steps": first}, {"features": [name, "text_high"], "steps": second}]
+    # An odd number, so that a row is not full.
+    return BMGenotype([*cells, cells[0]])
 
 
 def test_mermaid_states_every_choice():
@@ -105,3 +113,34 @@ def test_missing_matplotlib_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setattr(builtins, "__import__", without_matplotlib)
     with pytest.raises(ImportError, match="extra `plots`"):
         draw(make_genotype(), tmp_path / "genotype.png")
+
+
+def test_text_of_bm_nas_states_every_choice():
+    text = to_mermaid(make_bm_genotype())
+    assert text.count("subgraph") == 3
+    for line in (
+        '    cell_0_1(["image_high"])',
+        '    cell_0_3["step 1<br/>concat_fc"]',
+        "    cell_0_1 --> cell_0_3",
+        "    cell_0_2 --> cell_0_3",
+        "    cell_0_0 ==> cell_0_out",
+        "    cell_1_3 ==> cell_1_out",
+    ):
+        assert line in text.splitlines(), line
+    dot = to_dot(make_bm_genotype())
+    assert dot.count("{") == dot.count("}") == 4
+    assert "    cell_0_2 -> cell_0_3;" in dot and "    cell_1_2 -> cell_1_out [style=bold];" in dot
+    for text in (to_mermaid, to_dot):
+        assert '"] evil' not in text(make_bm_genotype('x"] evil <b>')) and "<b>" not in text(make_bm_genotype("<b>x"))
+
+
+def test_bm_nas_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "genotype.svg"
+    draw(make_bm_genotype(), path)
+    words = [element.text for element in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")]
+    expected = {"cell 2": 1, "linear_glu": 2, "scaled_dot_attention": 1, "step 1": 3, "image_high": 3, "output": 3}
+    for word, count in expected.items():
+        assert words.count(word) == count, word
+    # No importance, no operations on edges: nothing that would need a key.
+    assert "convolution" not in words

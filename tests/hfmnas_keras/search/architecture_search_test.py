@@ -19,22 +19,29 @@ from tensorboard.util import tensor_util
 
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.genotype.genotype import Genotype
-from hfmnas_keras.networks.searched_model import searched_model
-from hfmnas_keras.networks.supernet import Supernet
+from hfmnas_keras.genotype.load_genotype import load_genotype
+from hfmnas_keras.networks.fusion_network import fusion_network
+from hfmnas_keras.networks.supernet_of import supernet_of
 from hfmnas_keras.search import architecture_search
 from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.search.search_report import SearchReport
-from hfmnas_keras.settings import SearchSettings
+from hfmnas_keras.settings import SEARCHED_MODELS, SearchSettings
 from hfmnas_keras.training.saved_state import SavedState
+from tests.hfmnas_keras.bm_nas.chosen_weights import copy_bm_model
 from tests.hfmnas_keras.cell.chosen_weights import copy_model
 from tests.hfmnas_keras.search import search_case
 from tests.hfmnas_keras.search.search_case import FUSION, SETTINGS, make_rows, run_search
 
 
+@pytest.fixture(scope="module", params=SEARCHED_MODELS)
+def model(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
+def uninterrupted(tmp_path_factory, model):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    return run_search(folder, folder / "report"), folder
+    return run_search(folder, folder / "report", model=model), folder
 
 
 def without_times(history):
@@ -48,11 +55,12 @@ def saved_values(folder):
         return [file[f"variable_{i:05d}"].copy() for i in range(len(names))]
 
 
-def start_search(folder):
+def start_search(folder, model):
     script = pathlib.Path(search_case.__file__)
     root = script.parents[3]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))
-    return subprocess.Popen([sys.executable, str(script), str(folder)], env=environment, stdout=subprocess.DEVNULL)
+    command = [sys.executable, str(script), str(folder), model]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
 
 
 def last_save(folder):
@@ -86,8 +94,8 @@ def same_end(result, folder, expected, expected_folder):
         assert value.tobytes() == expected_value.tobytes()
 
 
-def test_killed_search_goes_on_and_ends_in_the_same_place(uninterrupted, tmp_path):
-    process = start_search(tmp_path)
+def test_killed_search_goes_on_and_ends_in_the_same_place(uninterrupted, model, tmp_path):
+    process = start_search(tmp_path, model)
     try:
         wait_for_save(process, tmp_path)
     finally:
@@ -95,17 +103,17 @@ def test_killed_search_goes_on_and_ends_in_the_same_place(uninterrupted, tmp_pat
     with np.load(tmp_path / "search.npz", allow_pickle=False) as file:
         record = json.loads(str(file["header"]))["record"]
     assert (record["epoch"], record["position"]) < (SETTINGS.epochs, 0)
-    same_end(run_search(tmp_path), tmp_path, *uninterrupted)
+    same_end(run_search(tmp_path, model=model), tmp_path, *uninterrupted)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_twenty_kills_change_nothing(uninterrupted, tmp_path):
+def test_twenty_kills_change_nothing(uninterrupted, model, tmp_path):
     """Each at a random moment after the first step of its attempt: in a step, in a save, between two of its renames."""
     generator = np.random.default_rng()
     sizes = []
     while len(sizes) < 20:
-        process = start_search(tmp_path)
+        process = start_search(tmp_path, model)
         try:
             wait_for_save(process, tmp_path, before=last_save(tmp_path))
             time.sleep(float(generator.uniform(0, 0.03)))
@@ -113,24 +121,24 @@ def test_twenty_kills_change_nothing(uninterrupted, tmp_path):
         finally:
             kill(process)
         sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
-    same_end(run_search(tmp_path), tmp_path, *uninterrupted)
+    same_end(run_search(tmp_path, model=model), tmp_path, *uninterrupted)
     # The last state, the one before and, of a save that was cut off, a part: never more.
     names = {"search.npz", "search.previous.npz", "search.npz.partial"}
     assert {path.name for path in tmp_path.iterdir()} <= names
     assert max(sizes) <= 3 * (tmp_path / "search.npz").stat().st_size * 1.1
 
 
-def test_discretised_score_is_that_of_the_searched_model_with_the_same_weights(uninterrupted):
+def test_discretised_score_is_that_of_the_searched_model_with_the_same_weights(uninterrupted, model):
     result, folder = uninterrupted
     dev = make_rows(20, 1)
     fusion = dataclasses.replace(FUSION, sequence_encoder=False)
-    supernet = Supernet(dev.feature_shapes, 3, fusion)
+    supernet = supernet_of(model, dev.feature_shapes, 3, fusion)
     values = saved_values(folder)
     for variable, value in zip(supernet.variables, values, strict=False):
         variable.assign(value)
-    model = searched_model(result.genotype, dev.feature_shapes, 3, fusion)
-    copy_model(supernet, model)
-    logits = ops.convert_to_numpy(model(dev.features, training=False)).astype("float64")
+    network = fusion_network(model, dev.feature_shapes, 3, fusion, genotype=result.genotype)
+    {"hf_mnas": copy_model, "bm_nas": copy_bm_model}[model](supernet, network)
+    logits = ops.convert_to_numpy(network(dev.features, training=False)["logits"]).astype("float64")
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     record = result.history[-1]
@@ -142,9 +150,9 @@ def test_discretised_score_is_that_of_the_searched_model_with_the_same_weights(u
     assert abs(record["discretised_dev_loss"] - record["dev_loss"]) > 1e-3
 
 
-def test_discretised_score_changes_nothing_else(uninterrupted, tmp_path):
+def test_discretised_score_changes_nothing_else(uninterrupted, model, tmp_path):
     expected, expected_folder = uninterrupted
-    result = run_search(tmp_path, settings=dataclasses.replace(SETTINGS, discretised_every=0))
+    result = run_search(tmp_path, settings=dataclasses.replace(SETTINGS, discretised_every=0), model=model)
     assert result.genotype == expected.genotype
     for value, expected_value in zip(saved_values(tmp_path), saved_values(expected_folder), strict=True):
         assert value.tobytes() == expected_value.tobytes()
@@ -178,16 +186,20 @@ def test_history_and_cost(uninterrupted):
         np.testing.assert_allclose(result.history[-1]["probabilities"][name], values, atol=1e-6)
 
 
-def test_report_files(uninterrupted):
+def test_report_files(uninterrupted, model):
     result, folder = uninterrupted
     report = folder / "report"
-    assert Genotype.load(report / "genotype.json") == result.genotype
+    assert load_genotype(report / "genotype.json", model) == result.genotype
     content = json.loads((report / "search.json").read_text())
     assert content["history"] == result.history
     assert content["settings"]["seed"] == 7
     assert content["verdict"] == result.verdict
     assert content["warnings"] == [dataclasses.asdict(warning) for warning in result.warnings]
-    assert np.array(content["probabilities"]["lfbc/gamma"]).shape == (2, 10)
+    for label, table in result.genotype.probability_tables().items():
+        array = np.array(content["probabilities"][label])
+        assert array.shape == (len(table.rows), len(table.columns))
+        assert table.columns[:2] == ("none", "skip") or label.endswith("beta")
+        np.testing.assert_allclose(array.sum(axis=1), 1.0, rtol=1e-5)
     assert (report / "genotype.mmd").read_text().strip()
     curves = ElementTree.parse(report / "search.svg").iter("{http://www.w3.org/2000/svg}text")
     assert [element.text for element in curves].count("dev, discretised") == 2
@@ -246,21 +258,26 @@ def test_heads_that_know_their_rows_are_told_of(uninterrupted, tmp_path, caplog)
     assert ["text: .998, .75" in message for message in caplog.messages] == [True]
 
 
-def test_finished_search_is_not_run_again(uninterrupted):
+def test_finished_search_is_not_run_again(uninterrupted, model):
     expected, folder = uninterrupted
     before = (folder / "search.npz").stat().st_size
     started = time.monotonic()
-    result = run_search(folder)
+    result = run_search(folder, model=model)
     assert time.monotonic() - started < 60
     assert result.genotype == expected.genotype
     assert result.history == expected.history
     assert abs((folder / "search.npz").stat().st_size - before) < 100
 
 
-def test_other_settings_do_not_resume(uninterrupted):
+def test_other_settings_and_another_model_do_not_resume(uninterrupted, model):
     _, folder = uninterrupted
     with pytest.raises(ValueError, match=r"settings\.learning_rate"):
-        run_search(folder, settings=dataclasses.replace(SETTINGS, learning_rate=0.01))
+        run_search(folder, settings=dataclasses.replace(SETTINGS, learning_rate=0.01), model=model)
+    (other,) = set(SEARCHED_MODELS) - {model}
+    with pytest.raises(ValueError, match="model"):
+        run_search(folder, model=other)
+    with pytest.raises(ValueError, match="'gmu' is not searched. Searched ones: hf_mnas, bm_nas"):
+        run_search(folder, model="gmu")
 
 
 def test_little_travel_is_warned_of_and_a_damaged_checkpoint_is_an_error(tmp_path, caplog):
@@ -373,8 +390,8 @@ def test_search_on_partial_channels_goes_on_and_ends_in_a_usual_genotype(eager_s
         assert record["discretised_dev_loss"] is None and record["discretised_dev_macro_f1"] is None
     dev = make_rows(20, 1)
     fusion = dataclasses.replace(FUSION, sequence_encoder=False)
-    model = searched_model(expected.genotype, dev.feature_shapes, 3, fusion)
-    assert np.isfinite(model(dev.features)).all()
+    network = fusion_network("hf_mnas", dev.feature_shapes, 3, fusion, genotype=expected.genotype)
+    assert np.isfinite(network(dev.features)["logits"]).all()
 
     save = SavedState.save
 

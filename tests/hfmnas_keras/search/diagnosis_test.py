@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
+from hfmnas_keras.genotype import BMGenotype, CellGenotype, Genotype, NodeChoice
 from hfmnas_keras.operations import EDGE_OPERATIONS
 from hfmnas_keras.search.diagnosis import decisiveness, search_warnings, verdict
 
@@ -136,5 +136,53 @@ def test_decisiveness_by_hand():
             "beta_gap": 0.5,
             "skip_share": 0.5,
             "none_share": 0.25,
+        }
+    )
+
+
+def bm_search(skip_0, skip_1, operations=("linear_glu",), beta=((0.4, 0.2, 0.2, 0.2),)):
+    """Genotype and probabilities of a search of BM-NAS, of which the probabilities of `skip` are given."""
+    steps = [{"inputs": [0, 1 + index], "operation": operation} for index, operation in enumerate(operations)]
+    cells = [{"features": ["a", "b"], "steps": steps}, {"features": ["a", "c"], "steps": steps}]
+    probabilities = {}
+    for number, skip in enumerate((skip_0, skip_1)):
+        probabilities[f"cell_{number}/gamma"] = np.stack([1 - np.array(skip), skip], axis=1)
+        probabilities[f"cell_{number}/step_0/mixing"] = np.full((2, 2), 0.5)
+        probabilities[f"cell_{number}/beta"] = np.array(beta)
+    return BMGenotype(cells, ("a", "b", "c")), probabilities
+
+
+def test_features_of_bm_nas_must_lead():
+    # Cell 0: .9 * .8 against .9 * .7. Cell 1 may read no pair but those with c: .9 * .6 against .5 * .6.
+    genotype, probabilities = bm_search([0.9, 0.8, 0.7], [0.9, 0.5, 0.6, 0.99])
+    assert genotype.lead_of_features(probabilities) == pytest.approx((0.09 + 0.24) / 2)
+    assert search_warnings(genotype, probabilities, DECIDED, TRAVEL) == ()
+    genotype, probabilities = bm_search([0.9, 0.8, 0.79], [0.9, 0.88, 0.9, 0.99])
+    # .009 and .018
+    (warning,) = search_warnings(genotype, probabilities, DECIDED, TRAVEL)
+    assert (warning.verdict, warning.rule) == ("undecided", "features")
+    assert "lead the next best by 0.014 only" in warning.message
+
+
+def test_collapse_of_bm_nas():
+    genotype, probabilities = bm_search([0.4, 0.3, 0.01], [0.9, 0.1, 0.9, 0.9], ("sum",) * 3)
+    # That every edge is `skip` is no choice.
+    found = [(warning.rule, warning.message) for warning in search_warnings(genotype, probabilities, DECIDED, TRAVEL)]
+    assert [rule for rule, _ in found] == ["none", "same_nodes", "same_nodes"]
+    assert "100% of the chosen edges of the cell 0 would rather be `none`" in found[0][1]
+    assert "All 3 nodes of the cell 1 have the operation `sum`" in found[2][1]
+
+
+def test_decisiveness_of_bm_nas_leaves_out_what_is_no_choice():
+    _, probabilities = bm_search([1.0, 0.0, 0.5], [1.0, 0.0, 0.5, 1.0], beta=((1.0, 0.0, 0.0, 0.0),))
+    # Two of seven edges are even; the edges of the first step, even too, do not count.
+    assert decisiveness(probabilities) == pytest.approx(
+        {
+            "gamma_entropy": 2 / 7,
+            "beta_entropy": 0.0,
+            "gamma_gap": 5 / 7,
+            "beta_gap": 1.0,
+            "skip_share": 4 / 7,
+            "none_share": 3 / 7,
         }
     )

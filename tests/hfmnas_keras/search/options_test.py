@@ -84,3 +84,36 @@ def test_options_lead_to_a_trained_model(eager_steps, tmp_path, fusion, search):
     assert logits.shape == (6, 3) and np.isfinite(logits).all()
     assert 0 <= macro_f1(dev.labels, logits) <= 1
     assert np.isfinite([record["loss"] for part in trained.history.values() for record in part]).all()
+
+
+@pytest.mark.parametrize(
+    ("fusion", "search"),
+    [
+        pytest.param({"bm_mitigation": False}, {"alternation": "phased"}, id="plain-phased"),
+        pytest.param({"bm_mitigation": True, "bm_inner_steps": 2}, {"second_order": True}, id="mitigated-second_order"),
+    ],
+)
+def test_bm_nas_leads_to_a_trained_model(eager_steps, tmp_path, fusion, search):
+    fusion = FusionSettings(channels=8, grid=(2, 2), num_heads=2, correlation_dim=4, **fusion)
+    train, dev = make_rows(8, 0), make_rows(6, 1)
+    search = SearchSettings(channels=8, epochs=1, batch_size=4, **search)
+    searched = search_architecture(train, dev, 3, fusion, search, tmp_path / "search", model="bm_nas")
+    (record,) = searched.history
+    assert np.isfinite([record[name] for name in ("train_loss", "architecture_loss", "discretised_dev_loss")]).all()
+    assert (record["added_loss"] > 0) == fusion.bm_mitigation
+    assert record["largest_movement"] > 0
+    genotype = searched.genotype
+    assert [len(cell["steps"]) for cell in genotype.cells] == [fusion.bm_inner_steps] * 2
+    assert genotype.features == ("text_low", "image_low", "text_high", "image_high")
+
+    settings = TrainingSettings(max_epochs=1, batch_size=4, unfreeze_backbones=False)
+    trained = train_fusion_network(genotype, train, dev, 3, fusion, settings, tmp_path / "training", model="bm_nas")
+    network = trained.fusion_network
+    assert {tensor.name for tensor in network.inputs} == set(genotype.read_features)
+    logits = np.asarray(network(dev.features, training=False))
+    assert logits.shape == (6, 3) and np.isfinite(logits).all()
+    losses = [record for part in trained.history.values() for record in part]
+    assert np.isfinite([record["loss"] for record in losses]).all()
+    assert all((record["added_loss"] > 0) == fusion.bm_mitigation for record in losses)
+    with pytest.raises(ValueError, match="a genotype of its own kind. Received: one of 'bm_nas'"):
+        train_fusion_network(genotype, train, dev, 3, fusion, settings, tmp_path / "other")

@@ -9,8 +9,18 @@ import numpy as np
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.settings import FusionSettings, SearchSettings
 
-# One node a cell: the graph has all operations and is traced in seconds.
-FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, correlation_dim=4)
+# One node a cell: the graph has all operations and is traced in seconds. BM-NAS gets two steps, whose edges are a
+# choice, and the mitigation, whose running covariances are part of the state.
+FUSION = FusionSettings(
+    channels=8,
+    grid=(2, 2),
+    num_nodes=1,
+    kept_nodes=1,
+    num_heads=2,
+    correlation_dim=4,
+    bm_inner_steps=2,
+    bm_mitigation=True,
+)
 SETTINGS = SearchSettings(channels=8, epochs=3, batch_size=4, seed=7)
 
 
@@ -27,12 +37,14 @@ def make_rows(rows, seed, num_classes=3):
     return FeatureSet(np.array([f"row_{i}" for i in range(rows)]), features, labels)
 
 
-def run_search(folder, report_dir=None, settings=SETTINGS):
+def run_search(folder, report_dir=None, settings=SETTINGS, model="hf_mnas"):
     from hfmnas_keras.search.architecture_search import search_architecture
 
-    return search_architecture(make_rows(50, 0), make_rows(20, 1), 3, FUSION, settings, folder, report_dir)
+    train, dev = make_rows(50, 0), make_rows(20, 1)
+    return search_architecture(train, dev, 3, FUSION, settings, folder, report_dir, model=model)
 
 
 if __name__ == "__main__":
     # A checkpoint after each step: how often there is one changes nothing else.
-    run_search(pathlib.Path(sys.argv[1]), settings=dataclasses.replace(SETTINGS, checkpoint_seconds=0.0))
+    often = dataclasses.replace(SETTINGS, checkpoint_seconds=0.0)
+    run_search(pathlib.Path(sys.argv[1]), settings=often, model=sys.argv[2])

@@ -1,0 +1,48 @@
+"""Reading a genotype of whichever method."""
+
+from __future__ import annotations
+
+import os
+
+from hfmnas_keras.genotype.base_genotype import model_of, read_text
+from hfmnas_keras.genotype.bm_genotype import BMGenotype
+from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.genotype.json_text import parse_object
+
+_CLASSES: dict[str, type[Genotype] | type[BMGenotype]] = {"hf_mnas": Genotype, "bm_nas": BMGenotype}
+
+
+def genotype_from_json(text: str | bytes, model: str | None = None) -> Genotype | BMGenotype:
+    """Reads a genotype of the method that its text names.
+
+    Args:
+        text: str or bytes. JSON, which may come from anywhere.
+        model: str or None. The method that it has to be of; `None` (default) for any.
+
+    Raises:
+        ValueError: when it is not a genotype, or of another method.
+    """
+    content = parse_object(text)
+    received = model_of(content)
+    if not isinstance(received, str) or received not in _CLASSES:
+        raise ValueError(f"There are genotypes of the models {', '.join(_CLASSES)}. Received: {received!r}.")
+    if model is not None and received != model:
+        raise ValueError(
+            f"Expected a genotype of the model {model!r}. Received: one of {received!r}. Search with `model: {model}`, "
+            f"or train with `model: {received}`."
+        )
+    return _CLASSES[received].from_content(content)
+
+
+def load_genotype(path: str | os.PathLike, model: str | None = None) -> Genotype | BMGenotype:
+    """Reads a genotype's file, with the checks of `genotype_from_json`.
+
+    Args:
+        path: file that `BaseGenotype.save` wrote.
+        model: str or None. See `genotype_from_json`.
+    """
+    text = read_text(path)
+    try:
+        return genotype_from_json(text, model)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)} is not a genotype{' of ' + model if model else ''}: {error}") from error
