@@ -8,10 +8,11 @@ import pathlib
 import pytest
 from conftest import run_once
 
+from components.multimodal_example_gen.sources import make_source
 from pipeline.config import PRESETS_FOLDER, load_config
 from pipeline.local_runner import BLESSED, NOT_BLESSED
 from pipeline.run_summary import summarise_run
-from tests.layouts.build import BUILDERS
+from tests.layouts.build import BUILDERS, main
 
 
 @pytest.mark.parametrize("preset", BUILDERS)
@@ -32,6 +33,15 @@ def test_the_data_are_below_the_folder_that_the_environment_names(tmp_path, monk
         (PRESETS_FOLDER / "mmimdb.yaml").read_text(encoding="utf-8").replace("data:\n", "data:\n  data_root: here\n")
     )
     assert load_config(tmp_path / "run.yaml").data.data_root == str(tmp_path / "here")
+
+
+def test_data_can_be_made_up_for_every_quick_preset(tmp_path, monkeypatch):
+    assert set(BUILDERS) == {path.stem.removesuffix("_quick") for path in PRESETS_FOLDER.glob("*_quick.yaml")}
+    monkeypatch.setattr("sys.argv", ["build", "harm_c_2", str(tmp_path)])
+    main()
+    monkeypatch.setenv("HFMNAS_DATA", str(tmp_path))
+    source = make_source(load_config("harm_c_2").data.source, load_config("harm_c_2").source_settings())
+    assert len(source.read().rows) == 240
 
 
 @pytest.mark.long
