@@ -35,8 +35,10 @@ setuptools.setup(
     ],
     entry_points={
         "console_scripts": ["hfmnas=hfmnas_keras.cli:main"],
-        # Commands of `hfmnas` that lie outside of hfmnas_keras, which knows nothing of what is above it.
+        # Commands of `hfmnas` that lie outside of hfmnas_keras, which knows nothing of what is above it, and what finds
+        # the file of a preset for those inside.
         "hfmnas.commands": ["study=pipeline.studies.command:study"],
+        "hfmnas.config_files": ["presets=pipeline.config:config_file"],
     },
     extras_require={
         "pipeline": [

@@ -319,15 +319,7 @@ def load_config(path: str | os.PathLike[str] | None = None) -> RunConfig:
     Raises:
         ValueError: when there is no such file, or it does not describe a run; the message names file, key and cure.
     """
-    source = path if path is not None else os.environ.get(CONFIG_VARIABLE) or "demo"
-    file = pathlib.Path(source)
-    if not file.is_file() and re.fullmatch(r"[a-z0-9_]+", str(source)):
-        file = PRESETS_FOLDER / f"{source}.yaml"
-    if not file.is_file():
-        presets = ", ".join(sorted(preset.stem for preset in PRESETS_FOLDER.glob("*.yaml")))
-        raise ValueError(
-            f"There is no configuration file {str(source)!r}. Give the path of a YAML file or a preset: {presets}."
-        )
+    file = config_file(path if path is not None else os.environ.get(CONFIG_VARIABLE) or "demo")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -339,6 +331,23 @@ def load_config(path: str | os.PathLike[str] | None = None) -> RunConfig:
     except pydantic.ValidationError as error:
         raise ValueError(_explanation(file, error)) from error
     return _with_absolute_paths(config, file.resolve().parent)
+
+
+def config_file(source: str | os.PathLike[str]) -> pathlib.Path:
+    """Returns the file of a configuration that is given by its path or, where no such file is, by a preset's name.
+
+    Raises:
+        ValueError: when there is neither.
+    """
+    file = pathlib.Path(source)
+    if not file.is_file() and re.fullmatch(r"[a-z0-9_]+", str(source)):
+        file = PRESETS_FOLDER / f"{source}.yaml"
+    if not file.is_file():
+        presets = ", ".join(sorted(preset.stem for preset in PRESETS_FOLDER.glob("*.yaml")))
+        raise ValueError(
+            f"There is no configuration file {str(source)!r}. Give the path of a YAML file or a preset: {presets}."
+        )
+    return file
 
 
 def with_overrides(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:

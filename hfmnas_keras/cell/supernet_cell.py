@@ -152,6 +152,11 @@ class SupernetCell(keras.layers.Layer):
         outputs = outputs * ops.expand_dims(ops.cast(scales, outputs.dtype), -1)
         return ops.reshape(outputs, (*grid_shape[:-1], self.num_nodes * self.channels))
 
+    def probabilities(self):
+        """Softmax of the logits by their names: `gamma` (edges, 10), `beta` (nodes, 9) and `importance` (nodes,)."""
+        logits = (self.gamma, self.beta, self.importance)
+        return {variable.name: ops.convert_to_numpy(_softmax(variable.value)) for variable in logits}
+
     def get_config(self):
         config = super().get_config()
         config.update(

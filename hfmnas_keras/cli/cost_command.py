@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
 import math
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,8 @@ _LARGEST_FEATURE = 10_000_000
 @click.command
 @click.argument("file")
 @click.option(
-    "--config", help="YAML file of a run: its fusion network, classes and, without --features, its backbones' taps."
+    "--config",
+    help="YAML file or preset of a run: its fusion network, classes and, without --features, its backbones' taps.",
 )
 @click.option("--features", help="Folder of a feature set, as FeatureExtractor writes it: shapes of the taps.")
 @click.option("--classes", type=click.IntRange(1, 100_000), help="Number of classes, where --config does not say.")
@@ -54,7 +57,7 @@ def cost(
     genotype = load_genotype(file)
     if config is None and features is None:
         raise ValueError("The cost depends on the taps' shapes: give --config, --features or both.")
-    content = _read_config(config) if config else {}
+    content = _read_config(_config_file(config)) if config else {}
     fusion = _fusion(content, genotype)
     preparation = content.get("preparation") or {}
     shapes, max_tokens, labels = _features(features) if features else _taps(content, fusion)
@@ -98,7 +101,22 @@ def cost(
         )
 
 
-def _read_config(path: str) -> dict[str, Any]:
+def _config_file(source: str) -> str | os.PathLike[str]:
+    """The file that was named, or that of a preset, which an installed package finds by an entry point."""
+    if os.path.exists(source):
+        return source
+    for finder in importlib.metadata.entry_points(group="hfmnas.config_files"):
+        try:
+            return finder.load()(source)
+        except ImportError as error:
+            raise ImportError(
+                f"There is no file {source!r}, and presets are the pipeline's, which is not installed ({error}). "
+                "Install the extra `pipeline`, or give a path."
+            ) from error
+    return source
+
+
+def _read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         import yaml
     except ImportError as error:

@@ -23,6 +23,10 @@ from hfmnas_keras.backbones.cooccurrence_network import CooccurrenceNetwork
 from hfmnas_keras.backbones.grouped_convolution import GroupedConvolution3D
 from hfmnas_keras.backbones.maxout import Maxout
 from hfmnas_keras.backbones.mean_word_vector import MeanWordVector
+from hfmnas_keras.baselines.average_logits import AverageLogits
+from hfmnas_keras.baselines.central_fusion import CentralFusion
+from hfmnas_keras.baselines.gated_multimodal_unit import GatedMultimodalUnit
+from hfmnas_keras.baselines.multimodal_transfer import MultimodalTransfer
 from hfmnas_keras.bm_nas import fusion_operations
 from hfmnas_keras.bm_nas.fusion_cell import FusionCell
 from hfmnas_keras.cell.searched_cell import SearchedCell
@@ -155,6 +159,8 @@ def _positions(shape: Shape) -> int:
     BatchNormalization,
     keras.layers.LayerNormalization,
     keras.layers.Normalization,
+    keras.layers.UnitNormalization,
+    keras.layers.Activation,
     keras.layers.ReLU,
     keras.layers.ZeroPadding3D,
     keras.layers.MaxPooling2D,
@@ -163,6 +169,7 @@ def _positions(shape: Shape) -> int:
     keras.layers.GlobalAveragePooling3D,
     keras.layers.Embedding,
     AdaptiveMaxPool,
+    AverageLogits,
     CaffePreprocessing,
     MeanWordVector,
     OpinionReport,
@@ -315,6 +322,23 @@ def _inconsistency_mitigation(layer, shapes):
         grid = (*shapes[0][:-1], layer.channels)
         total += multiply_accumulates(layer.fusion_attention, [grid, grid])
     return total
+
+
+@rule_of(CentralFusion)
+def _central_fusion(layer, shapes):
+    return len(shapes) * math.prod(shapes[0])
+
+
+@rule_of(GatedMultimodalUnit)
+def _gated_multimodal_unit(layer, shapes):
+    hidden = sum(multiply_accumulates(own, shape) for own, shape in zip(layer.hidden_layers, shapes, strict=True))
+    return hidden + multiply_accumulates(layer.gate, (shapes[0][-1] + shapes[1][-1],))
+
+
+@rule_of(MultimodalTransfer)
+def _multimodal_transfer(layer, shapes):
+    squeeze = multiply_accumulates(layer.squeeze, (shapes[0][-1] + shapes[1][-1],))
+    return squeeze + sum(multiply_accumulates(own, (layer.squeeze.units,)) for own in layer.excitations)
 
 
 @rule_of(SequenceEncoder)

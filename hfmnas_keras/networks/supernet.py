@@ -162,7 +162,7 @@ class Supernet(BaseSupernet):
     def probabilities(self) -> dict[str, np.ndarray]:
         """Softmax of all logits by label: `lfbc/gamma` (edges, 10), `lfbc/beta` (nodes, 9), `lfbc/importance`, ..."""
         return {
-            f"{name}/{variable.name}": ops.convert_to_numpy(ops.softmax(variable.value))
+            f"{name}/{variable}": values
             for name, cell in self.cells.items()
-            for variable in (cell.gamma, cell.beta, cell.importance)
+            for variable, values in cell.probabilities().items()
         }

@@ -1,6 +1,7 @@
 """`hfmnas genotype cost`, against counts made by hand."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -11,6 +12,7 @@ from hfmnas_keras.cli import main
 from hfmnas_keras.data.feature_files import write_feature_set
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
+from tests import source_files
 
 CONFIG = """
 fusion: {channels: 4, grid: [2, 2], num_heads: 2, sequence_encoder: false, imm_attention: false, imm_correlation: false}
@@ -94,13 +96,34 @@ def test_words_of_the_sequence_encoder_are_counted_when_their_number_is_given(fi
     assert parameters[15] - parameters[10] == 5 * 4
 
 
+def test_a_preset_is_found_by_its_name(files, monkeypatch):
+    pytest.importorskip("pydantic", reason="needs the extra `pipeline`")
+    # The entry point as setup.py declares it, whatever is installed.
+    package = files / "packages" / "presets-1.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: presets\nVersion: 1\n", encoding="utf-8")
+    (point,) = re.findall(r'"hfmnas.config_files": \["(.*)"\]', (source_files.ROOT / "setup.py").read_text("utf-8"))
+    (package / "entry_points.txt").write_text(f"[hfmnas.config_files]\n{point}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.chdir(files)
+    options = ("genotype.json", "--calls", 0, "--json")
+    preset = source_files.ROOT / "pipeline" / "configs" / "demo.yaml"
+    by_path, by_name = (run(*options, "--config", config) for config in (preset, "demo"))
+    assert by_name == by_path and by_name[0] == 0, by_name
+    # A file of that name comes first.
+    (files / "demo").write_text(CONFIG, encoding="utf-8")
+    assert run(*options, "--config", "demo") == run(*options, "--config", "run.yaml")
+    code, _, error = run(*options, "--config", "no_preset")
+    assert code == 2 and "Give the path of a YAML file or a preset" in error
+
+
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
         (None, [], "give --config, --features or both"),
         (None, ["--features", "none"], "holds no feature set"),
         (None, ["--features", "features"], "give --classes"),
-        (None, ["--config", "none.yaml"], "No such file"),
+        (None, ["--config", "none.yaml"], "none.yaml'"),
         ("[", ["--config", "run.yaml"], "is not YAML"),
         ("[1]", ["--config", "run.yaml"], "must hold a mapping"),
         ("fusion: 3", ["--config", "run.yaml"], "must hold a mapping"),

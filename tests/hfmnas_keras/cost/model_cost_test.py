@@ -11,6 +11,10 @@ from hfmnas_keras.backbones.image_backbone import image_backbone
 from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.text_backbone import text_backbone
 from hfmnas_keras.backbones.video_backbone import video_backbone
+from hfmnas_keras.baselines.baseline_model import baseline_model
+from hfmnas_keras.baselines.central_fusion import CentralFusion
+from hfmnas_keras.baselines.gated_multimodal_unit import GatedMultimodalUnit
+from hfmnas_keras.baselines.multimodal_transfer import MultimodalTransfer
 from hfmnas_keras.bm_nas import bm_model
 from hfmnas_keras.classifier import multimodal_classifier
 from hfmnas_keras.cost import model_cost, multiply_accumulates
@@ -20,7 +24,13 @@ from hfmnas_keras.networks import SequenceEncoder
 from hfmnas_keras.networks.searched_model import searched_model
 from hfmnas_keras.node_operations import node_operation
 from hfmnas_keras.operations import EDGE_OPERATIONS, FUSION_OPERATIONS, NODE_OPERATIONS
-from hfmnas_keras.settings import FusionSettings, ImageBackboneSettings, TextBackboneSettings, VideoBackboneSettings
+from hfmnas_keras.settings import (
+    FIXED_MODELS,
+    FusionSettings,
+    ImageBackboneSettings,
+    TextBackboneSettings,
+    VideoBackboneSettings,
+)
 from tests.hfmnas_keras.cost.profiled_flops import profiled_flops
 
 C, R, N = 8, 1, 16
@@ -149,6 +159,28 @@ def test_a_model_of_bm_nas_costs_what_the_profiler_counts(mitigation):
     ]
     model = bm_model(BMGenotype(cells), SHAPES, 4, dataclasses.replace(FUSION, bm_mitigation=mitigation))
     assert model_cost(model).flops == sum(profiled_flops(model).values())
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("name", FIXED_MODELS)
+def test_a_fixed_model_costs_what_the_profiler_counts(name, multi_label):
+    model = baseline_model(name, SHAPES, 4, FUSION, multi_label=multi_label)
+    profiled = sum(profiled_flops(model).values())
+    assert model_cost(model).flops == profiled > 0
+
+
+def test_fusions_of_fixed_models_by_hand():
+    central = CentralFusion()
+    central.build([(None, C)] * 3)
+    assert multiply_accumulates(central, [(C,)] * 3) == 3 * C
+    unit = GatedMultimodalUnit(C)
+    unit.build([(None, 5), (None, 7)])
+    # Each modality's hidden units, and the gate that looks at both.
+    assert multiply_accumulates(unit, [(5,), (7,)]) == 2 * (5 + 7) * C
+    transfer = MultimodalTransfer(reduction=4)
+    transfer.build([(None, 4, 4, 5), (None, 7)])
+    # Of 12 channels 3 units, and from these a factor for each channel.
+    assert multiply_accumulates(transfer, [(4, 4, 5), (7,)]) == 2 * 12 * 3
 
 
 def test_parts_add_up_and_carry_their_parameters():

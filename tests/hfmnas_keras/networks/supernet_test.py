@@ -167,3 +167,10 @@ def test_partial_channels_have_no_discretised_logits():
     assert Supernet.from_config(supernet.get_config()).partial_channels == 2
     with pytest.raises(ValueError, match="partial_channels=2"):
         supernet.discretised_logits({}, supernet.choices_of(supernet.genotype()))
+
+
+def test_a_cell_of_one_node_has_probabilities_without_a_warning(recwarn):
+    probabilities = Supernet(SHAPES, 3, dataclasses.replace(FUSION, num_nodes=1, kept_nodes=1)).probabilities()
+    np.testing.assert_array_equal(probabilities["lfbc/importance"], [1.0])
+    np.testing.assert_allclose(probabilities["hfbc/gamma"].sum(axis=1), np.ones(2), atol=1e-6)
+    assert not [warning for warning in recwarn if "softmax" in str(warning.message)]
