@@ -172,7 +172,8 @@ class RunConfig(pydantic.BaseModel):
             searched, or a plain one (section 10), for which there is no search.
         data, preparation, fusion, backbones, pretraining, search, training, gate, serving, paths, kubeflow: see the
             class of each field.
-        beam_args: tuple of str. Options of Beam, for the stages that use it.
+        beam_args: tuple of str. Options of Beam, for the stages that use it. One process by default; several by
+            `["--direct_running_mode=multi_processing", "--direct_num_workers=2", "--sdk_container_image=unused"]`.
     """
 
     model_config = _STRICT

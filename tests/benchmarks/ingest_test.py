@@ -42,10 +42,10 @@ def test_a_process_tree_counts_its_descendants():
 def test_table():
     run = {"load": 1.5, "rows": 5000, "seconds": 200.0, "processor_seconds": 150.0}
     memory = {"peak_bytes": 700 << 20, "worker_peak_bytes": 0}
-    record = {"processors": 2, "ratio": 1.7, "bound": 1.8, "runs": {"one worker": {"5000": [{**run, **memory}]}}}
+    record = {"processors": 2, "ratio": 1.7, "idle_ratio": 1.8, "runs": {"one worker": {"5000": [{**run, **memory}]}}}
     lines = table(record)
     assert "| one worker, 5000 | 200 | 150 | 25 | 700 MiB | the same | 1.5 |" in lines
-    assert "1.70 times as fast on 2 processors" in lines[-1] and "at most 1.80 times" in lines[-1]
+    assert "1.70 times as fast on 2 processors" in lines[-1] and "would be 1.80 times" in lines[-1]
 
 
 @pytest.mark.long
