@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
+
 NODE_INPUTS = ("pair", "split", "shared")
 VECTOR_TO_GRID = ("project", "tile")
 ALTERNATIONS = ("ratio", "every_step", "phased")
@@ -79,6 +81,8 @@ class FusionSettings:
         correlation_dim: int. Width d of the two correlated views. Defaults to `16`.
         correlation_weight: float. Lambda of the total loss. Defaults to `0.1`.
         sequence_encoder: bool. Bi-LSTM in the final model (section 6). Defaults to `True`.
+        excluded_operations: names of operations, on edges or nodes, that HF-MNAS does not choose from (Table VIII).
+            Defaults to none of them.
         bm_cells, bm_inner_steps: ints. Cells of BM-NAS and steps within each (section 11). Default to `2` and `1`.
         bm_mitigation: bool. Whether the last two cells of BM-NAS meet in the inconsistency mitigation (Fig. 5).
             Defaults to `False`.
@@ -101,6 +105,7 @@ class FusionSettings:
     correlation_dim: int = 16
     correlation_weight: float = 0.1
     sequence_encoder: bool = True
+    excluded_operations: tuple[str, ...] = ()
     bm_cells: int = 2
     bm_inner_steps: int = 1
     bm_mitigation: bool = False
@@ -137,6 +142,15 @@ class FusionSettings:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         if self.bm_mitigation:
             _require(self.bm_cells >= 2, "bm_cells", self.bm_cells, "at least 2 for `bm_mitigation`")
+        excluded = set(self.excluded_operations)
+        # `none` is never chosen, but the supernet needs it for the edges that are not.
+        choices = [set(EDGE_OPERATIONS) - {"none"}, set(NODE_OPERATIONS)]
+        _require(
+            excluded <= set().union(*choices) and all(operations - excluded for operations in choices),
+            "excluded_operations",
+            self.excluded_operations,
+            f"some of {EDGE_OPERATIONS[1:]} and of {NODE_OPERATIONS}, leaving one of each",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

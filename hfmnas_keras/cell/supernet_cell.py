@@ -40,6 +40,8 @@ class SupernetCell(keras.layers.Layer):
         dropout: float. Defaults to `0.1`.
         num_heads: int. Heads of `multi_head_attention`. Defaults to `4`.
         partial_channels: int. As of `MixedEdges`. Defaults to `1`.
+        excluded_operations: names of operations that have no part in any mixture, though they are computed. Defaults to
+            none of them.
 
     Call arguments:
         inputs: pair of tensors, each of shape `(batch, height, width, channels)`.
@@ -55,7 +57,15 @@ class SupernetCell(keras.layers.Layer):
     """
 
     def __init__(
-        self, channels, num_nodes=4, node_inputs="pair", dropout=0.1, num_heads=4, partial_channels=1, **kwargs
+        self,
+        channels,
+        num_nodes=4,
+        node_inputs="pair",
+        dropout=0.1,
+        num_heads=4,
+        partial_channels=1,
+        excluded_operations=(),
+        **kwargs,
     ):
         super().__init__(**kwargs)
         if node_inputs not in NODE_INPUTS:
@@ -68,6 +78,17 @@ class SupernetCell(keras.layers.Layer):
         self.dropout = dropout
         self.num_heads = num_heads
         self.partial_channels = partial_channels
+        self.excluded_operations = tuple(excluded_operations)
+
+    @property
+    def edge_logits(self):
+        """Gamma, as the softmax of Eq. 10 takes it: that of an excluded operation makes a probability of 0."""
+        return self._without_excluded(self.gamma, EDGE_OPERATIONS)
+
+    @property
+    def node_logits(self):
+        """Beta, in the same way."""
+        return self._without_excluded(self.beta, NODE_OPERATIONS)
 
     @property
     def num_edges(self) -> int:
@@ -121,9 +142,9 @@ class SupernetCell(keras.layers.Layer):
 
     def call(self, inputs, training=False, discretised=False):
         # Rows of gamma, source by source.
-        probabilities = ops.take(ops.softmax(self.gamma), self._edges_by_source, axis=0)
+        probabilities = ops.take(ops.softmax(self.edge_logits), self._edges_by_source, axis=0)
         probabilities_of_source = ops.split(probabilities, self._first_edges[1:], axis=0)
-        fusion_probabilities = ops.unstack(ops.softmax(self.beta), num=self.num_nodes, axis=0)
+        fusion_probabilities = ops.unstack(ops.softmax(self.node_logits), num=self.num_nodes, axis=0)
         mixing = self._mixing("pair" if discretised else self.node_inputs)
         mixing = ops.unstack(ops.cast(mixing, self.compute_dtype), num=self.num_nodes, axis=0)
         grid_shape = (-1, *inputs[0].shape[1:])
@@ -154,8 +175,8 @@ class SupernetCell(keras.layers.Layer):
 
     def probabilities(self):
         """Softmax of the logits by their names: `gamma` (edges, 10), `beta` (nodes, 9) and `importance` (nodes,)."""
-        logits = (self.gamma, self.beta, self.importance)
-        return {variable.name: ops.convert_to_numpy(_softmax(variable.value)) for variable in logits}
+        tables = {"gamma": self.edge_logits, "beta": self.node_logits, "importance": self.importance}
+        return {name: ops.convert_to_numpy(_softmax(ops.convert_to_tensor(logits))) for name, logits in tables.items()}
 
     def get_config(self):
         config = super().get_config()
@@ -167,12 +188,18 @@ class SupernetCell(keras.layers.Layer):
                 "dropout": self.dropout,
                 "num_heads": self.num_heads,
                 "partial_channels": self.partial_channels,
+                "excluded_operations": list(self.excluded_operations),
             }
         )
         return config
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], self.num_nodes * self.channels)
+
+    def _without_excluded(self, logits, operations):
+        if not self.excluded_operations:
+            return logits
+        return logits + np.where(np.isin(operations, self.excluded_operations), -1e9, 0.0).astype("float32")
 
     def _mixing(self, node_inputs):
         """How each node's two inputs are made of its mixed edges, (nodes, 2, largest number of predecessors)."""
@@ -183,7 +210,7 @@ class SupernetCell(keras.layers.Layer):
             return ops.convert_to_tensor([[[1.0, 0.0, *earlier_nodes], [0.0, 1.0, *earlier_nodes]]] * self.num_nodes)
         # In logarithms, where products of small probabilities do not vanish.
         learned = [index for index, name in enumerate(EDGE_OPERATIONS) if name != "none"]
-        strengths = ops.max(ops.take(ops.log_softmax(self.gamma), learned, axis=1), axis=1)
+        strengths = ops.max(ops.take(ops.log_softmax(self.edge_logits), learned, axis=1), axis=1)
         pair_logits = ops.take(strengths, self._pairs.first_edge) + ops.take(strengths, self._pairs.second_edge)
         pair_probabilities = _softmax(ops.where(self._pairs.exists, pair_logits, -1e9))
         return ops.einsum("mp,mptn->mtn", pair_probabilities, ops.convert_to_tensor(self._pairs.members))

@@ -17,7 +17,7 @@ def random_genotype(fusion: FusionSettings, seed: int) -> Genotype:
     edges and the kept nodes are all equally likely.
 
     Args:
-        fusion: `FusionSettings`, of which nodes, kept nodes, kept edges and taps count.
+        fusion: `FusionSettings`, of which nodes, kept nodes and edges, excluded operations and taps count.
         seed: int.
 
     Returns:
@@ -29,6 +29,8 @@ def random_genotype(fusion: FusionSettings, seed: int) -> Genotype:
     cells = {}
     for name in CELLS:
         gamma, beta, importance = (generator.normal(size=shape) for shape in shapes)
+        gamma[:, np.isin(EDGE_OPERATIONS, fusion.excluded_operations)] = -np.inf
+        beta[:, np.isin(NODE_OPERATIONS, fusion.excluded_operations)] = -np.inf
         cells[name] = discretise(gamma, beta, importance, fusion.kept_nodes, fusion.kept_edges)
     taps = {f"{name}_taps": list(getattr(fusion, f"{name}_taps")) for name in CELLS}
     return Genotype(**cells, metadata={**taps, "random_seed": seed})

@@ -131,6 +131,7 @@ class Supernet(BaseSupernet):
             dropout=self.fusion.dropout,
             num_heads=self.fusion.num_heads,
             partial_channels=self.partial_channels,
+            excluded_operations=self.fusion.excluded_operations,
             dtype=self.dtype_policy,
             name=name,
         )
@@ -154,7 +155,8 @@ class Supernet(BaseSupernet):
         fusion = self.fusion
         chosen = {}
         for name, cell in self.cells.items():
-            gamma, beta, importance = map(ops.convert_to_numpy, (cell.gamma, cell.beta, cell.importance))
+            logits = (cell.edge_logits, cell.node_logits, cell.importance)
+            gamma, beta, importance = map(ops.convert_to_numpy, logits)
             chosen[name] = discretise(gamma, beta, importance, fusion.kept_nodes, fusion.kept_edges)
         taps = {f"{name}_taps": list(taps) for name, taps in self.taps.items()}
         return Genotype(**chosen, metadata={**taps, "node_inputs": fusion.node_inputs, **(metadata or {})})

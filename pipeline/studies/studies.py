@@ -6,6 +6,7 @@ from pipeline.studies.components import COMPONENTS
 from pipeline.studies.cost import COST
 from pipeline.studies.inconsistency import INCONSISTENCY
 from pipeline.studies.methods import METHODS
+from pipeline.studies.operations import OPERATIONS
 from pipeline.studies.search import SEARCH
 from pipeline.studies.study import Study
 from pipeline.studies.sweeps import BATCH, DROPOUT, HEADS, STACKING, TOP_K
@@ -16,6 +17,7 @@ STUDIES: dict[str, Study] = {
     for study in (
         METHODS,
         COMPONENTS,
+        OPERATIONS,
         COST,
         INCONSISTENCY,
         TAPS,

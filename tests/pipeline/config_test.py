@@ -137,6 +137,8 @@ def test_nothing_can_be_changed_later():
         ("fusion: {channels: 15, num_heads: 3}\nsearch: {channels: 12}", ["`fusion.channels` must be even", "15"]),
         ("fusion: {num_heads: 0}", ["`num_heads` must be at least 1"]),
         ("fusion: {grid: [4, 0]}", ["`grid` must be two ints"]),
+        ("fusion: {excluded_operations: [none]}", ["`excluded_operations` must be some of", "leaving one of each"]),
+        ("fusion: {excluded_operations: [pool]}", ["`excluded_operations` must be some of", "'pool'"]),
         ("fusion: {correlation_dim: 0}", ["`correlation_dim` must be at least 1"]),
         ("fusion: {correlation_weight: -1}", ["`correlation_weight` must be 0 or more"]),
         ("backbones: {image: {depth: 16, high_tap: block4_conv4}}", ["`high_tap` must be a layer of VGG-16", "block4"]),

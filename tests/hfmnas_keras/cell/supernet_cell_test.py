@@ -8,6 +8,7 @@ from hfmnas_keras.cell.searched_cell import SearchedCell
 from hfmnas_keras.cell.supernet_cell import SupernetCell
 from hfmnas_keras.edge_operations import EDGE_OPERATIONS
 from hfmnas_keras.genotype.discretise import discretise
+from hfmnas_keras.node_operations import NODE_OPERATIONS
 from tests.hfmnas_keras.cell.chosen_weights import copy_cell, decide
 from tests.hfmnas_keras.cell.reference_cell import supernet_cell_reference
 from tests.hfmnas_keras.layer_test_case import run_layer_test
@@ -125,6 +126,30 @@ def test_edges_that_are_all_none_stay_finite():
 def test_unknown_node_inputs_are_refused():
     with pytest.raises(ValueError, match="'pair', 'split', 'shared'.*'triple'"):
         SupernetCell(CHANNELS, node_inputs="triple")
+
+
+def test_excluded_operations_have_no_part_in_any_mixture():
+    shape = (2, 3, 3, 4)
+    excluded = ("sep_conv_3x3", "mamba_fusion")
+    settings = {"num_nodes": 2, "dropout": 0.0, "num_heads": 2, "dtype": "float64"}
+    cell, ruled_out = SupernetCell(4, **settings, excluded_operations=excluded), SupernetCell(4, **settings)
+    for one in (cell, ruled_out):
+        one.build([shape, shape])
+    randomize_weights(cell)
+    ruled_out.set_weights(cell.get_weights())
+    columns = (EDGE_OPERATIONS.index("sep_conv_3x3"), NODE_OPERATIONS.index("mamba_fusion"))
+    for logits, column in zip((ruled_out.gamma, ruled_out.beta), columns, strict=True):
+        values = ops.convert_to_numpy(logits).copy()
+        values[:, column] = -1e6
+        logits.assign(values)
+    inputs = list(np.random.default_rng(3).normal(size=(2, *shape)))
+    with tf.GradientTape() as tape:
+        outputs = cell(inputs)
+        loss = ops.mean(ops.square(outputs - 1.0))
+    np.testing.assert_allclose(outputs, supernet_cell_reference(ruled_out, inputs, False), rtol=0, atol=1e-5)
+    for gradient, column in zip(tape.gradient(loss, [cell.gamma.value, cell.beta.value]), columns, strict=True):
+        learns = np.abs(gradient).max(axis=0) > 0
+        assert np.flatnonzero(~learns).tolist() == [column]
 
 
 def test_importance_scales_each_node():

@@ -35,4 +35,7 @@ def test_a_seed_is_a_genotype_as_the_settings_want_it():
     assert {len(node.edges) for cell in genotype.cells.values() for node in cell.nodes} <= {2, 3}
     assert genotype.metadata["lfbc_taps"] == ["image_low", "image_low"]
     assert Genotype.from_json(genotype.to_json()) == genotype
+    spared = FusionSettings(excluded_operations=("skip", "sum"))
+    nodes = [node for draw in range(30) for cell in random_genotype(spared, draw).cells.values() for node in cell.nodes]
+    assert all("skip" not in node.edges and node.fusion != "sum" for node in nodes)
     assert np.isclose(sum(genotype.lfbc.importance), 1.0)

@@ -8,6 +8,7 @@ from keras import ops
 
 from hfmnas_keras.genotype import Genotype
 from hfmnas_keras.networks.supernet import Supernet
+from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 from hfmnas_keras.settings import FusionSettings
 
 SHAPES = {"text_low": (6,), "text_high": (7,), "image_low": (2, 2, 5), "image_high": (2, 2, 3)}
@@ -112,6 +113,24 @@ def test_mixed_precision_has_finite_losses_and_gradients(rows):
         strict=True,
     ):
         assert gradient is None or np.isfinite(gradient).all(), variable.path
+
+
+def test_excluded_operations_have_no_probability_and_are_not_chosen():
+    supernet = make_supernet(num_nodes=3, excluded_operations=("skip", "sum"))
+    columns = {"gamma": EDGE_OPERATIONS.index("skip"), "beta": NODE_OPERATIONS.index("sum")}
+    for cell in supernet.cells.values():
+        for table, column in columns.items():
+            logits = getattr(cell, table)
+            logits.assign(np.eye(logits.shape[1])[np.full(logits.shape[0], column)])
+    for name, probabilities in supernet.probabilities().items():
+        if (table := name.split("/")[1]) in columns:
+            np.testing.assert_array_equal(probabilities[:, columns[table]], 0.0)
+            # Those that are left are even, and sum to 1.
+            np.testing.assert_allclose(
+                np.delete(probabilities, columns[table], axis=1), 1 / (len(probabilities[0]) - 1)
+            )
+    choices = supernet.genotype().to_json()
+    assert "skip" not in choices and '"sum"' not in choices
 
 
 def test_genotype_and_probabilities():
