@@ -51,9 +51,7 @@ def run(config: RunConfig, last_stage: str | None = None) -> int:
     Returns:
         int. The exit code, see the module's documentation; of a run that ends earlier, 0 when its stages went well.
     """
-    # Before TensorFlow is imported: its start-up prints errors where no GPU is. Real ones come as exceptions.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"google\.")
+    quiet_imports()
     from absl import logging
     from tfx import v1 as tfx
 
@@ -96,6 +94,13 @@ def run(config: RunConfig, last_stage: str | None = None) -> int:
             return BLESSED
         click.echo(summary.to_text(config.name))
         return BLESSED if summary.is_pushed or last_stage is not None else NOT_BLESSED
+
+
+def quiet_imports() -> None:
+    """Keeps libraries from printing, when they are imported, what nobody who runs this can mend."""
+    # Before TensorFlow is imported: its start-up prints errors where no GPU is. Real ones come as exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"google\.")
 
 
 @contextlib.contextmanager

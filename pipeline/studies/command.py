@@ -37,6 +37,7 @@ def study(
     """
     try:
         from pipeline.config import load_config
+        from pipeline.local_runner import quiet_imports
         from pipeline.studies.studies import STUDIES
     except ImportError as error:
         raise ImportError(
@@ -52,8 +53,8 @@ def study(
         return
     if name not in STUDIES:
         raise ValueError(f"There is no study {name!r}. Known ones: {', '.join(STUDIES)}.")
+    quiet_imports()
     # Here and not above: it imports TensorFlow.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from pipeline.studies.run_study import run_study
 
     run_study(

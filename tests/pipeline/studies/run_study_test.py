@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from hfmnas_keras.training import final_training
 from pipeline.config import with_overrides
 from pipeline.studies.cell import Cell
 from pipeline.studies.cell_store import CellStore
-from pipeline.studies.cell_workers import train_cells
+from pipeline.studies.cell_workers import _next, train_cells
 from pipeline.studies.run_study import plan, run_study
 from pipeline.studies.train_cell import train_cell
 from pipeline.studies.variant import RANDOM, SEARCHED
@@ -169,6 +170,18 @@ def test_workers_have_one_thread_and_one_that_dies_takes_its_cell_alone(data, tm
     assert ended[trained]["status"] == "finished" and ended[trained]["threads"] == "1"
     assert store.read(killed)["status"] == "failed"
     assert "TF_NUM_INTRAOP_THREADS" not in os.environ and not multiprocessing.active_children()
+
+
+def test_two_cells_of_one_search_are_not_begun_at_once_where_there_are_others(data):
+    search = {"model": "hf_mnas", "fusion.num_nodes": 2}
+    first, same, other = (make_cell(**search, **more) for more in ({}, {"fusion.num_cells": 2}, {"search.epochs": 2}))
+    crew = [types.SimpleNamespace(job=(first, data)), types.SimpleNamespace(job=None)]
+    pending = [(same, data), (other, data)]
+    assert [_next(pending, crew)[0], _next(pending, crew)[0]] == [other, same] and not pending
+    # Models that are not searched do not wait for one another.
+    plain = [(make_cell(), data), (make_cell(**{"fusion.channels": 16}), data)]
+    crew[0].job = plain[0]
+    assert _next([plain[1], (other, data)], crew) == plain[1]
 
 
 def test_names_follow_from_what_has_an_influence():
