@@ -317,6 +317,12 @@ class TrainingSettings:
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
         _require(self.device_bytes >= 0, "device_bytes", self.device_bytes, "0 (stream all) or more")
         _require_devices(self.devices)
+        _require(
+            0 <= self.min_learning_rate <= self.learning_rate,
+            "learning_rate",
+            self.learning_rate,
+            f"at least min_learning_rate={self.min_learning_rate}, and that at least 0",
+        )
         _require(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
         _require(self.patience >= 1, "patience", self.patience, "at least 1")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")

@@ -26,6 +26,7 @@ from hfmnas_keras.settings import (
     VideoBackboneSettings,
     fusion_defaults,
 )
+from hfmnas_keras.training.tuned_settings import OF_HF_MNAS, TUNABLE, value_of, with_values
 from pipeline.data_config import SOURCE_DATA, DataConfig, DemoData, FolderData
 
 CONFIG_VARIABLE = "HFMNAS_CONFIG"
@@ -79,6 +80,25 @@ class BackbonesConfig(pydantic.BaseModel):
     skeleton: SkeletonBackboneSettings = SkeletonBackboneSettings()
     depth: VideoBackboneSettings = VideoBackboneSettings()
     video: VideoBackboneSettings = VideoBackboneSettings()
+
+
+class TuningConfig(pydantic.BaseModel):
+    """What is tuned before the final model is trained, by trials on train and dev.
+
+    Args:
+        choices: mapping from settings of `fusion` and `training`, such as `training.learning_rate`, to values to try;
+            the value that the configuration has is always one of them. See `hfmnas_keras.training.tuned_settings`.
+        trials: int. Most trials; fewer where there are fewer combinations.
+        seed: int. Of the drawing.
+    """
+
+    model_config = _STRICT
+
+    choices: Annotated[
+        dict[str, Annotated[tuple[int | float, ...], pydantic.Field(min_length=1)]], pydantic.Field(min_length=1)
+    ]
+    trials: pydantic.PositiveInt = 10
+    seed: int = 0
 
 
 class GateConfig(pydantic.BaseModel):
@@ -148,7 +168,7 @@ class KubeflowConfig(pydantic.BaseModel):
         pipeline_root: str. Folder of the artifacts, a default that a run may replace.
         schema_folder: str. Where the image has the folder `schemas/` of this project.
         checkpoint_root: str. Folder of checkpoints; on a volume, if a killed stage is to continue.
-        resources: `ResourcesConfig`. For BackboneTrainer, FeatureExtractor, ArchitectureSearch and Trainer.
+        resources: `ResourcesConfig`. For BackboneTrainer, FeatureExtractor, ArchitectureSearch, Tuner and Trainer.
     """
 
     model_config = _STRICT
@@ -172,6 +192,7 @@ class RunConfig(pydantic.BaseModel):
             searched, or a plain one (section 10), for which there is no search.
         data, preparation, fusion, backbones, pretraining, search, training, gate, serving, paths, kubeflow: see the
             class of each field.
+        tuning: `TuningConfig`, or None (default): nothing is tuned.
         beam_args: tuple of str. Options of Beam, for the stages that use it. One process by default; several by
             `["--direct_running_mode=multi_processing", "--direct_num_workers=2", "--sdk_container_image=unused"]`.
     """
@@ -186,6 +207,7 @@ class RunConfig(pydantic.BaseModel):
     backbones: BackbonesConfig = BackbonesConfig()
     pretraining: PretrainingSettings = PretrainingSettings()
     search: SearchSettings = SearchSettings()
+    tuning: TuningConfig | None = None
     training: TrainingSettings = TrainingSettings()
     gate: GateConfig
     serving: ServingConfig = ServingConfig()
@@ -265,6 +287,35 @@ class RunConfig(pydantic.BaseModel):
                 f"Received: {self.fusion.channels}. Or set `sequence_encoder: false`."
             )
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _has_choices_that_fit(self) -> RunConfig:
+        """Each value to try by itself, as it would be tried: hours later it would cost a trial."""
+        for name, values in self.tuning_choices.items():
+            if name in OF_HF_MNAS and self.model != "hf_mnas":
+                raise ValueError(f"`tuning.choices` of {name!r} are for `model: hf_mnas`. Received: {self.model}.")
+            for value in values:
+                fusion, training = with_values(self.fusion, self.training, {name: value})
+                if name == "fusion.kept_nodes" and value > self.fusion.kept_nodes:
+                    raise ValueError(
+                        f"`tuning.choices` of {name!r} must be at most `fusion.kept_nodes`, "
+                        f"{self.fusion.kept_nodes}: the nodes that the search keeps. Received: {value}."
+                    )
+                self.__class__.model_validate({**dict(self), "tuning": None, "fusion": fusion, "training": training})
+        return self
+
+    @property
+    def tuning_choices(self) -> dict[str, list[int | float]]:
+        """The values to try by setting, the one of the configuration first; empty where nothing is tuned."""
+        choices: dict[str, list[int | float]] = {}
+        for name, values in (self.tuning.choices if self.tuning else {}).items():
+            if name not in TUNABLE:
+                raise ValueError(f"`tuning.choices` knows no {name!r}. What can be tuned: {', '.join(TUNABLE)}.")
+            own = value_of(name, self.fusion, self.training)
+            if isinstance(own, int) and any(value != int(value) for value in values):
+                raise ValueError(f"`tuning.choices` of {name!r} must be whole numbers. Received: {list(values)}.")
+            choices[name] = list(dict.fromkeys([own, *(type(own)(value) for value in values)]))
+        return choices
 
     def source_settings(self) -> dict[str, Any]:
         """Arguments of the source's class; what preparation says about the classes among them."""

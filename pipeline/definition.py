@@ -23,13 +23,20 @@ from components.run_report.component import RunReport
 from components.serving_check.component import ServingCheck
 from components.trainer.component import Trainer
 from components.transform.preprocessing import settings_of
+from components.tuner.component import Tuner
 from hfmnas_keras.networks.taps import modalities_of_taps
 from hfmnas_keras.settings import SEARCHED_MODELS
 from pipeline.config import RunConfig
 
 PREPROCESSING_FN = "components.transform.preprocessing.preprocessing_fn"
 FEATURES_STAGE = "FeatureExtractor"
-TRAINING_STAGES = ("BackboneTrainer", FEATURES_STAGE, "ArchitectureSearch", "Trainer")
+
+
+def training_stages(config: RunConfig) -> tuple[str, ...]:
+    """The stages of a configuration that train, and so want accelerators."""
+    searches = ["ArchitectureSearch"] if config.model in SEARCHED_MODELS else []
+    tuners = ["Tuner"] if config.tuning is not None else []
+    return ("BackboneTrainer", FEATURES_STAGE, *searches, *tuners, "Trainer")
 
 
 def create_pipeline(
@@ -150,6 +157,25 @@ def create_pipeline(
         searches.append(architecture_search)
         search_outputs = {key: architecture_search.outputs[key] for key in ("genotype", "search_report")}
 
+    # What is not searched, where the configuration wants it tuned: trials on train and dev.
+    tuners = []
+    if config.tuning is not None:
+        tuner = Tuner(
+            features=feature_extractor.outputs["features"],
+            transform_graph=transform.outputs["transform_graph"],
+            genotype=search_outputs.get("genotype"),
+            model=config.model,
+            num_outputs=num_outputs,
+            fusion=config.fusion,
+            training=config.training,
+            choices=config.tuning_choices,
+            trials=config.tuning.trials,
+            seed=config.tuning.seed,
+            has_text="text" in modalities,
+            checkpoint_root=checkpoint_root,
+        )
+        tuners.append(tuner)
+
     # The model, trained on train with dev watched, then on both; exported with its preprocessing.
     trainer = Trainer(
         examples=transform.outputs["transformed_examples"],
@@ -158,6 +184,7 @@ def create_pipeline(
         backbones=backbone_trainer.outputs["backbones"],
         features=feature_extractor.outputs["features"],
         genotype=search_outputs.get("genotype"),
+        hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
         model=config.model,
         classes=preparation.classes,
         multi_label=preparation.multi_label,
@@ -231,6 +258,7 @@ def create_pipeline(
         blessing=evaluator.outputs["blessing"],
         infra_blessing=serving_check.outputs["blessing"],
         pushed_model=pusher.outputs["pushed_model"],
+        tuner_results=tuners[0].outputs["tuner_results"] if tuners else None,
         **search_outputs,
     )
 
@@ -243,6 +271,7 @@ def create_pipeline(
         backbone_trainer,
         feature_extractor,
         *searches,
+        *tuners,
         trainer,
         latest_blessed,
         evaluator,

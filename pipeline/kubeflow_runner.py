@@ -60,7 +60,7 @@ def compile_pipeline(config: RunConfig, output: str | os.PathLike[str] | None = 
     from tfx import v1 as tfx
     from tfx.orchestration.data_types import RuntimeParameter
 
-    from pipeline.definition import TRAINING_STAGES, create_pipeline, push_destination_json
+    from pipeline.definition import create_pipeline, push_destination_json, training_stages
 
     if not hasattr(tfx.orchestration.experimental, "KubeflowV2DagRunner"):
         # TFX swallows the error of the missing import.
@@ -86,7 +86,7 @@ def compile_pipeline(config: RunConfig, output: str | os.PathLike[str] | None = 
         push_destination=parameters["push-destination"],
         source_config=parameters["source-config"],
         source_fingerprint=parameters["source-fingerprint"],
-        platform_configs={stage: _resources(config) for stage in TRAINING_STAGES},
+        platform_configs={stage: _resources(config) for stage in training_stages(config)},
         baseline_strategy=tfx.dsl.experimental.LatestBlessedModelStrategy,
     )
     path = pathlib.Path(output) if output is not None else config.root / "kubeflow_pipeline.json"

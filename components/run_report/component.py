@@ -23,6 +23,7 @@ class RunReportSpec(ComponentSpec):
         "backbones": ChannelParameter(type=Backbones),
         "search_report": ChannelParameter(type=SearchReport, optional=True),
         "genotype": ChannelParameter(type=Genotype, optional=True),
+        "tuner_results": ChannelParameter(type=standard_artifacts.TunerResults, optional=True),
         "model_run": ChannelParameter(type=standard_artifacts.ModelRun),
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
@@ -42,6 +43,7 @@ class RunReport(base_component.BaseComponent):
         backbones=backbone_trainer.outputs["backbones"],
         search_report=architecture_search.outputs["search_report"],
         genotype=architecture_search.outputs["genotype"],
+        tuner_results=tuner.outputs["tuner_results"],
         model_run=trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
@@ -51,9 +53,10 @@ class RunReport(base_component.BaseComponent):
     ```
 
     Args:
-        examples, statistics, backbones, search_report, genotype, model_run, evaluation, blessing, infra_blessing,
-            pushed_model: channels of what the stages of the run made. All are listed by id and place under "Lineage".
-            `search_report` and `genotype` are left out where the model is not searched.
+        examples, statistics, backbones, search_report, genotype, tuner_results, model_run, evaluation, blessing,
+            infra_blessing, pushed_model: channels of what the stages of the run made. All are listed by id and place
+            under "Lineage". `search_report` and `genotype` are left out where the model is not searched,
+            `tuner_results` where nothing is tuned.
 
     Outputs:
         `report`: `components.RunReport`: `report.html`, self-contained, and `summary.json`.
@@ -62,7 +65,7 @@ class RunReport(base_component.BaseComponent):
     SPEC_CLASS = RunReportSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, **channels: types.BaseChannel):
+    def __init__(self, **channels: types.BaseChannel | None):
         super().__init__(
             spec=RunReportSpec(
                 **channels,

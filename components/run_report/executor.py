@@ -21,6 +21,8 @@ from hfmnas_keras.training.pretraining import BACKBONES_FILE
 
 PAGE_FILE = "report.html"
 SUMMARY_FILE = "summary.json"
+# TFX's name for it.
+_TUNER_RESULTS_FILE = "tuner_results.json"
 
 
 class Executor(base_executor.BaseExecutor):
@@ -36,7 +38,7 @@ class Executor(base_executor.BaseExecutor):
 
         Args:
             input_dict: the artifacts that `RunReportSpec.INPUTS` names, one each; `search_report` and `genotype` only
-                where there was a search.
+                where there was a search, `tuner_results` where there was tuning.
             output_dict: `report`, a `RunReport`.
             exec_properties: `code_fingerprint`.
         """
@@ -50,6 +52,7 @@ class Executor(base_executor.BaseExecutor):
             "backbones": json.loads(_read(artifacts["backbones"].uri, BACKBONES_FILE)),
             "search": genotype_text and json.loads(_read(artifacts["search_report"].uri, "search.json")),
             "genotype": genotype_text and json.loads(genotype_text),
+            "tuning": _tuning(artifacts.get("tuner_results")),
             "training": json.loads(_read(artifacts["model_run"].uri, TRAINING_FILE)),
             "evaluation": read_evaluation(artifacts["evaluation"].uri),
             "serving_check": json.loads(_read(artifacts["infra_blessing"].uri, SERVING_CHECK_FILE)),
@@ -68,6 +71,11 @@ class Executor(base_executor.BaseExecutor):
         fileio.makedirs(report.uri)
         _write(report.uri, SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
         _write(report.uri, PAGE_FILE, page)
+
+
+def _tuning(results: types.Artifact | None) -> list[dict[str, Any]] | None:
+    """The trials that came to a score, the best first; `None` where nothing was tuned."""
+    return None if results is None else json.loads(_read(results.uri, _TUNER_RESULTS_FILE))
 
 
 def _read(folder: str, name: str) -> str:

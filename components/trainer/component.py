@@ -46,6 +46,7 @@ class Trainer(base_component.BaseComponent):
         backbones=backbone_trainer.outputs["backbones"],
         features=feature_extractor.outputs["features"],
         genotype=architecture_search.outputs["genotype"],
+        hyperparameters=tuner.outputs["best_hyperparameters"],
         model="hf_mnas",
         classes=("cat", "dog"),
         multi_label=False,
@@ -63,6 +64,7 @@ class Trainer(base_component.BaseComponent):
         backbones: channel of `components.Backbones`.
         features: channel of `Examples` from `FeatureExtractor`.
         genotype: channel of `components.Genotype`, or None for a model that is not searched.
+        hyperparameters: channel of `HyperParameters` from `Tuner`, which change `fusion` and `training`, or None.
         model: str. Name of the model, see `hfmnas_keras.networks.fusion_network`.
         classes: sequence of str. Names of the classes in the order of the outputs.
         multi_label: bool.
@@ -87,6 +89,7 @@ class Trainer(base_component.BaseComponent):
         backbones: types.BaseChannel,
         features: types.BaseChannel,
         genotype: types.BaseChannel | None,
+        hyperparameters: types.BaseChannel | None,
         model: str,
         classes: Sequence[str],
         multi_label: bool,
@@ -112,6 +115,7 @@ class Trainer(base_component.BaseComponent):
                 schema=schema,
                 backbones=backbones,
                 genotype=genotype,
+                hyperparameters=hyperparameters,
                 features=features,
                 train_args=trainer_pb2.TrainArgs(splits=["train"]),
                 eval_args=trainer_pb2.EvalArgs(splits=["dev"]),

@@ -26,6 +26,7 @@ from hfmnas_keras.genotype.load_genotype import load_genotype
 from hfmnas_keras.settings import FusionSettings, TrainingSettings
 from hfmnas_keras.training.extraction import load_backbone, read_backbones
 from hfmnas_keras.training.final_training import train_fusion_network
+from hfmnas_keras.training.tuned_settings import fitting, with_values
 
 CLASSIFIER_FILE = "classifier.keras"
 TRAINING_FILE = "training.json"
@@ -39,14 +40,18 @@ def run_fn(fn_args: FnArgs) -> None:
             `components.trainer.executor` put there.
     """
     config = fn_args.custom_config
-    settings = settings_from_json(TrainingSettings, config["training"])
+    fusion, settings = with_values(
+        settings_from_json(FusionSettings, config["fusion"]),
+        settings_from_json(TrainingSettings, config["training"]),
+        tuned := (fn_args.hyperparameters or {}).get("values", {}),
+    )
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     with readable_folder(config["backbones_uri"]) as folder:
         backbones = {modality: load_backbone(folder, modality) for modality in read_backbones(folder)["modalities"]}
     genotype = None
     if config["genotype_uri"] is not None:
         with readable_folder(config["genotype_uri"]) as folder:
-            genotype = load_genotype(os.path.join(folder, "genotype.json"), config["model"])
+            genotype = fitting(load_genotype(os.path.join(folder, "genotype.json"), config["model"]), tuned)
     if settings.unfreeze_backbones:
         train, dev = (read_transformed_examples(files) for files in (fn_args.train_files, fn_args.eval_files))
     else:
@@ -57,7 +62,7 @@ def run_fn(fn_args: FnArgs) -> None:
         train,
         dev,
         num_outputs=len(config["classes"]),
-        fusion=settings_from_json(FusionSettings, config["fusion"]),
+        fusion=fusion,
         settings=settings,
         checkpoint_dir=config["checkpoint_dir"],
         backbones=backbones,
@@ -79,6 +84,7 @@ def run_fn(fn_args: FnArgs) -> None:
     record = {
         "model": config["model"],
         "settings": dataclasses.asdict(settings),
+        "tuned": tuned,
         "epochs": result.epochs,
         "dev_macro_f1": result.dev_macro_f1,
         "parameters": int(classifier.count_params()),

@@ -48,6 +48,32 @@ class CellGenotype:
         """Factor `a_i = M * softmax(w)_i` of every node's output (Eq. 25); all 1 when no node stands out."""
         return tuple(self.num_nodes * share for share in self.importance)
 
+    def with_kept_nodes(self, kept_nodes: int) -> CellGenotype:
+        """The same cell with fewer nodes in its output: the most important ones, and those that they read (Eq. 24-25).
+
+        It is what discretising with fewer kept nodes would have given; more are not to be had, as the choices of
+        pruned nodes are not here.
+
+        Args:
+            kept_nodes: int. From 1 to as many as are kept now.
+
+        Raises:
+            ValueError: when there are not as many.
+        """
+        if not _is_int(kept_nodes) or not 1 <= kept_nodes <= len(self.kept):
+            raise ValueError(
+                f"`kept_nodes` must be from 1 to the {len(self.kept)} nodes that the cell keeps. "
+                f"Received: {kept_nodes!r}. Search with a larger `kept_nodes`."
+            )
+        # A stable sort keeps the lower index first among equals, as discretising does.
+        kept = sorted(sorted(self.kept, key=lambda index: -self.importance[index])[:kept_nodes])
+        reachable = set(kept)
+        for node in reversed(self.nodes):
+            if node.index in reachable:
+                reachable.update(predecessor - 2 for predecessor in node.predecessors if predecessor >= 2)
+        nodes = tuple(node for node in self.nodes if node.index in reachable)
+        return dataclasses.replace(self, nodes=nodes, kept=tuple(kept))
+
     def to_labels(self) -> dict[str, str]:
         """Every choice by its label; `"node_2/edge_3"` is the edge into node 2 from its predecessor 3."""
         labels = {}

@@ -110,6 +110,11 @@ class Genotype(BaseGenotype):
             tables[f"{name}/beta"] = ProbabilityTable(nodes, NODE_OPERATIONS, tuple(node.index for node in cell.nodes))
         return tables
 
+    def with_kept_nodes(self, kept_nodes: int) -> Genotype:
+        """The same architecture with fewer nodes in each cell's output, see `CellGenotype.with_kept_nodes`."""
+        cells = {name: cell.with_kept_nodes(kept_nodes) for name, cell in self.cells.items()}
+        return Genotype(**cells, metadata=self.metadata)
+
     def _diagram_of(self, name: str, cell: CellGenotype) -> CellDiagram:
         pruned = sorted(set(range(cell.num_nodes)) - {node.index for node in cell.nodes})
         return CellDiagram(

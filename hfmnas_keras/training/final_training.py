@@ -49,6 +49,7 @@ def train_fusion_network(
     backbones: Mapping[str, keras.Model] | None = None,
     vocabulary_size: int | None = None,
     model: str = "hf_mnas",
+    retrain: bool = True,
 ) -> TrainingResult:
     """Fits a fusion network on train with dev watched, then retrains it on train + dev (docs/method.md, section 7).
 
@@ -75,6 +76,8 @@ def train_fusion_network(
             `logits`. Needed when unfrozen. Those of a modality that no cell reads are left out, of the result too.
         vocabulary_size: int. Token ids, padding included; needed by the sequence encoder.
         model: str. What to train, see `fusion_network`. Defaults to `"hf_mnas"`.
+        retrain: bool. Whether to make the second fit. Defaults to `True`; without it the network is that of the first
+            fit's last epoch, of use to whoever wants the dev score alone.
 
     Returns:
         `TrainingResult`.
@@ -134,8 +137,9 @@ def train_fusion_network(
         return feature_rows(rows, names, settings.device_bytes)
 
     best_epoch, best_f1 = training.fit(make_rows(train), make_rows(dev))
-    all_rows = train.joined(dev)  # type: ignore[arg-type]  # `_check_rows` saw that both are of one type
-    training.retrain(make_rows(all_rows), best_epoch)
+    if retrain:
+        all_rows = train.joined(dev)  # type: ignore[arg-type]  # `_check_rows` saw that both are of one type
+        training.retrain(make_rows(all_rows), best_epoch)
     if settings.precision != "float32":
         trained_weights = network.get_weights()
         network = make_network()

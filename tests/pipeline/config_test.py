@@ -39,6 +39,41 @@ def test_every_preset_is_valid(preset):
     assert load_config(preset).name == preset
 
 
+def test_values_to_tune_begin_with_the_own_one_and_have_its_type(write):
+    config = load_config(write(MINIMAL + "tuning: {choices: {fusion.dropout: [0, 0.1, 0.3], fusion.num_heads: [2]}}\n"))
+    assert config.tuning_choices == {"fusion.dropout": [0.1, 0.0, 0.3], "fusion.num_heads": [4, 2]}
+    assert all(type(value) is float for value in config.tuning_choices["fusion.dropout"])
+    assert load_config(write(MINIMAL)).tuning_choices == {}
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ("{training.epochs: [3]}", "knows no 'training.epochs'.*training.learning_rate"),
+        ("{fusion.num_heads: [5]}", "num_heads=5"),
+        ("{fusion.num_heads: [2.5]}", "whole numbers"),
+        ("{fusion.kept_nodes: [4]}", "at most `fusion.kept_nodes`, 3"),
+        ("{training.learning_rate: [1.0e-9]}", "min_learning_rate"),
+        ("{fusion.channels: [12]}", None),
+        ("{fusion.dropout: [1.5]}", "dropout"),
+        ("{fusion.dropout: []}", "at least 1 item"),
+        ("{}", "at least 1 item"),
+    ],
+)
+def test_values_that_no_trial_could_take_are_refused_when_the_file_is_read(write, choices, message):
+    path = write(MINIMAL + f"tuning: {{choices: {choices}}}\n")
+    if message is None:
+        load_config(path)
+        return
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        load_config(path)
+
+
+def test_cells_of_hf_mnas_are_not_tuned_in_other_models(write):
+    with pytest.raises(ValueError, match="are for `model: hf_mnas`"):
+        load_config(write(MINIMAL + "model: gmu\ntuning: {choices: {fusion.num_cells: [2]}}\n"))
+
+
 def test_a_minimal_file_takes_the_defaults_of_the_method(write):
     config = load_config(write(MINIMAL))
     assert config.search == SearchSettings()

@@ -44,6 +44,23 @@ def test_training_stages_ask_for_gpu_and_memory_and_others_do_not(compiled):
     assert "resources" not in executors["Pusher_executor"]["container"]
 
 
+def test_a_tuned_plain_model_compiles_with_a_tuner_and_without_a_search(tmp_path):
+    path = write_config(
+        tmp_path,
+        write_shapes(tmp_path / "data", rows=9),
+        model="gmu",
+        tuning={"choices": {"training.learning_rate": [0.01]}},
+    )
+    compiled = json.loads(compile_pipeline(load_config(path), tmp_path / "compiled.json").read_text(encoding="utf-8"))
+    tasks = compiled["pipelineSpec"]["root"]["dag"]["tasks"]
+    assert "ArchitectureSearch" not in tasks
+    assert "Tuner" in tasks["Trainer"]["dependentTasks"]
+    assert (
+        "accelerator"
+        in compiled["pipelineSpec"]["deploymentSpec"]["executors"]["Tuner_executor"]["container"]["resources"]
+    )
+
+
 def test_containers_are_of_the_given_image(compiled):
     executors = compiled["pipelineSpec"]["deploymentSpec"]["executors"].values()
     images = {executor["container"]["image"] for executor in executors if "container" in executor}

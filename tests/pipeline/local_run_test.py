@@ -240,6 +240,30 @@ def test_bm_nas_takes_the_same_road_with_a_search_of_its_own(first, again):
     assert "Model <code>bm_nas</code>" in report and "cell 1: softmax of gamma" in report
 
 
+def test_the_trainer_trains_with_what_the_tuner_chose_on_dev(first, again):
+    folder = first[0].config_path.parent
+    content = yaml.safe_load(first[0].config_path.read_text(encoding="utf-8"))
+    # The configuration's own rate learns nothing.
+    content["training"]["learning_rate"] = 1e-6
+    content.update(
+        tuning={"choices": {"training.learning_rate": [0.005]}, "trials": 5},
+        serving={"push_destination": str(folder / "tuned")},
+    )
+    path = folder / "tuned.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    tuned = run_once(path)
+    summary = summarise_run(tuned.config.metadata_path)
+    assert tuned.code in (BLESSED, NOT_BLESSED), tuned.text
+    states = {stage.name: stage.state for stage in summary.stages}
+    assert states["ArchitectureSearch"] == "cached" and states["Tuner"] == states["Trainer"] == "complete"
+    written = json.loads((pathlib.Path(summary.report_file).parent / "summary.json").read_text(encoding="utf-8"))
+    assert [trial["training.learning_rate"] for trial in written["tuning"]] == [0.005, 1e-6]
+    assert written["training"]["settings"]["learning_rate"] == 0.005
+    # The same training, so the same dev score as in the trial.
+    assert written["training"]["dev_macro_f1"] == pytest.approx(written["tuning"][0]["score"], abs=1e-12)
+    assert "<h2>Tuning</h2>" in pathlib.Path(summary.report_file).read_text(encoding="utf-8")
+
+
 def test_a_study_takes_the_features_from_the_cache_and_makes_those_of_test(first, again, tmp_path):
     config = first[0].config
     shown = io.StringIO()

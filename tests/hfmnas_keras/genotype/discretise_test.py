@@ -113,3 +113,20 @@ def test_wrong_arguments_are_refused():
     gamma[0, 0] = np.nan
     with pytest.raises(ValueError, match="`gamma` holds NaN"):
         discretise(gamma, beta, importance, kept_nodes=1)
+
+
+def test_fewer_kept_nodes_are_what_discretising_with_fewer_gives():
+    generator = np.random.default_rng(3)
+    for _ in range(200):
+        nodes = int(generator.integers(1, 6))
+        # Few different values, so that there are ties.
+        logits = [
+            generator.integers(0, 4, size=shape).astype("float64")
+            for shape in ((nodes * (nodes + 3) // 2, 10), (nodes, 9), (nodes,))
+        ]
+        most = int(generator.integers(1, nodes + 1))
+        whole = discretise(*logits, kept_nodes=most)
+        for fewer in range(1, most + 1):
+            assert whole.with_kept_nodes(fewer) == discretise(*logits, kept_nodes=fewer)
+        with pytest.raises(ValueError, match="Search with a larger"):
+            whole.with_kept_nodes(most + 1)

@@ -1,0 +1,1 @@
+"""Tunes what is not searched: settings of the final model, chosen on dev by KerasTuner."""

@@ -1,0 +1,114 @@
+"""Trains the final model with different settings and keeps what is best on dev: the user code of Tuner."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import keras_tuner
+import tensorflow_transform as tft
+from absl import logging
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.v1.components import TunerFnResult
+
+from components.local_folders import readable_folder
+from components.settings_json import settings_from_json
+from components.transform.preprocessing import vocabulary_size
+from hfmnas_keras.data.feature_files import read_feature_set
+from hfmnas_keras.genotype.load_genotype import load_genotype
+from hfmnas_keras.settings import FusionSettings, TrainingSettings
+from hfmnas_keras.training.final_training import train_fusion_network
+from hfmnas_keras.training.tuned_settings import fitting, with_values
+
+OBJECTIVE = "dev_macro_f1"
+
+
+def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
+    """Returns the tuner.
+
+    Args:
+        fn_args: what TFX's Tuner passes; `custom_config` has the entries that `components.tuner.component` and
+            `components.tuner.executor` put there.
+
+    Returns:
+        `TunerFnResult`.
+    """
+    config = fn_args.custom_config
+    genotype = None
+    if config["genotype_uri"] is not None:
+        with readable_folder(config["genotype_uri"]) as folder:
+            genotype = load_genotype(os.path.join(folder, "genotype.json"), config["model"])
+    space = keras_tuner.HyperParameters()
+    for name, choices in config["choices"].items():
+        # The first of them is the configuration's own value.
+        space.Choice(name, choices, default=choices[0])
+    oracle = _Oracle(
+        objective=keras_tuner.Objective(OBJECTIVE, "max"),
+        max_trials=config["trials"],
+        hyperparameters=space,
+        tune_new_entries=False,
+        seed=config["seed"],
+    )
+    tuner = _Tuner(oracle, config["checkpoint_dir"])
+    return TunerFnResult(
+        tuner=tuner,
+        fit_kwargs={
+            "genotype": genotype,
+            "train": read_feature_set(config["train_features_uri"]),
+            "dev": read_feature_set(config["dev_features_uri"]),
+            "num_outputs": config["num_outputs"],
+            "fusion": settings_from_json(FusionSettings, config["fusion"]),
+            # On the cached features; Trainer trains backbones too where the settings say so.
+            "training": dataclasses.replace(
+                settings_from_json(TrainingSettings, config["training"]), unfreeze_backbones=False
+            ),
+            "vocabulary_size": (
+                vocabulary_size(tft.TFTransformOutput(fn_args.transform_graph_path)) if config["has_text"] else None
+            ),
+            "model": config["model"],
+        },
+    )
+
+
+class _Oracle(keras_tuner.oracles.RandomSearchOracle):
+    """Random search that begins with the defaults, which so are never replaced by something worse on dev."""
+
+    def populate_space(self, trial_id):
+        if not self.trials:
+            values = {parameter.name: parameter.default for parameter in self.get_space().space}
+            return {"status": keras_tuner.engine.trial.TrialStatus.RUNNING, "values": values}
+        return super().populate_space(trial_id)
+
+
+class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
+    """Trains a fusion network a trial; its trials, and the epochs of a trial, go on where they were cut off."""
+
+    def __init__(self, oracle: _Oracle, directory: str):
+        super().__init__(oracle, directory=directory, project_name="trials", overwrite=False)
+
+    def run_trial(self, trial: Any, genotype: Any, fusion: Any, training: Any, **arguments: Any) -> Any:
+        values = trial.hyperparameters.values
+        fusion, training = with_values(fusion, training, values)
+        shown = ", ".join(f"{name} {value}" for name, value in values.items())
+        logging.info("Tuning, trial %d of %d: %s", len(self.oracle.trials), self.oracle.max_trials, shown)
+        result = train_fusion_network(
+            fitting(genotype, values),
+            fusion=fusion,
+            settings=training,
+            checkpoint_dir=os.path.join(self.get_trial_dir(trial.trial_id), "training"),
+            retrain=False,
+            **arguments,
+        )
+        return {OBJECTIVE: result.dev_macro_f1}
+
+    def search(self, **arguments: Any) -> None:
+        super().search(**arguments)
+        # KerasTuner counts a trial that raised as done, and TFX would write its values as the best ones.
+        if not any(trial.score is not None for trial in self.oracle.get_best_trials(1)):
+            messages = {trial.message for trial in self.oracle.trials.values() if trial.message}
+            raise RuntimeError(f"No trial of the tuner came to a score. {' '.join(sorted(messages))}".strip())
+
+    def load_model(self, trial: Any) -> None:
+        """Raises, as the models of trials are not kept: Trainer trains the best one."""
+        raise NotImplementedError("The tuner keeps no models. Train with its best hyperparameters.")

@@ -1,0 +1,108 @@
+"""Tuning on small features: what is tried, what is chosen, what a kill leaves."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from components.settings_json import settings_to_json
+from components.tuner import tuning
+from hfmnas_keras.data.feature_files import write_feature_set
+from hfmnas_keras.settings import FusionSettings, TrainingSettings
+from hfmnas_keras.training.final_training import train_fusion_network
+from tests.hfmnas_keras.search.search_case import make_rows
+
+FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, sequence_encoder=False)
+TRAINING = TrainingSettings(max_epochs=2, batch_size=8, learning_rate=0.01)
+# With the second rate nothing is learnt.
+CHOICES = {"training.learning_rate": [0.01, 1e-6], "fusion.dropout": [0.1, 0.5]}
+
+
+@pytest.fixture
+def fn_args(tmp_path):
+    for split, rows in (("train", make_rows(48, 0)), ("dev", make_rows(24, 1))):
+        write_feature_set(rows, tmp_path / split)
+    return FnArgs(
+        working_dir=str(tmp_path),
+        custom_config={
+            "model": "gmu",
+            "num_outputs": 3,
+            "fusion": settings_to_json(FUSION),
+            "training": settings_to_json(TRAINING),
+            "choices": CHOICES,
+            "trials": 3,
+            "seed": 0,
+            "has_text": False,
+            "genotype_uri": None,
+            "train_features_uri": str(tmp_path / "train"),
+            "dev_features_uri": str(tmp_path / "dev"),
+            "checkpoint_dir": str(tmp_path / "checkpoints"),
+        },
+    )
+
+
+def search(fn_args):
+    result = tuning.tuner_fn(fn_args)
+    result.tuner.search(**result.fit_kwargs)
+    return result.tuner
+
+
+def tried(tuner):
+    return [trial.hyperparameters.values for trial in sorted(tuner.oracle.trials.values(), key=lambda t: t.trial_id)]
+
+
+def test_the_own_values_come_first_and_the_best_on_dev_is_chosen(fn_args, tmp_path):
+    tuner = search(fn_args)
+    values = tried(tuner)
+    assert values[0] == {"training.learning_rate": 0.01, "fusion.dropout": 0.1}
+    assert len({json.dumps(each, sort_keys=True) for each in values}) == len(values) == 3
+    assert all(each[name] in CHOICES[name] for each in values for name in CHOICES)
+    (best,) = tuner.get_best_hyperparameters()
+    assert best.values["training.learning_rate"] == 0.01
+    scores = {trial.trial_id: trial.score for trial in tuner.oracle.trials.values()}
+    (first,) = (trial for trial in tuner.oracle.trials.values() if trial.hyperparameters.values == values[0])
+    # A training of its own with the same settings scores the same, its second fit aside.
+    alone = train_fusion_network(
+        None,
+        make_rows(48, 0),
+        make_rows(24, 1),
+        num_outputs=3,
+        fusion=FUSION,
+        settings=TrainingSettings(max_epochs=2, batch_size=8, learning_rate=0.01, unfreeze_backbones=False),
+        checkpoint_dir=tmp_path / "alone",
+        model="gmu",
+    )
+    assert scores[first.trial_id] == pytest.approx(alone.dev_macro_f1, abs=1e-12)
+    assert max(scores.values()) >= scores[first.trial_id]
+
+
+def test_a_killed_tuner_trains_no_trial_twice(fn_args, monkeypatch):
+    trained = []
+
+    def dies_in_the_second(*args, **kwargs):
+        trained.append(kwargs["checkpoint_dir"])
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return train_fusion_network(*args, **kwargs)
+
+    monkeypatch.setattr(tuning, "train_fusion_network", dies_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        search(fn_args)
+    tuner = search(fn_args)
+    # The second began again in its own folder, where its checkpoint is.
+    assert trained[2] == trained[1] and len(trained) == 4
+    assert all(np.isfinite(trial.score) for trial in tuner.oracle.trials.values())
+    assert len(tuner.oracle.trials) == 3
+
+
+def test_without_a_score_there_is_no_result(fn_args, monkeypatch):
+    def diverges(*args, **kwargs):
+        raise RuntimeError("The loss is NaN.")
+
+    monkeypatch.setattr(tuning, "train_fusion_network", diverges)
+    fn_args.custom_config["trials"] = 2
+    with pytest.raises(RuntimeError, match=r"(?s)No trial .* came to a score.*The loss is NaN"):
+        search(fn_args)
