@@ -12,8 +12,8 @@ from hfmnas_keras.settings import SEARCHED_MODELS, FusionSettings, SearchSetting
 from pipeline.config import RunConfig
 from pipeline.studies.variant import RANDOM
 
-#: Where rows lie and how often a state is saved changes no result.
-_WITHOUT_INFLUENCE = ("checkpoint_seconds", "device_bytes")
+#: Where rows lie, on how many devices a step is computed and how often a state is saved changes no result.
+_WITHOUT_INFLUENCE = ("checkpoint_seconds", "device_bytes", "devices")
 #: What any cell can keep.
 _FEWEST = {"kept_nodes": 1, "kept_edges": 2}
 
