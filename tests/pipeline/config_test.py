@@ -220,7 +220,10 @@ def test_a_model_without_heads_or_sequence_encoder_may_have_any_width(write):
     assert load_config(write(MINIMAL + fusion)).fusion.channels == 15
 
 
-@pytest.mark.parametrize(("preset", "width", "grid", "steps"), [("mmimdb", 192, (4, 4), 1), ("ntu", 128, (8, 1), 2)])
+@pytest.mark.parametrize(
+    ("preset", "width", "grid", "steps"),
+    [("mmimdb", 192, (4, 4), 1), ("ntu", 128, (8, 1), 2), ("egogesture", 128, (8, 1), 3)],
+)
 def test_one_line_makes_a_preset_one_of_bm_nas(tmp_path, preset, width, grid, steps):
     """Widths, positions, cells and inner steps are those that BM-NAS's code has as defaults."""
     text = (PRESETS_FOLDER / f"{preset}.yaml").read_text(encoding="utf-8")

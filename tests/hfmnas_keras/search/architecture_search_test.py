@@ -94,6 +94,7 @@ def same_end(result, folder, expected, expected_folder):
         assert value.tobytes() == expected_value.tobytes()
 
 
+@pytest.mark.parametrize("model", ["hf_mnas", pytest.param("bm_nas", marks=pytest.mark.long)], indirect=True)
 def test_killed_search_goes_on_and_ends_in_the_same_place(uninterrupted, model, tmp_path):
     process = start_search(tmp_path, model)
     try:
@@ -108,6 +109,7 @@ def test_killed_search_goes_on_and_ends_in_the_same_place(uninterrupted, model, 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("model", ["hf_mnas"], indirect=True)
 def test_twenty_kills_change_nothing(uninterrupted, model, tmp_path):
     """Each at a random moment after the first step of its attempt: in a step, in a save, between two of its renames."""
     generator = np.random.default_rng()
@@ -150,6 +152,8 @@ def test_discretised_score_is_that_of_the_searched_model_with_the_same_weights(u
     assert abs(record["discretised_dev_loss"] - record["dev_loss"]) > 1e-3
 
 
+# In both models the same code of the search: once is enough.
+@pytest.mark.parametrize("model", ["hf_mnas"], indirect=True)
 def test_discretised_score_changes_nothing_else(uninterrupted, model, tmp_path):
     expected, expected_folder = uninterrupted
     result = run_search(tmp_path, settings=dataclasses.replace(SETTINGS, discretised_every=0), model=model)
@@ -310,10 +314,10 @@ def eager_steps():
     tf.config.run_functions_eagerly(False)
 
 
-def run_few_steps(folder, **settings):
+def run_few_steps(folder, model="hf_mnas", **settings):
     """Three weight steps and two architecture steps an epoch."""
     settings = SearchSettings(channels=8, batch_size=4, **settings)
-    return search_architecture(make_rows(12, 0), make_rows(8, 1), 3, FUSION, settings, folder)
+    return search_architecture(make_rows(12, 0), make_rows(8, 1), 3, FUSION, settings, folder, model=model)
 
 
 def test_a_stable_search_stops_and_one_that_was_cut_off_stops_at_the_same_epoch(
@@ -422,10 +426,11 @@ def test_search_in_half_precision(precision, tmp_path):
     assert result.travel["largest"] > 0
 
 
+@pytest.mark.parametrize("searched", SEARCHED_MODELS)
 def test_streamed_search_goes_on_in_the_middle_of_an_epoch_and_ends_as_one_in_memory(
-    eager_steps, tmp_path, monkeypatch
+    eager_steps, searched, tmp_path, monkeypatch
 ):
-    expected = run_few_steps(tmp_path / "resident", epochs=2)
+    expected = run_few_steps(tmp_path / "resident", searched, epochs=2)
 
     class Stop(Exception):
         pass
@@ -443,10 +448,10 @@ def test_streamed_search_goes_on_in_the_middle_of_an_epoch_and_ends_as_one_in_me
     streamed = tmp_path / "streamed"
     for _ in range(2):
         with pytest.raises(Stop):
-            run_few_steps(streamed, epochs=2, device_bytes=0, checkpoint_seconds=0.0)
+            run_few_steps(streamed, searched, epochs=2, device_bytes=0, checkpoint_seconds=0.0)
     # Where the rows lie may change on the way: the last steps are streamed, the finished search is read in memory.
-    result = run_few_steps(streamed, epochs=2, device_bytes=0)
+    result = run_few_steps(streamed, searched, epochs=2, device_bytes=0)
     assert without_times(result.history) == without_times(expected.history)
     for value, expected_value in zip(saved_values(streamed), saved_values(tmp_path / "resident"), strict=True):
         assert value.tobytes() == expected_value.tobytes()
-    assert run_few_steps(streamed, epochs=2).history == result.history
+    assert run_few_steps(streamed, searched, epochs=2).history == result.history
