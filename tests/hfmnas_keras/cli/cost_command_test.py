@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from hfmnas_keras.cli import main
 from hfmnas_keras.data.feature_files import write_feature_set
 from hfmnas_keras.data.feature_set import FeatureSet
-from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
+from hfmnas_keras.genotype import BMGenotype, CellGenotype, Genotype, NodeChoice
 from tests import source_files
 
 CONFIG = """
@@ -60,6 +60,25 @@ def test_it_counts_what_a_hand_counts(files):
     assert counted["parts"]["logits"] == {"parameters": 99, "flops": 192, "parts": {}}
     assert counted["latency"]["calls"] == 3
     assert 0 < counted["latency"]["p50_ms"] <= counted["latency"]["p99_ms"] < 10_000
+
+
+def test_it_counts_bm_nas(files):
+    steps = [{"inputs": [0, 1], "operation": "sum"}]
+    cells = [{"features": ["text_low", name], "steps": steps} for name in ("image_low", "text_high")]
+    BMGenotype(cells).save(files / "bm.json")
+    # It has no sequence encoder, whatever the configuration says.
+    config = (
+        (files / "run.yaml").read_text(encoding="utf-8").replace("sequence_encoder: false", "sequence_encoder: true")
+    )
+    (files / "run.yaml").write_text(config, encoding="utf-8")
+    options = ("--config", files / "run.yaml", "--features", files / "features")
+    code, text, _ = run(files / "bm.json", *options, "--calls", 0, "--json")
+    assert code == 0
+    counted = json.loads(text)
+    assert counted["flops"] == 2 * (TEXT + 4 * 6 * 4 + 32 * 3)
+    # Kernels; a normalisation of four rows a feature; scale and offset of 16 values a cell, of 32 after them.
+    assert counted["parameters"] == TEXT_WEIGHTS + 6 * 4 + 3 * 4 * 4 + 2 * 2 * 16 + 2 * 32 + 32 * 3 + 3
+    assert "without the words" not in run(files / "bm.json", *options, "--calls", 0)[1]
 
 
 def test_without_features_the_taps_are_those_of_the_configured_backbones(files):
