@@ -278,7 +278,7 @@ def test_other_settings_and_another_model_do_not_resume(uninterrupted, model):
     with pytest.raises(ValueError, match=r"settings\.learning_rate"):
         run_search(folder, settings=dataclasses.replace(SETTINGS, learning_rate=0.01), model=model)
     (other,) = set(SEARCHED_MODELS) - {model}
-    with pytest.raises(ValueError, match="model"):
+    with pytest.raises(ValueError, match="differs in: model"):
         run_search(folder, model=other)
     with pytest.raises(ValueError, match="'gmu' is not searched. Searched ones: hf_mnas, bm_nas"):
         run_search(folder, model="gmu")
