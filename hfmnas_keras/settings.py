@@ -20,6 +20,8 @@ VIDEO_NETWORKS = ("inflated_resnet50", "resnext101")
 VIDEO_TAPS = ("layer1", "layer2", "layer3", "layer4", "pooled")
 #: Convolutions in each block of a VGG, by depth.
 VGG_CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+#: Cells of BM-NAS, and steps within each, at most: what a genotype's file may make a reader draw.
+MOST_BM_CELLS = 16
 SKELETON_TAPS = ("conv5", "conv6", "flattened", "fc7")
 #: The fusion networks that are searched, and those whose shape their papers fix (docs/method.md, sections 4, 10, 11).
 SEARCHED_MODELS = ("hf_mnas", "bm_nas")
@@ -138,8 +140,10 @@ class FusionSettings:
             f"between 2 and num_nodes + 1 = {self.num_nodes + 1}",
         )
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
-        for name in ("num_cells", "bm_cells", "bm_inner_steps"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _require(self.num_cells >= 1, "num_cells", self.num_cells, "at least 1")
+        for name in ("bm_cells", "bm_inner_steps"):
+            value = getattr(self, name)
+            _require(1 <= value <= MOST_BM_CELLS, name, value, f"between 1 and {MOST_BM_CELLS}")
         if self.bm_mitigation:
             _require(self.bm_cells >= 2, "bm_cells", self.bm_cells, "at least 2 for `bm_mitigation`")
         excluded = set(self.excluded_operations)

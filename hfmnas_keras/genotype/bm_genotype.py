@@ -13,8 +13,8 @@ from hfmnas_keras.genotype.base_genotype import BaseGenotype
 from hfmnas_keras.genotype.cell_diagram import CellDiagram, DiagramNode, shown_name
 from hfmnas_keras.genotype.probability_table import ProbabilityTable
 from hfmnas_keras.operations import BM_EDGE_OPERATIONS, FUSION_OPERATIONS
+from hfmnas_keras.settings import MOST_BM_CELLS
 
-_MAX_CELLS = 64
 _MAX_FEATURES = 256
 _SKIP = BM_EDGE_OPERATIONS.index("skip")
 
@@ -51,8 +51,8 @@ class BMGenotype(BaseGenotype):
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self):
-        if not isinstance(self.cells, (tuple, list)) or not 1 <= len(self.cells) <= _MAX_CELLS:
-            raise ValueError(f"`cells` must be a list of 1 to {_MAX_CELLS} cells. Received: {self.cells!r}.")
+        if not isinstance(self.cells, (tuple, list)) or not 1 <= len(self.cells) <= MOST_BM_CELLS:
+            raise ValueError(f"`cells` must be a list of 1 to {MOST_BM_CELLS} cells. Received: {self.cells!r}.")
         cells = tuple(_checked_cell(f"cells[{i}]", cell) for i, cell in enumerate(self.cells))
         object.__setattr__(self, "cells", cells)
         object.__setattr__(self, "features", _checked_features(self.features, self.read_features))
@@ -208,8 +208,8 @@ def _checked_cell(place: str, cell: Any) -> dict[str, Any]:
     features, steps = cell["features"], cell["steps"]
     if not isinstance(features, (list, tuple)) or len(features) != 2 or not all(isinstance(f, str) for f in features):
         raise ValueError(f"`{place}.features` must be two names. Received: {features!r}.")
-    if not isinstance(steps, (list, tuple)) or not 1 <= len(steps) <= _MAX_CELLS:
-        raise ValueError(f"`{place}.steps` must be a list of 1 to {_MAX_CELLS} steps. Received: {steps!r}.")
+    if not isinstance(steps, (list, tuple)) or not 1 <= len(steps) <= MOST_BM_CELLS:
+        raise ValueError(f"`{place}.steps` must be a list of 1 to {MOST_BM_CELLS} steps. Received: {steps!r}.")
     checked = []
     for number, step in enumerate(steps):
         if not isinstance(step, Mapping) or set(step) != {"inputs", "operation"}:

@@ -195,6 +195,13 @@ def test_text_that_is_no_genotype_is_refused(old, new, told):
 def test_a_state_that_does_not_exist_yet_is_refused():
     with pytest.raises(ValueError, match=r"cells\[0\].steps\[0\].inputs"):
         BMGenotype(({"features": ["a", "b"], "steps": [{"inputs": [0, 2], "operation": "sum"}]},))
+    cell = {"features": ["a", "b"], "steps": [{"inputs": [0, 1], "operation": "sum"}]}
+    with pytest.raises(ValueError, match="list of 1 to 16 cells"):
+        BMGenotype([cell] * 17)
+    with pytest.raises(ValueError, match="list of 1 to 16 steps"):
+        BMGenotype([{**cell, "steps": cell["steps"] * 17}])
+    with pytest.raises(ValueError, match="`bm_cells` must be between 1 and 16. Received: 17"):
+        dataclasses.replace(FUSION, bm_cells=17)
     with pytest.raises(ValueError, match="not among the features"):
         bm_model(
             BMGenotype(({"features": ["a", "b"], "steps": [{"inputs": [0, 1], "operation": "sum"}]},)),
