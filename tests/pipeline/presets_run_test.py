@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import pathlib
 
+import keras
+import numpy as np
 import pytest
+import yaml
 from conftest import run_once
 
 from components.multimodal_example_gen.sources import make_source
+from hfmnas_keras.training.extraction import load_backbone
 from pipeline.config import PRESETS_FOLDER, load_config
 from pipeline.local_runner import BLESSED, NOT_BLESSED
 from pipeline.run_summary import summarise_run
+from tests.layouts import ntu_folder
 from tests.layouts.build import BUILDERS, main
 
 
@@ -65,3 +70,28 @@ def test_the_quick_preset_ends_with_a_gate_decision(preset, tmp_path, monkeypatc
     assert evaluation["examples"] == ingest["rows"]["test"]
     assert "Table I" in report.read_text(encoding="utf-8")
     print(preset, finished.text.strip().splitlines()[-1], ingest["rows"])
+
+
+@pytest.mark.long
+def test_backbones_of_clips_train_along_to_a_gate_decision(tmp_path, monkeypatch):
+    """As `ntu` says; its quick preset leaves them frozen."""
+    content = yaml.safe_load((PRESETS_FOLDER / "ntu_quick.yaml").read_text(encoding="utf-8"))
+    content["data"]["data_root"] = str(ntu_folder.write_folder(tmp_path / "ntu", number=80))
+    # The four actions that the clips are of by default.
+    names = content["preparation"]["classes"]
+    content["preparation"]["classes"] = [names[action - 1] for action in ntu_folder.NUMBERS]
+    content["pretraining"].update(max_epochs=1, folds=0)
+    content["training"].update(max_epochs=1, unfreeze_backbones=True)
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    finished = run_once(tmp_path / "run.yaml")
+    assert finished.code in (BLESSED, NOT_BLESSED), finished.text
+    summary = summarise_run(finished.config.metadata_path)
+    assert summary.is_serving_checked and summary.evaluation["gate"]["blessed"] == (finished.code == BLESSED)
+    (classifier,) = finished.config.pipeline_root.glob("Trainer/**/classifier.keras")
+    trained = keras.saving.load_model(classifier, compile=False)
+    for modality in ("skeleton", "video"):
+        backbone = load_backbone(summary.uris["BackboneTrainer.backbones"], modality)
+        weights = zip(backbone.trainable_weights, trained.get_layer(backbone.name).trainable_weights, strict=True)
+        changed = [not np.array_equal(before, after) for before, after in weights]
+        assert np.mean(changed) > 0.5
