@@ -54,7 +54,8 @@ def train_fusion_network(
     """Fits a fusion network on train with dev watched, then retrains it on train + dev (docs/method.md, section 7).
 
     The first fit stops after `settings.patience` epochs without a better macro F1 on dev, each epoch taken with its two
-    neighbours: alone, an early one is often the best by luck. The best epoch is the number of epochs of the second fit,
+    neighbours: alone, an early one is often the best by luck. Of equally good ones the lowest loss on dev decides: on
+    few or easy rows the first of them has learnt the least. The best epoch is the number of epochs of the second fit,
     which starts from the same initial weights and lets the learning rate fall to its end within them. Both parts save
     their state after each epoch; called again with the same arguments, the training goes on.
 
@@ -179,7 +180,7 @@ class _Training:
             while not self._has_stopped():
                 self.history["fit"].append(self._run_epoch(step, train, dev, self.settings.max_epochs))
                 self._save(step)
-        best = int(np.argmax(self._smoothed_scores()))
+        best = self._best()
         return best + 1, self.history["fit"][best]["dev_macro_f1"]
 
     def retrain(self, rows: DeviceRows | EncodedRows, epochs: int) -> None:
@@ -204,16 +205,23 @@ class _Training:
         self.saved_state.save(step.variables, {"part": self.part, "history": self.history})
 
     def _has_stopped(self) -> bool:
-        scores = self._smoothed_scores()
-        if not scores:
-            return False
-        since_best = len(scores) - 1 - int(np.argmax(scores))
-        return len(scores) >= self.settings.max_epochs or since_best >= self.settings.patience
+        epochs = len(self.history["fit"])
+        return epochs > 0 and (
+            epochs >= self.settings.max_epochs or epochs - 1 - self._best() >= self.settings.patience
+        )
 
-    def _smoothed_scores(self) -> list[float]:
-        """Dev macro F1 of each epoch, as the mean with its neighbours."""
-        scores = [record["dev_macro_f1"] for record in self.history["fit"]]
-        return [float(np.mean(scores[max(0, epoch - 1) : epoch + 2])) for epoch in range(len(scores))]
+    def _best(self) -> int:
+        """The epoch, from 0, of the best macro F1 on dev and, of equal ones, the lowest loss, each with its neighbours.
+
+        On few or easy rows many epochs score the same: the first of them has learnt the least.
+        """
+        scores, losses = (self._with_neighbours(name) for name in ("dev_macro_f1", "dev_loss"))
+        return max(range(len(scores)), key=lambda epoch: (scores[epoch], -losses[epoch]))
+
+    def _with_neighbours(self, name: str) -> list[float]:
+        """What was recorded of each epoch, as the mean with its neighbours."""
+        values = [record[name] for record in self.history["fit"]]
+        return [float(np.mean(values[max(0, epoch - 1) : epoch + 2])) for epoch in range(len(values))]
 
     def _run_epoch(
         self,

@@ -98,6 +98,22 @@ def train_unfrozen(folder, max_epochs=3, fusion=WITHOUT_SEQUENCE):
     )
 
 
+def test_of_equal_scores_the_lowest_dev_loss_decides(tmp_path):
+    """On rows as easy as these dev is soon all right, while its loss goes on falling."""
+    settings = dataclasses.replace(SETTINGS, max_epochs=9, patience=9)
+    result = train_fusion_network(
+        make_genotype(), make_features(60, 0), make_features(24, 1), 3, WITHOUT_SEQUENCE, settings, tmp_path
+    )
+    fit = result.history["fit"]
+    assert [record["dev_macro_f1"] for record in fit[-5:]] == [1.0] * 5
+    first = next(
+        n for n in range(len(fit)) if all(record["dev_macro_f1"] == 1.0 for record in fit[max(0, n - 1) : n + 2])
+    )
+    means = {n: np.mean([record["dev_loss"] for record in fit[n - 1 : n + 2]]) for n in range(max(first, 1), len(fit))}
+    assert result.epochs == 1 + min(means, key=means.get) > 1 + first
+    assert len(result.history["retrain"]) == result.epochs
+
+
 def test_frozen_training_learns_and_chooses_its_epochs_on_dev(tmp_path):
     result = train_frozen(tmp_path)
     scores = [record["dev_macro_f1"] for record in result.history["fit"]]
