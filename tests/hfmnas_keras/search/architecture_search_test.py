@@ -18,8 +18,7 @@ from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.util import tensor_util
 
 from hfmnas_keras.data.feature_set import FeatureSet
-from hfmnas_keras.genotype.genotype import Genotype
-from hfmnas_keras.genotype.load_genotype import load_genotype
+from hfmnas_keras.genotype.load_genotype import genotype_from_json, load_genotype
 from hfmnas_keras.networks.fusion_network import fusion_network
 from hfmnas_keras.networks.supernet_of import supernet_of
 from hfmnas_keras.search import architecture_search
@@ -416,9 +415,10 @@ def test_search_on_partial_channels_goes_on_and_ends_in_a_usual_genotype(eager_s
 
 @pytest.mark.long
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-def test_search_in_half_precision(precision, tmp_path):
-    result = run_search(tmp_path, settings=dataclasses.replace(SETTINGS, precision=precision))
-    assert Genotype.from_json(result.genotype.to_json()) == result.genotype
+@pytest.mark.parametrize("searched", SEARCHED_MODELS)
+def test_search_in_half_precision(searched, precision, tmp_path):
+    result = run_search(tmp_path, settings=dataclasses.replace(SETTINGS, precision=precision), model=searched)
+    assert genotype_from_json(result.genotype.to_json(), searched) == result.genotype
     for record in result.history:
         losses = [record[name] for name in ("train_loss", "added_loss", "architecture_loss", "dev_loss")]
         assert np.isfinite(losses).all()
