@@ -58,6 +58,19 @@ def again(first):
     return second, summarise_run(second.config.metadata_path)
 
 
+def run_changed(first, name, pushed_elsewhere=True, **changes):
+    """The first run with changes, whole values or keys of a part; where the cache serves, from there."""
+    folder = first[0].config_path.parent
+    content = yaml.safe_load(first[0].config_path.read_text(encoding="utf-8"))
+    if pushed_elsewhere:
+        content["serving"] = {"push_destination": str(folder / name)}
+    for key, value in changes.items():
+        content[key] = {**content.get(key, {}), **value} if isinstance(value, dict) else value
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return run_once(path)
+
+
 def test_each_stage_ran_once(first):
     stages = first[1].stages
     assert {stage.name for stage in stages} == STAGES
@@ -129,14 +142,8 @@ def test_a_second_run_comes_from_the_cache_and_pushes_nothing_new(first, again):
 
 
 def test_another_model_is_compared_with_the_blessed_one_and_a_bar_above_it_is_not_reached(first, again):
-    folder = first[0].config_path.parent
-    content = yaml.safe_load(first[0].config_path.read_text(encoding="utf-8"))
-    path = folder / "higher.yaml"
     # Two epochs leave a worse model; the bar alone would let it pass.
-    content["training"]["max_epochs"] = 2
-    content["gate"] = {"min_f1_m": 0.0, "change_tolerance": 0.0}
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    worse = run_once(path)
+    worse = run_changed(first, "higher", pushed_elsewhere=False, training={"max_epochs": 2}, gate={"min_f1_m": 0.0})
     summary = summarise_run(first[0].config.metadata_path)
     assert summary.evaluation["gate"]["compared"]
     baseline = summary.evaluation["baseline"]["probabilities"]["f1_m"]
@@ -148,7 +155,6 @@ def test_another_model_is_compared_with_the_blessed_one_and_a_bar_above_it_is_no
 
 def test_an_anomaly_stops_the_run(first, again):
     folder = first[0].config_path.parent
-    content = yaml.safe_load(first[0].config_path.read_text(encoding="utf-8"))
     schema = (ROOT / "schemas" / "manifest.pbtxt").read_text(encoding="utf-8")
     assert 'name: "labels"' in schema
     # A domain that does not know the class of the discs.
@@ -157,10 +163,7 @@ def test_an_anomaly_stops_the_run(first, again):
         + 'string_domain { name: "classes" value: "blue_square" value: "green_stripes" }\n',
         encoding="utf-8",
     )
-    content["data"]["schema_file"] = "strict.pbtxt"
-    path = folder / "anomaly.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    stopped = run_once(path)
+    stopped = run_changed(first, "anomaly", data={"schema_file": "strict.pbtxt"})
     assert stopped.code == FAILED
     assert "ExampleValidator failed" in stopped.text
     assert "labels" in stopped.text and "red_disc" in stopped.text
@@ -203,12 +206,7 @@ def test_the_tfx_command_creates_compiles_and_runs(first, again, tmp_path):
 
 def test_a_plain_model_takes_the_same_road_without_a_search(first, again):
     """Last, as its model may be blessed: the features of the first run, then its own training, gate and report."""
-    folder = first[0].config_path.parent
-    content = yaml.safe_load(first[0].config_path.read_text(encoding="utf-8"))
-    content.update(model="central_net", serving={"push_destination": str(folder / "plain")})
-    path = folder / "plain.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    plain = run_once(path)
+    plain = run_changed(first, "plain", model="central_net")
     summary = summarise_run(plain.config.metadata_path)
     assert plain.code in (BLESSED, NOT_BLESSED), plain.text
     assert {stage.name for stage in summary.stages} == STAGES - {"ArchitectureSearch"}
@@ -220,12 +218,7 @@ def test_a_plain_model_takes_the_same_road_without_a_search(first, again):
 
 
 def test_bm_nas_takes_the_same_road_with_a_search_of_its_own(first, again):
-    folder = first[0].config_path.parent
-    content = yaml.safe_load(first[0].config_path.read_text(encoding="utf-8"))
-    content.update(model="bm_nas", serving={"push_destination": str(folder / "bm_nas")})
-    path = folder / "bm_nas.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    searched = run_once(path)
+    searched = run_changed(first, "bm_nas", model="bm_nas")
     summary = summarise_run(searched.config.metadata_path)
     assert searched.code in (BLESSED, NOT_BLESSED), searched.text
     states = {stage.name: stage.state for stage in summary.stages}
@@ -241,17 +234,13 @@ def test_bm_nas_takes_the_same_road_with_a_search_of_its_own(first, again):
 
 
 def test_the_trainer_trains_with_what_the_tuner_chose_on_dev(first, again):
-    folder = first[0].config_path.parent
-    content = yaml.safe_load(first[0].config_path.read_text(encoding="utf-8"))
-    # The configuration's own rate learns nothing.
-    content["training"]["learning_rate"] = 1e-6
-    content.update(
+    tuned = run_changed(
+        first,
+        "tuned",
+        # The configuration's own rate learns nothing.
+        training={"learning_rate": 1e-6},
         tuning={"choices": {"training.learning_rate": [0.005]}, "trials": 5},
-        serving={"push_destination": str(folder / "tuned")},
     )
-    path = folder / "tuned.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    tuned = run_once(path)
     summary = summarise_run(tuned.config.metadata_path)
     assert tuned.code in (BLESSED, NOT_BLESSED), tuned.text
     states = {stage.name: stage.state for stage in summary.stages}
