@@ -112,8 +112,10 @@ def make_summary():
             "probabilities": {f"{cell}/{kind}": rows for cell in ("lfbc", "hfbc") for kind, rows in uniform.items()},
         },
         "genotype": genotype_content(),
+        "tuning": None,
         "training": {
             "model": "hf_mnas",
+            "tuned": None,
             "epochs": 14,
             "dev_macro_f1": 0.702,
             "parameters": 1_234_567,
@@ -326,6 +328,21 @@ def test_names_of_classes_are_text():
         # In the tables of scores and of data; in the figures of classes and of confusion (twice) as it is written.
         assert first_cells.count(name) == 2
         assert [figure.count(name) for figure in words] == [1, 2, 0, 0, 0, 0, 0]
+
+
+def test_the_trials_of_a_tuning_stand_in_a_table(page):
+    assert "<h2>Tuning</h2>" not in page
+    summary = make_summary()
+    summary["tuning"] = [
+        {"trial_id": "1", "score": 0.7119, "dropout": 0.3, "rule": EVIL},
+        {"trial_id": "0", "score": 0.6432, "dropout": 0.1, "rule": "mean"},
+    ]
+    summary["training"]["tuned"] = {"dropout": 0.3, "rule": EVIL}
+    page = render(summary)
+    rows = table_rows(page)
+    assert ["trial", "dropout", "rule", "dev F1-M"] in rows
+    assert ["1", "0.3", "&lt;script&gt;alert(1)&lt;/script&gt;", "0.712"] in rows
+    assert ["0", "0.1", "mean", "0.643"] in rows
 
 
 def test_a_model_without_a_search_has_no_genotype():
