@@ -32,7 +32,7 @@ fi
 lock=requirements/stack-$stack.txt
 
 # A checkout that was moved or copied has scripts that point to the old place, so the place belongs to the stamp.
-stamp="$here stack $stack $(sha256sum "$lock" scripts/set_up.sh | sha256sum | cut -d ' ' -f 1)"
+stamp="$here stack $stack $(sha256sum "$lock" setup.py scripts/set_up.sh | sha256sum | cut -d ' ' -f 1)"
 if [ -x .venv/bin/python ] && [ "$(cat .venv/set_up.stamp 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 started=$SECONDS
 
@@ -83,21 +83,9 @@ use_uv "${python:-.venv/bin/python}" .venv/uv
     fail "uv could not install $lock (see above); where it speaks of requests or connections, the package index cannot" \
         "be reached: check the network, a proxy in https_proxy, or a mirror in pip's index-url."
 
-# The packages of this checkout, importable from anywhere: no build, no network, and edits count at once.
-echo "$here" >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/hfmnas.pth"
-# The command that `pip install .` would make. By way of a shell, because a script's first line may hold neither
-# spaces nor more than 127 characters.
-cat >.venv/bin/hfmnas <<EOF
-#!/bin/sh
-'''exec' "$here/.venv/bin/python" "\$0" "\$@"
-' '''
-import sys
-
-from hfmnas_keras.cli import main
-
-sys.exit(main())
-EOF
-chmod +x .venv/bin/hfmnas
+# This checkout itself with its commands, importable from anywhere: no network, and edits count at once.
+"$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --config-setting editable_mode=compat \
+    --editable . || fail "uv could not install this checkout (see above)."
 
 # The first import writes the byte code of what we use, which makes every later process start in a third of the time;
 # compiling all 22,000 files would take longer than a whole run saves. It also shows that the binaries fit the machine.

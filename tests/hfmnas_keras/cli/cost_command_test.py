@@ -1,7 +1,6 @@
 """`hfmnas genotype cost`, against counts made by hand."""
 
 import json
-import re
 import sys
 
 import numpy as np
@@ -117,13 +116,6 @@ def test_words_of_the_sequence_encoder_are_counted_when_their_number_is_given(fi
 
 def test_a_preset_is_found_by_its_name(files, monkeypatch):
     pytest.importorskip("pydantic", reason="needs the extra `pipeline`")
-    # The entry point as setup.py declares it, whatever is installed.
-    package = files / "packages" / "presets-1.dist-info"
-    package.mkdir(parents=True)
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: presets\nVersion: 1\n", encoding="utf-8")
-    (point,) = re.findall(r'"hfmnas.config_files": \["(.*)"\]', (source_files.ROOT / "setup.py").read_text("utf-8"))
-    (package / "entry_points.txt").write_text(f"[hfmnas.config_files]\n{point}\n", encoding="utf-8")
-    monkeypatch.syspath_prepend(str(package.parent))
     monkeypatch.chdir(files)
     options = ("genotype.json", "--calls", 0, "--json")
     preset = source_files.ROOT / "pipeline" / "configs" / "demo.yaml"

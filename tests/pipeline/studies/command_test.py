@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import os
 import subprocess
 import sys
 
@@ -14,20 +14,18 @@ from pipeline.config import load_config
 from pipeline.studies.studies import STUDIES
 
 
-@pytest.fixture
-def hfmnas(monkeypatch):
-    """Calls the command as an installation of this checkout offers it."""
-    point = importlib.metadata.EntryPoint("study", "pipeline.studies.command:study", "hfmnas.commands")
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group == point.group else [])
-    return lambda *arguments: CliRunner().invoke(main, arguments)
+def hfmnas(*arguments):
+    """Calls the command as this checkout's installation offers it."""
+    return CliRunner().invoke(main, arguments)
 
 
-def test_the_group_has_it_beside_its_own_commands(hfmnas):
-    shown = hfmnas("--help").output
+def test_the_group_has_it_beside_its_own_commands():
+    command = [os.path.join(os.path.dirname(sys.executable), "hfmnas"), "--help"]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "study" in shown and "genotype" in shown
 
 
-def test_it_lists_studies_with_their_tables_and_cells(hfmnas):
+def test_it_lists_studies_with_their_tables_and_cells():
     shown = hfmnas("study", "--list", "--config", "demo", "--seeds", "2").output
     for study in STUDIES.values():
         assert study.paper in shown
@@ -43,12 +41,12 @@ def test_it_lists_studies_with_their_tables_and_cells(hfmnas):
         (["methods", "--seeds", "0"], "--seeds"),
     ],
 )
-def test_wrong_use_is_told_in_a_line(hfmnas, arguments, words):
+def test_wrong_use_is_told_in_a_line(arguments, words):
     result = hfmnas("study", *arguments)
     assert result.exit_code == 2 and words in result.output and "Traceback" not in result.output
 
 
-def test_without_the_pipeline_it_says_which_extra_to_install(hfmnas, monkeypatch):
+def test_without_the_pipeline_it_says_which_extra_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pipeline.config", None)
     result = hfmnas("study", "methods")
     assert result.exit_code == 2 and "Install the extra `pipeline`" in result.output
