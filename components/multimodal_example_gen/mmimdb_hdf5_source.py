@@ -30,10 +30,14 @@ _ID = re.compile(rb"[0-9]{1,10}")
 class MmimdbHdf5Source(Source):
     """MM-IMDB, the file `multimodal_imdb.hdf5`.
 
-    Read are `imdb_ids`, `genres` (0 and 1, `target_names` its JSON attribute), `images` (rows, 3, height, width; whole
-    numbers from 0 to 255) and `sequences`. The words themselves are in another file, `metadata.npy`, which is a pickle
-    and runs what it says, so it is not read: the text of a row is the numbers of its words, "12 7 301". A model made
-    from it needs texts as such numbers when it serves; for words use the source `mmimdb`.
+    Read are `imdb_ids`, `genres` (0 and 1, `target_names` its JSON attribute), `images` (rows, 3, height, width) and
+    `sequences`. The images are there as VGG-16 reads them: blue, green and red, from which the authors' script takes
+    103.939, 116.779 and 123.68 and cuts off the fraction. That is undone, so that an image is the same picture as that
+    of `mmimdb`; just above a mean it is darker by one level of 255.
+
+    The words themselves are in another file, `metadata.npy`, which is a pickle and runs what it says, so it is not
+    read: the text of a row is the numbers of its words, "12 7 301". A model made from it needs texts as such numbers
+    when it serves; for words use the source `mmimdb`.
 
     The split is the attribute `split` that the authors' script writes. A file without it must have 25,959 rows, which
     are 15,552 of train, then 2,608 of dev and 7,799 of test.

@@ -40,9 +40,10 @@ def words_of(number: int) -> list[int]:
 
 
 def pixels_of(number: int, size: tuple[int, int]) -> np.ndarray:
-    """The poster as (3, height, width)."""
+    """The poster as (3, height, width), as the authors' script stores it: for VGG-16, in whole numbers."""
     poster = mmimdb_folder.poster(mmimdb_folder.movie(number)["genres"], number, size)
-    return np.asarray(poster, np.int32).transpose(2, 0, 1)
+    red, green, blue = np.moveaxis(np.asarray(poster, np.float32), -1, 0)
+    return np.trunc([blue - 103.939, green - 116.779, red - 123.68]).astype(np.int32)
 
 
 def split_array(ranges: dict[str, tuple[int, int]], sources: tuple[str, ...]) -> np.ndarray:

@@ -68,15 +68,33 @@ def test_the_same_movies_as_in_the_folder(good):
         assert row.split == mmimdb_folder.split_of(number)
 
 
-def test_images_are_turned_to_height_width_channels_and_kept_exactly(good):
+def test_images_are_the_posters_again(good):
     source = MmimdbHdf5Source(str(good))
     numbers = mmimdb_hdf5.order(50)
     for row in source.read().rows[::7]:
         number = numbers[row.media["row"]]
         assert mmimdb_folder.movie_id(number) == row.id
         found = np.asarray(Image.open(io.BytesIO(source.image(row))))
-        expected = mmimdb_folder.poster(mmimdb_folder.movie(number)["genres"], number, (40, 64))
-        np.testing.assert_array_equal(found, np.asarray(expected))
+        expected = np.array(mmimdb_folder.poster(mmimdb_folder.movie(number)["genres"], number, (40, 64)))
+        # Red, green and blue; 1 less where the fraction of the mean made two levels one.
+        expected -= expected == (124, 117, 104)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_every_level_of_every_channel(folder):
+    levels = np.arange(256)
+    ramps = np.stack([levels, levels[::-1], np.roll(levels, 100)])
+    # What float32 less the mean becomes in a dataset of int32, as the authors store it.
+    stored = (ramps[::-1].astype("float32") - np.float32([[103.939], [116.779], [123.68]])).reshape(1, 3, 16, 16)
+    replace(folder, "images", shape=(50, 3, 16, 16), dtype="i4")
+    with opened(folder) as file:
+        file["images"][0] = stored[0]
+        assert file["images"][0].min() < 0
+    source = MmimdbHdf5Source(str(folder))
+    found = np.asarray(Image.open(io.BytesIO(source.image(source.read().rows[0])))).reshape(256, 3).T
+    assert np.flatnonzero((found != ramps).any(axis=1)).tolist() == [0, 1, 2]
+    assert [ramp[one != ramp].tolist() for one, ramp in zip(found, ramps, strict=True)] == [[124], [117], [104]]
+    assert (ramps.astype(int) - found).max() == 1
 
 
 class TestSplit:
@@ -142,7 +160,7 @@ class TestSplit:
 
 def test_rows_that_cannot_be_used(folder):
     with opened(folder) as file:
-        ids = [file["imdb_ids"][index].decode() for index in range(9)]
+        ids = [file["imdb_ids"][index].decode() for index in range(11)]
         file["imdb_ids"][0] = b"../etc"
         file["imdb_ids"][1] = b"tt01147"
         file["imdb_ids"][3] = ids[2].encode()
@@ -150,7 +168,10 @@ def test_rows_that_cannot_be_used(folder):
         file["genres"][5, 0] = 7
         file["sequences"][6] = np.array([], np.int32)
         file["sequences"][7] = np.array([3, -1], np.int32)
-        file["images"][8, 0, 0, 0] = 256
+        # The lightest blue is 255 - 103.939, the darkest red -123.68.
+        file["images"][8, 0, 0, 0] = 152
+        file["images"][9, 2, 0, 0] = -124
+        file["images"][10, 0, 0, 0] = 2**31 - 1
     listing = read(folder)
     assert [(skip.reason, skip.id) for skip in listing.skipped] == [
         ("wrong_id", "row 0"),
@@ -161,9 +182,11 @@ def test_rows_that_cannot_be_used(folder):
         ("empty_text", ids[6]),
         ("wrong_type", ids[7]),
     ]
-    (row,) = [row for row in listing.rows if row.id == ids[8]]
-    with pytest.raises(SkipRowError, match="outside 0 to 255"):
-        MmimdbHdf5Source(str(folder)).image(row)
+    broken = [row for row in listing.rows if row.id in ids[8:]]
+    assert len(broken) == 3
+    for row in broken:
+        with pytest.raises(SkipRowError, match="no levels of blue, green and red"):
+            MmimdbHdf5Source(str(folder)).image(row)
 
 
 def test_the_vocabulary_is_an_argument(good):
