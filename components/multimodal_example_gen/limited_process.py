@@ -23,6 +23,8 @@ from typing import Any, BinaryIO
 
 #: The line of an answer; all that is large comes in parts behind it.
 MAX_LINE_BYTES = 1 << 20
+#: A process that is not asked for so long ends itself: the stages after the ingest take hours, on the same machine.
+MAX_IDLE_SECONDS = 60
 
 # Processes of a thread: Beam runs several threads in a worker, and answers must not get mixed up.
 _LOCAL = threading.local()
@@ -65,15 +67,26 @@ def ask(file: str, request: dict[str, Any], max_seconds: float, max_memory: int)
 
 
 def stop() -> None:
-    """Ends this thread's processes. They also end with the thread and with this process."""
-    for process in _processes().values():
-        _end(process)
-    _processes().clear()
+    """Ends this thread's processes. They also end with the thread, with this process, and when they are not asked."""
+    _processes().stop()
 
 
-def _processes() -> dict[tuple[Any, ...], subprocess.Popen[bytes]]:
+class _Processes(dict[tuple[Any, ...], subprocess.Popen[bytes]]):
+    """The processes of a thread."""
+
+    def stop(self) -> None:
+        while self:
+            _, process = self.popitem()
+            _end(process)
+
+    def __del__(self) -> None:
+        # The thread has ended. Python itself keeps what still runs, with its pipes open, so that it would never end.
+        self.stop()
+
+
+def _processes() -> _Processes:
     if not hasattr(_LOCAL, "processes"):
-        _LOCAL.processes = {}
+        _LOCAL.processes = _Processes()
     return _LOCAL.processes
 
 
@@ -83,7 +96,11 @@ def _asked(
     # A fork of this process must not share the pipes.
     key = (os.getpid(), file, max_seconds, max_memory)
     # Put back after a whole answer alone: the rest of another would be taken for the next one's.
-    process = _processes().pop(key, None) or _started(file, max_seconds, max_memory)
+    process = _processes().pop(key, None)
+    if process is None or process.poll() is not None:
+        if process is not None:
+            _end(process)
+        process = _started(file, max_seconds, max_memory)
     late = threading.Event()
 
     def give_up() -> None:
@@ -120,7 +137,7 @@ def _asked(
 def _started(file: str, max_seconds: float, max_memory: int) -> subprocess.Popen[bytes]:
     # Its standard input ends with this process, and it then ends too.
     return subprocess.Popen(
-        [sys.executable, __file__, file, str(max_seconds), str(max_memory)],
+        [sys.executable, __file__, file, str(max_seconds), str(max_memory), str(MAX_IDLE_SECONDS)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -157,8 +174,8 @@ def _received(stream: BinaryIO, max_bytes: int) -> tuple[dict[str, Any], list[by
     return (answer, parts) if [len(part) for part in parts] == sizes else None
 
 
-def _serve(file: str, max_seconds: float, max_memory: int) -> None:
-    """Answers requests until there are no more."""
+def _serve(file: str, max_seconds: float, max_memory: int, max_idle_seconds: int) -> None:
+    """Answers requests until there are no more, or none for so long."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # Whatever a library prints must not get into the answers.
     os.dup2(2, 1)
@@ -167,7 +184,9 @@ def _serve(file: str, max_seconds: float, max_memory: int) -> None:
     spec = importlib.util.spec_from_file_location(os.path.basename(file).removesuffix(".py"), file)
     served = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(served)
+    _alarm(max_idle_seconds)
     for request in requests:
+        _alarm(0)
         # Also where the asking side is killed, and nobody gives up a process that hangs.
         used = os.times()
         _limit("RLIMIT_CPU", math.ceil(used.user + used.system + max_seconds) + 1)
@@ -175,6 +194,13 @@ def _serve(file: str, max_seconds: float, max_memory: int) -> None:
         answers.write(json.dumps({**answer, "sizes": [len(part) for part in parts]}).encode() + b"\n")
         answers.writelines(parts)
         answers.flush()
+        _alarm(max_idle_seconds)
+
+
+def _alarm(seconds: int) -> None:
+    """Ends this process after so long, where the system can; 0 takes it back."""
+    with contextlib.suppress(AttributeError):
+        signal.alarm(seconds)
 
 
 def _limit(name: str, value: int) -> None:
@@ -189,4 +215,4 @@ def _limit(name: str, value: int) -> None:
 if __name__ == "__main__":
     # The folder of this file is no place to import from: its names are not meant for others.
     del sys.path[0]
-    _serve(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))
+    _serve(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

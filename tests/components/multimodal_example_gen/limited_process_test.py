@@ -148,6 +148,35 @@ def test_threads_have_processes_of_their_own(serve):
     assert len({one["pid"] for answers in found.values() for one in answers}) == 3
 
 
+def test_they_end_with_their_thread_though_nobody_stops_them(serve):
+    ask = serve("return {'pid': os.getpid()}, []")
+    pids = []
+    threads = [threading.Thread(target=lambda: pids.append(ask()[0]["pid"])) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    until = time.monotonic() + 60
+    while any(map(is_running, pids)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert len(set(pids)) == 3
+
+
+def test_one_that_is_not_asked_ends_itself_and_is_replaced(serve, monkeypatch):
+    monkeypatch.setattr(limited_process, "MAX_IDLE_SECONDS", 1)
+    ask = serve("time.sleep(request.get('seconds', 0)); return {'pid': os.getpid()}, []", imports="os, time")
+    first = ask()[0]["pid"]
+    until = time.monotonic() + 60
+    while is_running(first):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert ask()[0]["pid"] != first
+    # While it answers it is not idle.
+    second = ask(seconds=2)[0]["pid"]
+    assert second == ask()[0]["pid"]
+
+
 def test_an_answer_that_nobody_took_is_never_the_next_ones(serve, monkeypatch):
     ask = serve("return request, []")
     with monkeypatch.context() as patch:
