@@ -20,6 +20,9 @@ DATASETS = ("imdb_ids", "genres", "sequences", "images")
 MAX_ROWS = 1_000_000
 MAX_GENRES = 1000
 MAX_WORDS = 100_000
+#: Of all rows; the authors' have some three millions. In HDF5 many rows can name one list, so a small file has any
+#: number of words.
+MAX_ALL_WORDS = 20_000_000
 #: Of an image; the authors' have 160 x 256.
 MAX_PIXELS = 40_000_000
 #: A chunk is unpacked whole, however little of it is read.

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from components.multimodal_example_gen import limited_process, mmimdb_hdf5_rows, picture
-from components.multimodal_example_gen.mmimdb_hdf5_rows import MAX_MEMORY, MAX_PIXELS, MAX_WORDS
+from components.multimodal_example_gen.mmimdb_hdf5_rows import MAX_ALL_WORDS, MAX_MEMORY, MAX_PIXELS, MAX_WORDS
 from components.multimodal_example_gen.mmimdb_source import GENRES, PUBLISHED_ROWS
 from components.multimodal_example_gen.record import inside
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
@@ -212,12 +212,18 @@ def _split_of(path: str, found: dict[str, Any]) -> list[str]:
 
 def _rows(path: str, rows: int, genres: int) -> Iterator[tuple[bytes, np.ndarray, np.ndarray]]:
     """Yields id, genres and words of each row, some rows at a time."""
+    total = 0
     for start in range(0, rows, _BLOCK):
         stop = min(start + _BLOCK, rows)
         found, (ids, marks, counts, words) = _asked(path, wanted="block", start=start, stop=stop)
         lengths, numbers = np.frombuffer(counts, "<i8"), np.frombuffer(words, "<i8")
         if lengths.min() < 0 or lengths.sum() != len(numbers):
             raise ValueError(f"{path!r} cannot be read: {len(numbers)} words of rows that have {lengths.tolist()}.")
+        total += len(numbers)
+        if total > MAX_ALL_WORDS:
+            raise ValueError(
+                f"{path!r} cannot be read: its rows have more than {MAX_ALL_WORDS} words. Take the file of the authors."
+            )
         yield from zip(
             np.frombuffer(ids, f"S{found['id_bytes']}").tolist(),
             np.frombuffer(marks, np.uint8).reshape(stop - start, genres),

@@ -189,6 +189,21 @@ def test_rows_that_cannot_be_used(folder):
             MmimdbHdf5Source(str(folder)).image(row)
 
 
+def test_many_rows_that_name_one_list_of_words(folder, monkeypatch):
+    with opened(folder) as file:
+        file["sequences"][0] = np.arange(1000, dtype=np.int32)
+        words = sum(len(sequence) for sequence in file["sequences"][1:])
+        place = file["sequences"].id.get_offset()
+    monkeypatch.setattr("components.multimodal_example_gen.mmimdb_hdf5_source.MAX_ALL_WORDS", 1000 + words)
+    assert len(read(folder).rows) == 50
+    # An entry has 16 bytes: how many words there are, and where.
+    data = bytearray((folder / mmimdb_hdf5.NAME).read_bytes())
+    data[place : place + 50 * 16] = data[place : place + 16] * 50
+    (folder / mmimdb_hdf5.NAME).write_bytes(data)
+    with pytest.raises(ValueError, match=f"more than {1000 + words} words"):
+        read(folder)
+
+
 def test_the_vocabulary_is_an_argument(good):
     listing = read(good, classes=["Comedy", "Drama"])
     assert {label for row in listing.rows for label in row.labels} == {"Comedy", "Drama"}
