@@ -26,6 +26,8 @@ DEV_SUBJECTS = frozenset((1, 7, 12, 13, 24, 29, 33, 34, 35, 37))
 LAST_SUBJECT, LAST_SCENE, LAST_FRAME = 50, 6, 999_999
 #: The longest segment has 196 frames.
 MAX_SEGMENT_FRAMES = 10_000
+#: Of the frames of one kind. The authors' have some megabytes; an example of two gigabytes could not be written.
+MAX_CLIP_BYTES = 256 * 1024 * 1024
 #: A table has some ten lines.
 MAX_TABLE_BYTES = 1024 * 1024
 LABELS_FOLDER = "labels-final-revised1"
@@ -40,9 +42,9 @@ class EgoGestureSource(Source):
     `labels-final-revised1/subject01/Scene1/Group1.csv`.
 
     A line of a table is `class,start,end`: class 1 to 83, first and last frame, counted from 1, the last included.
-    Numbers may be written `98.0`; lines that are blank or all NaN are ignored, but counted. Names of folders and tables
-    may be written small or large. The number of a table, of the folder `rgb<number>` and of `depth<number>` is the
-    same; that is what pairs them.
+    Numbers may be written `98.0`; lines that are blank or all NaN are ignored, but counted. Names of tables and of
+    their folders may be written small or large. The number of a table, of the folder `rgb<number>` and of
+    `depth<number>` is the same; that is what pairs them.
 
     The split is by subjects, as its authors have it: test 2, 9, 11, 14, 18, 19, 28, 31, 41, 47; dev 1, 7, 12, 13, 24,
     29, 33, 34, 35, 37; train the other 30.
@@ -52,7 +54,7 @@ class EgoGestureSource(Source):
     What is left out has a reason: `wrong_name` (subject or scene out of range), `duplicate_table` (two spellings of one
     name), `file_too_large`, `path_outside_root`, `broken_row` (no three whole numbers), `unknown_label`,
     `wrong_segment` (frames that cannot be), `duplicate_id`, `missing_frame`, `frame_too_large`, `unreadable_frame`,
-    `frame_sizes_differ`.
+    `frame_sizes_differ`, `clip_too_large`.
 
     Args:
         data_root: str. The folder; on this machine or mounted.
@@ -182,13 +184,16 @@ class EgoGestureSource(Source):
         self, row: Row, kind: str, prefix: str, read_frame: Callable[[str, int], tuple[bytes, tuple[int, int]]]
     ) -> list[bytes]:
         folder = f"{self._images_folder()}{_frame_folder(row.media, kind, prefix)}"
-        frames, sizes = [], set()
+        frames, sizes, total = [], set(), 0
         for frame in self._frame_numbers(row):
             encoded, size = read_frame(inside(self.data_root, f"{folder}/{frame:06d}.jpg", "frame"), self.short_side)
             frames.append(encoded)
             sizes.add(size)
             if len(sizes) > 1:
                 raise SkipRowError("frame_sizes_differ", f"frames of {folder} have the sizes {sorted(sizes)}")
+            total += len(encoded)
+            if total > MAX_CLIP_BYTES:
+                raise SkipRowError("clip_too_large", f"the frames of {folder} have more than {MAX_CLIP_BYTES} bytes")
         return frames
 
     def _frame_numbers(self, row: Row) -> list[int]:

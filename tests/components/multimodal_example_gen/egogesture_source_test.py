@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.multimodal_example_gen import egogesture_source
 from components.multimodal_example_gen.egogesture_classes import GESTURES
 from components.multimodal_example_gen.egogesture_source import PUBLISHED_ROWS, EgoGestureSource
 from components.multimodal_example_gen.executor import ingest
@@ -220,6 +221,18 @@ def test_frames_that_are_not_there(folder):
     assert reason_of(folder) == "missing_frame"
     shutil.rmtree(folder / "images" / "Subject03")
     assert reason_of(folder) == "missing_frame"
+
+
+def test_a_clip_of_too_many_bytes(folder, monkeypatch):
+    path = frame_path(folder, TRAIN, 5, "Color")
+    data = path.read_bytes()
+    # A whole JPEG, which is passed on as it is, whatever is said in it.
+    comment = b"\xff\xfe" + (60_002).to_bytes(2, "big") + bytes(60_000)
+    path.write_bytes(data[:2] + comment + data[2:])
+    monkeypatch.setattr(egogesture_source, "MAX_CLIP_BYTES", 60_000)
+    assert reason_of(folder) == "clip_too_large"
+    path.write_bytes(data)
+    EgoGestureSource(str(folder)).features(row_of(folder, "Subject03/Scene1/1/000002-000009"))
 
 
 def test_frames_that_cannot_be_used(folder, tmp_path):
