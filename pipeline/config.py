@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pathlib
 import re
@@ -290,8 +291,9 @@ class RunConfig(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _has_choices_that_fit(self) -> RunConfig:
-        """Each value to try by itself, as it would be tried: hours later it would cost a trial."""
-        for name, values in self.tuning_choices.items():
+        """Each value to try, as it would be tried: hours later it would cost a trial."""
+        choices = self.tuning_choices
+        for name, values in choices.items():
             if name in OF_HF_MNAS and self.model != "hf_mnas":
                 raise ValueError(f"`tuning.choices` of {name!r} are for `model: hf_mnas`. Received: {self.model}.")
             for value in values:
@@ -302,6 +304,14 @@ class RunConfig(pydantic.BaseModel):
                         f"{self.fusion.kept_nodes}: the nodes that the search keeps. Received: {value}."
                     )
                 self.__class__.model_validate({**dict(self), "tuning": None, "fusion": fusion, "training": training})
+        # Values that fit by themselves: some heads do not divide some channels.
+        for names in itertools.combinations(choices, 2):
+            for values in itertools.product(*(choices[name] for name in names)):
+                pair = dict(zip(names, values, strict=True))
+                try:
+                    with_values(self.fusion, self.training, pair)
+                except ValueError as error:
+                    raise ValueError(f"`tuning.choices` do not fit together, {pair}: {error}") from error
         return self
 
     @property
@@ -312,7 +322,7 @@ class RunConfig(pydantic.BaseModel):
             if name not in TUNABLE:
                 raise ValueError(f"`tuning.choices` knows no {name!r}. What can be tuned: {', '.join(TUNABLE)}.")
             own = value_of(name, self.fusion, self.training)
-            if isinstance(own, int) and any(value != int(value) for value in values):
+            if isinstance(own, int) and not all(float(value).is_integer() for value in values):
                 raise ValueError(f"`tuning.choices` of {name!r} must be whole numbers. Received: {list(values)}.")
             choices[name] = list(dict.fromkeys([own, *(type(own)(value) for value in values)]))
         return choices

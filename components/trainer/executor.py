@@ -27,8 +27,8 @@ class Executor(GenericExecutor):
         """Calls `run_fn`.
 
         Args:
-            input_dict: `examples`, `transform_graph`, `schema`, `backbones`, `features`, and `genotype` where the
-                model is searched.
+            input_dict: `examples`, `transform_graph`, `schema`, `backbones`, `features`, `genotype` where the model is
+                searched, and `hyperparameters` where some were tuned.
             output_dict: `model` and `model_run`.
             exec_properties: those of TFX's Trainer; `custom_config` reaches `run_fn` with these entries more:
                 `backbones_uri`, `genotype_uri` (or None), `train_features_uri`, `dev_features_uri`, `model_uri` and

@@ -33,8 +33,8 @@ class Tuner(base_component.BaseComponent):
     """Tunes what is not searched: learning rate, dropout, kept nodes and the like (docs/method.md, section 7).
 
     Each trial trains the final model on the cached features of train, backbones frozen, and is worth its macro F1 on
-    dev. The first trial takes the settings as they are, the others draw from the choices by chance (KerasTuner's
-    random search, no combination twice). A killed tuner goes on where it was.
+    dev. The first trial takes the settings as they are, the others draw from the choices by chance, no combination
+    twice. One that comes to no score is told in the log. A killed tuner goes on where it was.
 
     ```python
     tuner = Tuner(

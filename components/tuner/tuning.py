@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
+import random
 from typing import Any
 
 import keras_tuner
+import numpy as np
 import tensorflow_transform as tft
 from absl import logging
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -48,7 +51,9 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
         max_trials=config["trials"],
         hyperparameters=space,
         tune_new_entries=False,
-        seed=config["seed"],
+        # Those that come to no score are told at the end, and may follow one another.
+        max_consecutive_failed_trials=config["trials"] + 1,
+        draw_seed=config["seed"],
     )
     tuner = _Tuner(oracle, config["checkpoint_dir"])
     return TunerFnResult(
@@ -71,14 +76,27 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     )
 
 
-class _Oracle(keras_tuner.oracles.RandomSearchOracle):
-    """Random search that begins with the defaults, which so are never replaced by something worse on dev."""
+class _Oracle(keras_tuner.Oracle):
+    """Random search that begins with the first choices, which so are never replaced by something worse on dev.
+
+    KerasTuner's own takes the seed 0 for none, and may end before all combinations of a few are tried.
+    """
+
+    def __init__(self, draw_seed: int, **arguments: Any):
+        super().__init__(**arguments)
+        self._draw_seed = draw_seed
 
     def populate_space(self, trial_id):
-        if not self.trials:
-            values = {parameter.name: parameter.default for parameter in self.get_space().space}
-            return {"status": keras_tuner.engine.trial.TrialStatus.RUNNING, "values": values}
-        return super().populate_space(trial_id)
+        parameters = self.get_space().space
+        sizes = [len(parameter.values) for parameter in parameters]
+        # All combinations have a number, that of the first choices is 0.
+        others = range(1, math.prod(sizes))
+        drawn = [0, *random.Random(self._draw_seed).sample(others, min(len(others), self.max_trials - 1))]
+        if len(self.trials) >= len(drawn):
+            return {"status": keras_tuner.engine.trial.TrialStatus.STOPPED, "values": None}
+        places = np.unravel_index(drawn[len(self.trials)], sizes)
+        values = {parameter.name: parameter.values[place] for parameter, place in zip(parameters, places, strict=True)}
+        return {"status": keras_tuner.engine.trial.TrialStatus.RUNNING, "values": values}
 
 
 class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
@@ -104,9 +122,13 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
 
     def search(self, **arguments: Any) -> None:
         super().search(**arguments)
-        # KerasTuner counts a trial that raised as done, and TFX would write its values as the best ones.
-        if not any(trial.score is not None for trial in self.oracle.get_best_trials(1)):
-            messages = {trial.message for trial in self.oracle.trials.values() if trial.message}
+        # KerasTuner counts a trial that raised as done and says nothing, and TFX would write its values as the best.
+        failed = [trial for trial in self.oracle.trials.values() if trial.score is None]
+        for trial in failed:
+            reason = (trial.message or "").strip().rpartition("\n")[2]
+            logging.warning("Tuning: no score with %s: %s", trial.hyperparameters.values, reason)
+        if len(failed) == len(self.oracle.trials):
+            messages = {trial.message for trial in failed if trial.message}
             raise RuntimeError(f"No trial of the tuner came to a score. {' '.join(sorted(messages))}".strip())
 
     def load_model(self, trial: Any) -> None:

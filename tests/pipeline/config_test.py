@@ -52,6 +52,8 @@ def test_values_to_tune_begin_with_the_own_one_and_have_its_type(write):
         ("{training.epochs: [3]}", "knows no 'training.epochs'.*training.learning_rate"),
         ("{fusion.num_heads: [5]}", "num_heads=5"),
         ("{fusion.num_heads: [2.5]}", "whole numbers"),
+        ("{fusion.channels: [.inf]}", "whole numbers"),
+        ("{fusion.channels: [36], fusion.num_heads: [8]}", r"do not fit together, .*36.*8.*num_heads=8"),
         ("{fusion.kept_nodes: [4]}", "at most `fusion.kept_nodes`, 3"),
         ("{training.learning_rate: [1.0e-9]}", "min_learning_rate"),
         ("{fusion.channels: [12]}", None),

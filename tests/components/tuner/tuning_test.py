@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import types
 
 import numpy as np
 import pytest
@@ -77,6 +79,48 @@ def test_the_own_values_come_first_and_the_best_on_dev_is_chosen(fn_args, tmp_pa
     )
     assert scores[first.trial_id] == pytest.approx(alone.dev_macro_f1, abs=1e-12)
     assert max(scores.values()) >= scores[first.trial_id]
+
+
+@pytest.fixture
+def scored_by_rate(fn_args, monkeypatch):
+    """Trials that train nothing: their score is the learning rate, and above 1 there is none. Gives their function."""
+
+    def train(*args, settings, **kwargs):
+        if settings.learning_rate > 1:
+            raise RuntimeError("The loss is NaN.")
+        return types.SimpleNamespace(dev_macro_f1=settings.learning_rate)
+
+    monkeypatch.setattr(tuning, "train_fusion_network", train)
+
+    def run(choices, trials, seed, directory):
+        fn_args.custom_config.update(choices=choices, trials=trials, seed=seed, checkpoint_dir=directory)
+        return search(fn_args)
+
+    return run
+
+
+def test_the_seed_decides_what_is_tried(scored_by_rate, tmp_path):
+    choices = {"training.learning_rate": [n / 10 for n in range(1, 11)], "training.batch_size": list(range(1, 11))}
+    runs = [tried(scored_by_rate(choices, 4, seed, str(tmp_path / str(n)))) for n, seed in enumerate((0, 0, 1))]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_all_combinations_are_tried_where_there_are_so_many_trials(scored_by_rate, tmp_path):
+    choices = {"training.learning_rate": [0.01, 0.1, 0.2], "training.batch_size": [8, 1, 2, 3]}
+    for seed in range(3):
+        values = tried(scored_by_rate(choices, 30, seed, str(tmp_path / str(seed))))
+        assert {tuple(each.values()) for each in values} == set(itertools.product(*choices.values()))
+        assert len(values) == 12
+
+
+def test_trials_without_a_score_do_not_end_the_others(scored_by_rate, tmp_path, caplog):
+    choices = {"training.learning_rate": [0.01, 2.0, 3.0, 4.0, 5.0, 6.0, 0.02]}
+    tuner = scored_by_rate(choices, 7, 0, str(tmp_path / "some"))
+    (best,) = tuner.get_best_hyperparameters()
+    assert best.values == {"training.learning_rate": 0.02} and len(tuner.oracle.trials) == 7
+    told = [record.getMessage() for record in caplog.records if "no score" in record.getMessage()]
+    assert len(told) == 5 and all("The loss is NaN." in line for line in told)
+    assert {rate for rate in (2.0, 3.0, 4.0, 5.0, 6.0) if f"{rate}" in " ".join(told)} == {2.0, 3.0, 4.0, 5.0, 6.0}
 
 
 def test_a_killed_tuner_trains_no_trial_twice(fn_args, monkeypatch):
