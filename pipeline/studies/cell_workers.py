@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from pipeline.studies.study_data import StudyData
 # Small products are not worth dividing: two processes of one thread train a demo's cells about four times as fast as
 # one of two. And a process must not take all of a GPU's memory where others are to have a share.
 _ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+_LOG = "workers.log"
 
 Job = tuple[Cell, StudyData]
 
@@ -57,7 +59,8 @@ def train_cells(jobs: Sequence[Job], store: CellStore, workers: int) -> Iterator
                 cell, seconds = worker.job[0], time.monotonic() - worker.started
                 try:
                     record = worker.connection.recv()
-                except EOFError:
+                # The second where it had not even read what it was sent.
+                except (EOFError, ConnectionError):
                     record = _died(worker)
                     store.write(cell, record)
                     with _environment(_ENVIRONMENT):
@@ -87,7 +90,7 @@ class _Worker:
     def begin(self, job: Job) -> None:
         self.job, self.started = job, time.monotonic()
         # A process that is dead already: `train_cells` sees it when it waits for the answer.
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(ConnectionError):
             self.connection.send(job)
 
     def end(self) -> None:
@@ -100,7 +103,7 @@ def _work(connection: Connection, store: CellStore) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     store.folder.mkdir(parents=True, exist_ok=True)
     # What libraries print past Python must not run into the study's own lines.
-    with open(store.folder / "workers.log", "ab") as log:
+    with open(store.folder / _LOG, "ab") as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
     # All of the code at once, before the first cell: it may change in the hours that a study takes.
@@ -132,11 +135,12 @@ def _next(pending: list[Job], crew: Sequence[_Worker]) -> Job:
 def _died(worker: _Worker) -> dict[str, Any]:
     worker.process.join()
     code = worker.process.exitcode
-    ended = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-    return {
-        "status": FAILED,
-        "reason": f"its process ended with {ended} (9: killed, often for want of memory). Fewer --workers need less.",
-    }
+    if code == -signal.SIGKILL:
+        reason = "its process was killed (signal 9), often for want of memory. Fewer --workers need less."
+    else:
+        ended = f"signal {-code}" if code < 0 else f"exit code {code}"
+        reason = f"its process ended with {ended}. Its last words may be in {_LOG} beside the cells."
+    return {"status": FAILED, "reason": reason}
 
 
 @contextlib.contextmanager

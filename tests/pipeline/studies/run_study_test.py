@@ -23,6 +23,7 @@ from tiny_study import CLASSES, tiny_config, tiny_study, write_data
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.training import final_training
 from pipeline.config import with_overrides
+from pipeline.studies import cell_workers
 from pipeline.studies.cell import Cell
 from pipeline.studies.cell_store import CellStore
 from pipeline.studies.cell_workers import _next, train_cells
@@ -149,6 +150,19 @@ def test_a_cell_that_fails_is_told_and_does_not_end_the_study(data, tmp_path, mo
     assert [row["failed"] for row in results.rows()] == [{0: "RuntimeError: the loss is NaN"}] * 2
     table = (tmp_path / "tiny" / "tiny" / "table.md").read_text(encoding="utf-8")
     assert "gmu, seed 0: failed. RuntimeError: the loss is NaN" in table and "| 0, 1 failed |" in table
+
+
+def test_a_worker_that_dies_before_it_has_read_its_cell_is_told_too(data, tmp_path, monkeypatch):
+    begin = cell_workers._Worker.begin
+
+    def begin_and_die(self, job):
+        begin(self, job)
+        self.process.kill()
+
+    monkeypatch.setattr(cell_workers._Worker, "begin", begin_and_die)
+    store, cell = CellStore(tmp_path), make_cell()
+    ((ended, record, _),) = train_cells([(cell, data)], store, workers=1)
+    assert ended == cell and "signal 9" in record["reason"] and store.read(cell)["status"] == "failed"
 
 
 @pytest.mark.long
