@@ -9,6 +9,8 @@ import json
 import os
 import pathlib
 import shutil
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -53,9 +55,10 @@ class CellStore:
         """
         path = self._path(cell, ".npz")
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here: of a file that is no archive, NumPy would leave its own handle open.
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in ("ids", "labels", "probabilities")}
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise RuntimeError(
                 f"{path} cannot be read: {error}. Remove {path.stem}.json beside it to train the cell again."
             ) from error
@@ -73,10 +76,11 @@ class CellStore:
 
     def remove(self, cell: Cell) -> None:
         """Forgets a cell and, of a searched one, its search."""
-        for path in (self._path(cell, ".json"), self._search_path(cell)):
-            if path is not None:
-                path.unlink(missing_ok=True)
+        self._path(cell, ".json").unlink(missing_ok=True)
         shutil.rmtree(self.work_folder(cell), ignore_errors=True)
+        if cell.search_name is not None:
+            self._search_path(cell).unlink(missing_ok=True)
+            shutil.rmtree(self.search_work_folder(cell), ignore_errors=True)
 
     def read_search(self, cell: Cell) -> dict[str, Any] | None:
         """The record of the search of a cell."""
@@ -114,8 +118,8 @@ class CellStore:
     def _path(self, cell: Cell, suffix: str) -> pathlib.Path:
         return self.folder / f"{cell.name}{suffix}"
 
-    def _search_path(self, cell: Cell) -> pathlib.Path | None:
-        return None if cell.search_name is None else self.folder / "searches" / f"{cell.search_name}.json"
+    def _search_path(self, cell: Cell) -> pathlib.Path:
+        return self.folder / "searches" / f"{cell.search_name}.json"
 
 
 def _agree(recorded: Any, settings: Any) -> bool:

@@ -242,6 +242,30 @@ def test_a_record_of_another_default_is_not_taken(tmp_path):
         store.read(cell)
 
 
+@pytest.mark.parametrize("damage", [b"", b"PK, but no archive", None], ids=["empty", "no archive", "cut off"])
+def test_damaged_predictions_are_told_with_the_cure(tmp_path, damage):
+    store, cell = CellStore(tmp_path), make_cell()
+    predictions = {"ids": np.array(["a"]), "labels": np.array([0]), "probabilities": np.ones((1, 1))}
+    store.write(cell, {"status": "finished"}, predictions)
+    np.testing.assert_array_equal(store.read_predictions(cell)["labels"], [0])
+    path = tmp_path / f"{cell.name}.npz"
+    path.write_bytes(path.read_bytes()[:-30] if damage is None else damage)
+    with pytest.raises(RuntimeError, match=rf"Remove {cell.name}\.json beside it"):
+        store.read_predictions(cell)
+
+
+def test_what_is_trained_anew_does_not_go_on_from_a_checkpoint(tmp_path):
+    store, cell = CellStore(tmp_path), make_cell(**{"model": "hf_mnas"})
+    store.write(cell, {"status": "finished"})
+    store.write_search(cell, {"genotype": "..."})
+    checkpoints = [store.work_folder(cell), store.search_work_folder(cell)]
+    for folder in checkpoints:
+        folder.mkdir(parents=True)
+    store.remove(cell)
+    assert store.read(cell) is None and store.read_search(cell) is None
+    assert not any(folder.exists() for folder in checkpoints)
+
+
 def test_one_run_of_the_pipeline_for_each_choice_of_the_data(data):
     from pipeline.studies.study import Study
     from pipeline.studies.variant import Variant
