@@ -20,8 +20,8 @@ def _variants(config: RunConfig) -> list[Variant]:
     del config
     variants = []
     for rate in _RATES:
-        # The share of texts that are replaced, in every split.
-        data = {"data.inconsistency.rate": rate} if rate else {}
+        # The share of texts that are replaced, in every split; none at 0 %, whatever the configuration replaces.
+        data = {"data.inconsistency.rate": rate} if rate else {"data.inconsistency": None}
         for model, (name, without) in _WITHOUT_IMM.items():
             if model not in SEARCHED_MODELS:
                 continue

@@ -106,6 +106,8 @@ def plan(study: Study, config: RunConfig, seeds: int, prepare: Callable[[RunConf
     """The cells of a study, seed by seed, so that a study that is stopped has all variants of the first seeds."""
     if seeds < 1:
         raise ValueError(f"`seeds` must be at least 1. Received: {seeds}.")
+    # No cell is tuned, and the choices are of the configuration's own model, not of every variant's.
+    config = with_overrides(config, {"tuning": None})
     variants = study.variants(config)
     # All are checked before the first features are made.
     configs = [with_overrides(config, variant.overrides) for variant in variants]

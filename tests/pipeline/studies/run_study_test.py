@@ -22,12 +22,13 @@ from tiny_study import CLASSES, tiny_config, tiny_study, write_data
 
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.training import final_training
-from pipeline.config import with_overrides
+from pipeline.config import load_config, with_overrides
 from pipeline.studies import cell_workers
 from pipeline.studies.cell import Cell
 from pipeline.studies.cell_store import CellStore
 from pipeline.studies.cell_workers import _next, train_cells
 from pipeline.studies.run_study import plan, run_study
+from pipeline.studies.studies import STUDIES
 from pipeline.studies.train_cell import train_cell
 from pipeline.studies.variant import RANDOM, SEARCHED
 
@@ -264,6 +265,16 @@ def test_what_is_trained_anew_does_not_go_on_from_a_checkpoint(tmp_path):
     store.remove(cell)
     assert store.read(cell) is None and store.read_search(cell) is None
     assert not any(folder.exists() for folder in checkpoints)
+
+
+@pytest.mark.parametrize("name", ["methods", "top_k"])
+def test_a_configuration_that_tunes_can_be_studied(name, data):
+    # Choices of `hf_mnas` alone, while `methods` has other models and `top_k` fewer kept nodes.
+    config = with_overrides(load_config("demo"), {"tuning": {"choices": {"fusion.kept_nodes": [2]}}})
+    planned = plan(STUDIES[name], config, 1, lambda config: data)
+    assert {place.cell.name for place in planned} == {
+        place.cell.name for place in plan(STUDIES[name], load_config("demo"), 1, lambda config: data)
+    }
 
 
 def test_one_run_of_the_pipeline_for_each_choice_of_the_data(data):
