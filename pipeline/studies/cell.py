@@ -12,7 +12,8 @@ from hfmnas_keras.settings import SEARCHED_MODELS, FusionSettings, SearchSetting
 from pipeline.config import RunConfig
 from pipeline.studies.variant import RANDOM
 
-#: Where rows lie, on how many devices a step is computed and how often a state is saved changes no result.
+#: Where rows lie and how often a state is saved changes no result; on how many devices a step is computed, rounding and
+#: the masks of dropout alone.
 _WITHOUT_INFLUENCE = ("checkpoint_seconds", "device_bytes", "devices")
 #: What any cell can keep.
 _FEWEST = {"kept_nodes": 1, "kept_edges": 2}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
 
 import click
 
@@ -34,6 +35,8 @@ def study(
     The pipeline runs up to its features, or takes them from its cache; then each variant of the study NAME is searched
     and trained from each seed. A study that was stopped goes on with the same command. Below the folder of all studies
     are written: results.json, table.md and figure.png.
+
+    Exit code 1: a model failed, or the pipeline before its features; what failed is tried again by the same command.
     """
     try:
         from pipeline.config import load_config
@@ -57,12 +60,17 @@ def study(
     # Here and not above: it imports TensorFlow.
     from pipeline.studies.run_study import run_study
 
-    run_study(
-        STUDIES[name],
-        config,
-        seeds,
-        pathlib.Path(root).absolute(),
-        workers=len(os.sched_getaffinity(0)) if workers is None else workers,
-        fresh=fresh,
-        show=click.echo,
-    )
+    try:
+        results = run_study(
+            STUDIES[name],
+            config,
+            seeds,
+            pathlib.Path(root).absolute(),
+            workers=len(os.sched_getaffinity(0)) if workers is None else workers,
+            fresh=fresh,
+            show=click.echo,
+        )
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from error
+    if any(row["failed"] for row in results.rows()):
+        sys.exit(1)

@@ -15,7 +15,7 @@ from pipeline.studies.cell_store import FINISHED, CellStore
 from pipeline.studies.cell_workers import train_cells
 from pipeline.studies.study import Study
 from pipeline.studies.study_data import StudyData, prepare_study_data
-from pipeline.studies.study_results import StudyResults
+from pipeline.studies.study_results import StudyResults, shortened
 from pipeline.studies.variant import Variant
 
 #: Sections of a configuration on which the features depend: each choice of them is a run of the pipeline.
@@ -130,7 +130,7 @@ def plan(study: Study, config: RunConfig, seeds: int, prepare: Callable[[RunConf
 
 def _told(record: dict[str, Any]) -> str:
     if record["status"] != FINISHED:
-        return f"FAILED: {record['reason']}"
+        return f"FAILED: {shortened(record['reason'])}"
     return f"macro F1 {record['test_macro_f1']:.3f} on test, {record['dev_macro_f1']:.3f} on dev"
 
 
@@ -152,7 +152,9 @@ class _Progress:
         unknown = [kind for kind in map(_kind, self.left) if kind not in means]
         slowest = max(means.values())
         total = sum(means.get(_kind(other), slowest) for other in self.left)
-        return f"{'more than ' if unknown else 'about '}{_duration(total / self.workers)} left"
+        # Of fewer cells than workers none gets done the sooner for the idle ones.
+        total /= min(self.workers, len(self.left))
+        return f"{'more than ' if unknown else 'about '}{_duration(total)} left"
 
 
 def _kind(cell: Cell) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ _COLUMNS = (
 )
 _SCORES = ("test_macro_f1", "test_weighted_f1", "test_accuracy", "dev_macro_f1", "train_macro_f1")
 _COSTS = ("parameters", "flops", "latency_ms", "epochs", "training_seconds", "search_seconds")
+_LONGEST_REASON = 400
 
 
 class StudyResults:
@@ -118,7 +120,7 @@ class StudyResults:
             "",
             *(f"- {row['variant']}: {row['told']}" for row in rows if "told" in row),
             *(
-                f"- {row['variant']}, seed {seed}: failed. {reason}"
+                f"- {row['variant']}, seed {seed}: failed. {shortened(reason)}"
                 for row in rows
                 for seed, reason in row["failed"].items()
             ),
@@ -167,6 +169,11 @@ class StudyResults:
             "bootstrap": rows and vars(rows),
             "told": _told(reference, paired, rows, len(seeds), seeds[0]),
         }
+
+
+def shortened(reason: str) -> str:
+    """Why a cell failed, as one line: TensorFlow's reasons have dozens."""
+    return textwrap.shorten(reason, _LONGEST_REASON)
 
 
 def _told(reference: str, paired: Interval | None, rows: Interval | None, seeds: int, seed: int) -> str:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import subprocess
 import sys
 
 import pytest
 from click.testing import CliRunner
 
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from tiny_study import tiny_config, tiny_study, write_data
+
 from hfmnas_keras.cli import main
 from pipeline.config import load_config
+from pipeline.studies.run_study import run_study
 from pipeline.studies.studies import STUDIES
 
 
@@ -58,6 +63,32 @@ def test_help_imports_neither_pipeline_nor_tensorflow():
         "assert not {'tensorflow', 'tfx', 'pydantic'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+
+
+def test_a_pipeline_without_features_is_told_in_a_line(tmp_path):
+    content = "name: mine\ndata: {source: manifest, manifest: missing.jsonl}\npreparation: {classes: [a, b]}\n"
+    (tmp_path / "my.yaml").write_text(
+        f"{content}gate: {{min_f1_m: 0}}\npaths: {{root: {tmp_path}/run}}\n", encoding="utf-8"
+    )
+    result = hfmnas("study", "methods", "--config", str(tmp_path / "my.yaml"), "--root", str(tmp_path / "studies"))
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert "missing.jsonl" in result.output and "before there were features" in result.output
+
+
+def test_a_failed_cell_is_in_the_exit_code(tmp_path, monkeypatch):
+    data = write_data(tmp_path / "data")
+
+    def on_made_up_data(study, config, *arguments, **options):
+        return run_study(study, tiny_config(), *arguments, prepare=lambda *_: data, **options)
+
+    monkeypatch.setattr("pipeline.studies.run_study.run_study", on_made_up_data)
+    monkeypatch.setitem(STUDIES, "tiny", tiny_study("concatenation"))
+    command = ("study", "tiny", "--seeds", "1", "--workers", "0", "--root", str(tmp_path / "studies"))
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.studies.train_cell.train_fusion_network", lambda *_, **__: 1 / 0)
+        failed = hfmnas(*command)
+    assert failed.exit_code == 1 and "FAILED: ZeroDivisionError" in failed.output
+    assert hfmnas(*command).exit_code == 0
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -27,7 +27,7 @@ from pipeline.studies import cell_workers
 from pipeline.studies.cell import Cell
 from pipeline.studies.cell_store import CellStore
 from pipeline.studies.cell_workers import _next, train_cells
-from pipeline.studies.run_study import plan, run_study
+from pipeline.studies.run_study import _Progress, plan, run_study
 from pipeline.studies.studies import STUDIES
 from pipeline.studies.train_cell import train_cell
 from pipeline.studies.variant import RANDOM, SEARCHED
@@ -153,6 +153,18 @@ def test_a_cell_that_fails_is_told_and_does_not_end_the_study(data, tmp_path, mo
     assert "gmu, seed 0: failed. RuntimeError: the loss is NaN" in table and "| 0, 1 failed |" in table
 
 
+def test_a_reason_of_many_lines_is_one_in_the_table_and_whole_in_the_results(data, tmp_path, monkeypatch):
+    reason = "Graph execution error:\n\n" + "\n".join(f"  node_{number} of a graph" for number in range(100))
+    monkeypatch.setattr(final_training._Training, "fit", lambda *arguments: (_ for _ in ()).throw(RuntimeError(reason)))
+    lines = []
+    run(tiny_study("concatenation"), tmp_path, data, seeds=1, show=lines.append)
+    assert "FAILED: RuntimeError: Graph execution error: node_0 of a graph node_1" in lines[1] and "\n" not in lines[1]
+    results = json.loads((tmp_path / "tiny" / "tiny" / "results.json").read_text(encoding="utf-8"))
+    assert results["rows"][0]["failed"] == {"0": f"RuntimeError: {reason}"}
+    table = (tmp_path / "tiny" / "tiny" / "table.md").read_text(encoding="utf-8")
+    assert "node_1 of" in table and "node_99" not in table
+
+
 def test_a_worker_that_dies_before_it_has_read_its_cell_is_told_too(data, tmp_path, monkeypatch):
     begin = cell_workers._Worker.begin
 
@@ -197,6 +209,19 @@ def test_two_cells_of_one_search_are_not_begun_at_once_where_there_are_others(da
     plain = [(make_cell(), data), (make_cell(**{"fusion.channels": 16}), data)]
     crew[0].job = plain[0]
     assert _next([plain[1], (other, data)], crew) == plain[1]
+
+
+def test_the_time_left_is_that_of_the_workers_with_something_to_do():
+    plain = [make_cell(**{"fusion.channels": channels}) for channels in (2, 4, 6, 8)]
+    searched = make_cell(**{"model": "hf_mnas"})
+    progress = _Progress([(cell, None) for cell in (*plain, searched)], workers=2)
+    # What a search takes is not known yet: it is not less than the rest.
+    assert progress.after(plain[0], 40.0) == "more than 80 s left"
+    assert progress.after(searched, 60.0) == "about 60 s left"
+    assert progress.after(plain[1], 20.0) == "about 30 s left"
+    # The second worker has nothing to do.
+    assert progress.after(plain[2], 30.0) == "about 30 s left"
+    assert progress.after(plain[3], 30.0) == "none left"
 
 
 def test_names_follow_from_what_has_an_influence():
