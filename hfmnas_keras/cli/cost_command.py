@@ -136,15 +136,20 @@ def _read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _fusion(content: Mapping[str, Any], genotype: BaseGenotype) -> FusionSettings:
-    from hfmnas_keras.settings import FusionSettings
+    from hfmnas_keras.settings import FusionSettings, fusion_defaults
 
     # The genotype knows which taps its cells were searched on.
-    taps = {key: genotype.metadata[key] for key in (f"{name}_taps" for name in CELLS) if key in genotype.metadata}
-    fusion = _settings(FusionSettings, "fusion", {**(content.get("fusion") or {}), **taps})
-    for taps_of_cell in (fusion.lfbc_taps, fusion.hfbc_taps):
-        if not isinstance(taps_of_cell, tuple) or not all(isinstance(tap, str) for tap in taps_of_cell):
+    keys = [f"{name}_taps" for name in CELLS]
+    taps = {key: genotype.metadata[key] for key in keys if key in genotype.metadata}
+    values = {**(content.get("fusion") or {}), **taps}
+    modalities: list[str] = []
+    for taps_of_cell in (values.get(key, getattr(FusionSettings, key)) for key in keys):
+        if not isinstance(taps_of_cell, (list, tuple)) or not all(isinstance(tap, str) for tap in taps_of_cell):
             raise ValueError(f"The taps of a cell must be two names of features. Received: {taps_of_cell!r}.")
-    return fusion
+        modalities += [tap.rpartition("_")[0] for tap in taps_of_cell]
+    # Clips have a grid and a width of their own, as where a run's configuration is read.
+    defaults = {key: value for key, value in fusion_defaults(modalities).items() if key not in keys}
+    return _settings(FusionSettings, "fusion", {**defaults, **values})
 
 
 def _settings(settings_class: Any, section: str, values: Mapping[str, Any]) -> Any:

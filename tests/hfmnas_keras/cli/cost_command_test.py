@@ -80,6 +80,25 @@ def test_it_counts_bm_nas(files):
     assert "without the words" not in run(files / "bm.json", *options, "--calls", 0)[1]
 
 
+def test_clips_have_the_width_and_grid_that_a_run_gives_them(files):
+    cell = CellGenotype(1, (NodeChoice(0, (0, 1), ("skip", "skip"), "sum"),), kept=(0,))
+    shapes = {"skeleton_low": (8, 1, 6), "skeleton_high": (5,), "video_low": (8, 1, 6), "video_high": (7,)}
+    taps = {
+        f"{name}_taps": [f"skeleton_{level}", f"video_{level}"] for name, level in (("lfbc", "low"), ("hfbc", "high"))
+    }
+    Genotype(cell, cell, metadata=taps).save(files / "clips.json")
+    features = {name: np.zeros((1, *shape), "float32") for name, shape in shapes.items()}
+    write_feature_set(FeatureSet(np.array(["a"]), features, np.array([0])), files / "clips")
+    # Neither channels nor grid: of clips they are 128 and 8 x 1 (docs/method.md, introduction).
+    config = "fusion: {sequence_encoder: false, imm_attention: false, imm_correlation: false}"
+    (files / "run.yaml").write_text(f"data: {{source: ntu}}\n{config}", encoding="utf-8")
+    options = ("--config", files / "run.yaml", "--features", files / "clips", "--classes", 3, "--calls", 0, "--json")
+    code, text, error = run(files / "clips.json", *options)
+    assert code == 0, error
+    inputs = 2 * 8 * 6 * 128 + (5 + 7) * 8 * 128
+    assert json.loads(text)["flops"] == 2 * (inputs + 2 * 8 * 128 * 128 + 8 * 256 * 3)
+
+
 def test_without_features_the_taps_are_those_of_the_configured_backbones(files):
     code, text, _ = run(files / "genotype.json", "--config", files / "run.yaml", "--calls", 0, "--json")
     assert code == 0
