@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from components.multimodal_example_gen.sources import SOURCES
 from hfmnas_keras.settings import FusionSettings, SearchSettings
 from pipeline.config import PRESETS_FOLDER, load_config
 from pipeline.data_config import SOURCE_DATA
+from tests import source_files
 
 MINIMAL = """
 name: mine
@@ -94,6 +96,13 @@ def test_data_paths_are_relative_to_the_file_and_outputs_to_the_current_folder(w
     assert config.backbones.image.trunk_weights == str(tmp_path / "vgg19.keras")
     assert config.root == elsewhere / "runs" / "mine"
     assert config.push_destination == elsewhere / "runs" / "mine" / "serving" / "mine"
+
+
+def test_the_readmes_server_gets_the_folder_whose_versions_the_demo_pushes():
+    readme = (source_files.ROOT / "README.md").read_text(encoding="utf-8")
+    # TensorFlow Serving looks for numbered folders right below /models/<MODEL_NAME>.
+    (mounted,) = re.findall(r'MODEL_NAME=demo [^"]+"\$PWD/(\S+):/models/demo"', readme)
+    assert load_config("demo").push_destination == pathlib.Path(mounted).absolute()
 
 
 def test_the_source_gets_its_settings_and_the_classes(write):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pipeline.config import load_config, with_overrides
+from pipeline.studies.methods import PUBLISHED_HF_MNAS
 from pipeline.studies.studies import STUDIES
+from tests import source_files
 
 
 def configurations(study, overrides):
@@ -28,3 +32,18 @@ def test_the_rates_of_inconsistency_are_those_in_the_names(configured):
 def test_bm_nas_is_with_the_mitigation_and_without(configured):
     configs = configurations("methods", {"fusion.bm_mitigation": configured})
     assert [configs[name].fusion.bm_mitigation for name in ("BM-NAS", "BM-NAS with IMM")] == [False, True]
+
+
+def test_published_numbers_are_in_the_page_that_is_cited():
+    page = (source_files.ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    section = page.split("## 8. Numbers")[1].split("\n## ")[0]
+    quoted = " ".join(
+        value
+        for values in (
+            PUBLISHED_HF_MNAS,
+            *(variant.published for variant in STUDIES["cost"].variants(load_config("demo"))),
+        )
+        for value in values.values()
+    )
+    numbers = set(re.findall(r"\d+\.\d+", quoted))
+    assert len(numbers) == 10 and numbers <= set(re.findall(r"\d+\.\d+", section))
