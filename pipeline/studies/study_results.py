@@ -20,6 +20,7 @@ from pipeline.studies.study import Study
 from pipeline.studies.variant import Variant
 
 if TYPE_CHECKING:
+    from pipeline.studies.cell import Cell
     from pipeline.studies.run_study import PlannedCell
 
 _COLUMNS = (
@@ -56,6 +57,8 @@ class StudyResults:
         self.config_name = config_name
         self._planned = planned
         self._store = store
+        # By the names of the two cells: of a large test split one takes half a minute, and results are written often.
+        self._bootstraps: dict[tuple[str, str], Interval | None] = {}
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict a variant, in the study's order.
@@ -159,16 +162,24 @@ class StudyResults:
         paired = paired_interval(
             *([finished[variant][seed]["test_macro_f1"] for seed in seeds] for variant in (name, reference))
         )
-        own, other = (self._store.read_predictions(places[variant][seeds[0]].cell) for variant in (name, reference))
-        rows = None
-        if np.array_equal(own["ids"], other["ids"]) and np.array_equal(own["labels"], other["labels"]):
-            threshold = places[name][seeds[0]].cell.threshold
-            rows = bootstrap_interval(own["labels"], own["probabilities"], other["probabilities"], threshold)
+        rows = self._bootstrapped(*(places[variant][seeds[0]].cell for variant in (name, reference)))
         return {
             "paired": paired and vars(paired),
             "bootstrap": rows and vars(rows),
             "told": _told(reference, paired, rows, len(seeds), seeds[0]),
         }
+
+    def _bootstrapped(self, cell: Cell, reference: Cell) -> Interval | None:
+        """`None` where the two were not tested on the same rows."""
+        names = (cell.name, reference.name)
+        if names not in self._bootstraps:
+            own, other = (self._store.read_predictions(one) for one in (cell, reference))
+            self._bootstraps[names] = (
+                bootstrap_interval(own["labels"], own["probabilities"], other["probabilities"], cell.threshold)
+                if np.array_equal(own["ids"], other["ids"]) and np.array_equal(own["labels"], other["labels"])
+                else None
+            )
+        return self._bootstraps[names]
 
 
 def shortened(reason: str) -> str:
