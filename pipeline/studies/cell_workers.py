@@ -22,6 +22,10 @@ from pipeline.studies.study_data import StudyData
 _ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 _LOG = "workers.log"
 
+# Keras and TensorFlow do not let go of all that a model took: a searched one of the demo leaves 0.7 GB behind. So a
+# process trains no more than this many cells, and another takes over, which takes ten seconds.
+CELLS_A_PROCESS = 4
+
 Job = tuple[Cell, StudyData]
 
 
@@ -63,11 +67,13 @@ def train_cells(jobs: Sequence[Job], store: CellStore, workers: int) -> Iterator
                 except (EOFError, ConnectionError):
                     record = _died(worker)
                     store.write(cell, record)
-                    with _environment(_ENVIRONMENT):
-                        crew[crew.index(worker)] = worker = _Worker(store)
                 worker.job = None
                 yield cell, record, seconds
                 if pending:
+                    if worker.cells == CELLS_A_PROCESS or not worker.process.is_alive():
+                        worker.end()
+                        with _environment(_ENVIRONMENT):
+                            crew[crew.index(worker)] = worker = _Worker(store)
                     worker.begin(_next(pending, crew))
     finally:
         for worker in crew:
@@ -86,9 +92,11 @@ class _Worker:
         theirs.close()
         self.job: Job | None = None
         self.started = 0.0
+        self.cells = 0
 
     def begin(self, job: Job) -> None:
         self.job, self.started = job, time.monotonic()
+        self.cells += 1
         # A process that is dead already: `train_cells` sees it when it waits for the answer.
         with contextlib.suppress(ConnectionError):
             self.connection.send(job)
@@ -106,7 +114,7 @@ def _work(connection: Connection, store: CellStore) -> None:
     with open(store.folder / _LOG, "ab") as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
-    # All of the code at once, before the first cell: it may change in the hours that a study takes.
+    # All of the code before the first cell, not in the middle of one: files may change while a study runs.
     from pipeline.studies.train_cell import train_cell
 
     while True:

@@ -199,6 +199,17 @@ def test_workers_have_one_thread_and_one_that_dies_takes_its_cell_alone(data, tm
     assert "TF_NUM_INTRAOP_THREADS" not in os.environ and not multiprocessing.active_children()
 
 
+@pytest.mark.long
+def test_a_process_trains_so_many_cells_and_then_another_one(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(cell_workers, "CELLS_A_PROCESS", 2)
+    jobs = [(make_cell(**{"fusion.channels": channels}), data) for channels in (8, 16, 24)]
+    processes = []
+    for _, record, _ in train_cells(jobs, CellStore(tmp_path), workers=1):
+        assert record["status"] == "finished"
+        processes += [child.pid for child in multiprocessing.active_children()]
+    assert processes[0] == processes[1] != processes[2]
+
+
 def test_two_cells_of_one_search_are_not_begun_at_once_where_there_are_others(data):
     search = {"model": "hf_mnas", "fusion.num_nodes": 2}
     first, same, other = (make_cell(**search, **more) for more in ({}, {"fusion.num_cells": 2}, {"search.epochs": 2}))
