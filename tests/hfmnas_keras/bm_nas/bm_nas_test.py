@@ -186,7 +186,8 @@ def test_a_genotype_comes_back_from_its_text(tmp_path):
     ],
 )
 def test_text_that_is_no_genotype_is_refused(old, new, told):
-    text = BMSupernet(SHAPES, 3, FUSION).genotype().to_json()
+    cell = {"features": ["text_low", "image_high"], "steps": [{"inputs": [0, 1], "operation": "sum"}]}
+    text = BMGenotype([cell], tuple(NAMES)).to_json()
     assert old in text
     with pytest.raises(ValueError, match=told):
         BMGenotype.from_json(text.replace(old, new))
