@@ -86,8 +86,8 @@ class FusionSettings:
         excluded_operations: names of operations, on edges or nodes, that HF-MNAS does not choose from (Table VIII).
             Defaults to none of them.
         bm_cells, bm_inner_steps: ints. Cells of BM-NAS and steps within each (section 11). Default to `2` and `1`.
-        bm_mitigation: bool. Whether the last two cells of BM-NAS meet in the inconsistency mitigation (Fig. 5).
-            Defaults to `False`.
+        bm_mitigation: bool. Whether the two cells of BM-NAS meet in the inconsistency mitigation (Fig. 5), which has no
+            place for more. Defaults to `False`.
     """
 
     channels: int = 192
@@ -145,7 +145,8 @@ class FusionSettings:
             value = getattr(self, name)
             _require(1 <= value <= MOST_BM_CELLS, name, value, f"between 1 and {MOST_BM_CELLS}")
         if self.bm_mitigation:
-            _require(self.bm_cells >= 2, "bm_cells", self.bm_cells, "at least 2 for `bm_mitigation`")
+            # Of more, nothing would read the first: the searched model's cells read features alone.
+            _require(self.bm_cells == 2, "bm_cells", self.bm_cells, "2 for `bm_mitigation`")
         excluded = set(self.excluded_operations)
         # `none` is never chosen, but the supernet needs it for the edges that are not.
         choices = [set(EDGE_OPERATIONS) - {"none"}, set(NODE_OPERATIONS)]

@@ -23,15 +23,15 @@ def bm_model(
         genotype: `BMGenotype`.
         feature_shapes: dict from feature name to shape without the batch.
         num_outputs: int. Classes or labels.
-        fusion: `FusionSettings`: `channels`, `grid`, `dropout`, `vector_to_grid`, and whether the last two cells meet
-            in the inconsistency mitigation (`bm_mitigation`, with the `imm_` settings).
+        fusion: `FusionSettings`: `channels`, `grid`, `dropout`, `vector_to_grid`, and whether two cells meet in the
+            inconsistency mitigation (`bm_mitigation`, with the `imm_` settings).
 
     Returns:
         Functional `keras.Model` from a dict of the features that its cells read to logits, float32
         `(batch, num_outputs)`.
 
     Raises:
-        ValueError: when a feature of the genotype is missing.
+        ValueError: when a feature of the genotype is missing, or more than two cells are to be mitigated.
     """
     names = list(genotype.read_features)
     missing = [name for name in names if name not in feature_shapes]
@@ -50,7 +50,7 @@ def bm_model(
         )
         for number, cell in enumerate(genotype.cells)
     ]
-    joined = mitigation_of(fusion)(outputs[-2:]) if is_mitigated(fusion, outputs) else join(outputs)
+    joined = mitigation_of(fusion)(outputs) if is_mitigated(fusion, outputs) else join(outputs)
     hidden = keras.layers.ReLU(name="relu")(grid_normalization(None, "output_norm")(joined))
     logits = keras.layers.Dense(num_outputs, dtype="float32", name="logits")(
         keras.layers.Flatten(name="flatten")(hidden)
@@ -59,8 +59,13 @@ def bm_model(
 
 
 def is_mitigated(fusion: FusionSettings, cells: Sequence) -> bool:
-    """Whether the last two cells meet in the inconsistency mitigation; a single cell has none to meet."""
-    return fusion.bm_mitigation and len(cells) > 1
+    """Whether two cells meet in the inconsistency mitigation; a single cell has none to meet."""
+    if fusion.bm_mitigation and len(cells) > 2:
+        raise ValueError(
+            f"Two cells of BM-NAS meet in the inconsistency mitigation. Received: {len(cells)} cells. "
+            "Set `bm_mitigation: false`, or search with `bm_cells: 2`."
+        )
+    return fusion.bm_mitigation and len(cells) == 2
 
 
 def join(outputs):

@@ -114,7 +114,7 @@ class BMSupernet(BaseSupernet):
             outputs.append(cell(arguments, training=training))
             states.append(outputs[-1])
         if self.mitigation is not None:
-            joined = self.mitigation(outputs[-2:], training=training)
+            joined = self.mitigation(outputs, training=training)
         else:
             joined = ops.concatenate(outputs, axis=-1)
         hidden = ops.relu(self.output_norm(joined))

@@ -155,6 +155,18 @@ def test_the_model_of_a_genotype_is_the_supernet_with_its_choices(mitigation):
     assert np.abs(np.asarray(supernet(inputs)) - np.asarray(expected)).max() > 1e-2
 
 
+def test_the_mitigation_takes_two_cells_and_leaves_none_out():
+    with pytest.raises(ValueError, match="`bm_cells` must be 2 for `bm_mitigation`. Received: 3"):
+        dataclasses.replace(FUSION, bm_cells=3, bm_mitigation=True)
+    fusion = dataclasses.replace(FUSION, bm_mitigation=True)
+    steps = [{"inputs": [0, 1], "operation": "sum"}]
+    high = {"features": ["text_high", "image_high"], "steps": steps}
+    with pytest.raises(ValueError, match="Two cells of BM-NAS meet .* Received: 3 cells"):
+        bm_model(BMGenotype([{"features": ["text_low", "image_low"], "steps": steps}, high, high]), SHAPES, 3, fusion)
+    alone = bm_model(BMGenotype([high]), SHAPES, 3, fusion)
+    assert "inconsistency_mitigation" not in [layer.name for layer in alone.layers]
+
+
 def test_each_cell_reads_a_feature_that_no_earlier_one_does():
     upper = np.array([[0.9, 0.8, 0.2, 0.1, 0.0, 0.0], [0.9, 0.8, 0.2, 0.1, 1.0, 0.0]])
     inner = np.array([[[0.5, 0.5, 0.0], [0.3, 0.6, 0.4]]] * 2)
