@@ -16,7 +16,7 @@ from hfmnas_keras.training.data_parallel import DataParallel, seeds_of_replica
 from hfmnas_keras.training.device_rows import DeviceRows
 from hfmnas_keras.training.fused_adam import FusedAdam
 from hfmnas_keras.training.loss_scale import LossScale, changes_in
-from hfmnas_keras.training.losses import task_loss
+from hfmnas_keras.training.losses import own_losses, task_loss
 from hfmnas_keras.training.weight_decay import add_weight_decay
 
 
@@ -190,11 +190,11 @@ class BilevelStep:
         return sum_over_replicas([loss, added]), gradients, changes_in(scope, self.model.non_trainable_variables)
 
     def _train_losses(self, batch: Any, scope: keras.StatelessScope | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Task loss and the sum of the model's own losses, which a scope collects where there is one."""
+        """Task loss and the sum of the model's own losses."""
         inputs, labels = batch
         loss = task_loss(labels, self.model(inputs, training=True))
-        own_losses = self.model.losses if scope is None else scope.losses
-        return loss, sum((tf.cast(added, loss.dtype) for added in own_losses), tf.zeros((), loss.dtype))
+        own = own_losses(self.model, scope)
+        return loss, sum((tf.cast(added, loss.dtype) for added in own), tf.zeros((), loss.dtype))
 
     def _weight_gradients(self, tape: tf.GradientTape, total: tf.Tensor, values: list[Any]) -> list[tf.Tensor]:
         # Zero where nothing depends on a variable (a state-space scan over one position never uses its decay).

@@ -1,4 +1,4 @@
-"""The task loss that search and final training share."""
+"""The losses that search and final training share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ from typing import Any
 
 import keras
 from keras import ops
+
+
+def own_losses(model: keras.Model, scope: keras.StatelessScope | None = None) -> list[Any]:
+    """What a model lost beside the task in the call just made: by `add_loss`, and by its weights' regularizers.
+
+    Args:
+        model: `keras.Model`.
+        scope: the scope of that call, which collects what is added, and no regularizer's loss; `None` without one.
+    """
+    if scope is None:
+        return model.losses
+    regularized = [variable for variable in model.trainable_variables if variable.regularizer is not None]
+    return [*scope.losses, *(variable.regularizer(variable) for variable in regularized)]
 
 
 def task_loss(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:

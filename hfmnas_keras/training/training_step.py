@@ -16,7 +16,7 @@ from hfmnas_keras.settings import TrainingSettings
 from hfmnas_keras.training.data_parallel import DataParallel
 from hfmnas_keras.training.fused_adam import FusedAdam
 from hfmnas_keras.training.loss_scale import LossScale, changes_in
-from hfmnas_keras.training.losses import task_loss
+from hfmnas_keras.training.losses import own_losses, task_loss
 from hfmnas_keras.training.weight_decay import add_weight_decay
 
 #: How the names of the outputs end that are the logits of a backbone's head.
@@ -126,10 +126,10 @@ class TrainingStep:
         with scope or contextlib.nullcontext(), tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             outputs = self.model(inputs, training=True)
-            own_losses = self.model.losses if scope is None else scope.losses
+            own = own_losses(self.model, scope)
             smoothing = self.settings.label_smoothing
             loss = task_loss(labels, outputs["logits"], smoothing)
-            added = sum((tf.cast(added, loss.dtype) for added in own_losses), tf.zeros((), loss.dtype))
+            added = sum((tf.cast(added, loss.dtype) for added in own), tf.zeros((), loss.dtype))
             total = loss + added
             for name in sorted(set(outputs) - {"logits"}):
                 weight = self.settings.head_weight if name.endswith(HEAD) else 1.0

@@ -1,9 +1,12 @@
+import contextlib
+
+import keras
 import numpy as np
 import pytest
 import sklearn.metrics
 import tensorflow as tf
 
-from hfmnas_keras.training.losses import task_loss
+from hfmnas_keras.training.losses import own_losses, task_loss
 
 
 def test_single_label_equals_scikit_learn():
@@ -40,3 +43,19 @@ def test_half_precision_logits_give_a_float32_loss():
     loss = task_loss(np.array([1]), tf.constant([[20.0, -20.0]], tf.float16))
     assert loss.dtype == tf.float32
     assert float(loss) == pytest.approx(40.0)
+
+
+@pytest.mark.parametrize("scoped", [False, True])
+def test_own_losses_are_what_is_added_and_what_regularizers_take(scoped):
+    inputs = keras.Input((2,))
+    layer = keras.layers.Dense(1, kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.5))
+    model = keras.Model(inputs, keras.layers.ActivityRegularization(l1=0.1)(layer(inputs)))
+    scope = keras.StatelessScope(collect_losses=True) if scoped else None
+    with scope or contextlib.nullcontext(), tf.GradientTape() as tape:
+        model(np.array([[2.0, 3.0]]), training=True)
+        total = sum(own_losses(model, scope))
+    # 0.1 * (2 + 3), and half the sum of two squares.
+    assert float(total) == pytest.approx(0.5 + 1.0)
+    np.testing.assert_allclose(
+        tape.gradient(total, layer.kernel.value)[:, 0], [0.1 * 2 + 1.0, 0.1 * 3 + 1.0], rtol=1e-6
+    )
