@@ -14,6 +14,12 @@ from hfmnas_keras.replicas import mean_over_replicas, present_replica
 BATCH_MOMENTUM = 0.9
 EPSILON = 1e-3
 
+if not hasattr(keras.layers.BatchNormalization, "_moments"):
+    raise RuntimeError(
+        f"Keras {keras.__version__} has no `BatchNormalization._moments`, by which devices share a batch's statistics: "
+        "each would take those of its own part. Use Keras 3.12."
+    )
+
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class BatchNormalization(keras.layers.BatchNormalization):
