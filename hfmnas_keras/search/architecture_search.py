@@ -156,6 +156,7 @@ class _Search:
         self.position = 0
         self.history: list[dict[str, Any]] = []
         self.seconds = 0.0
+        self.peak_memory = 0
 
     def run(self) -> SearchResult:
         logging.info(
@@ -189,7 +190,6 @@ class _Search:
         self._seconds_before = self.seconds
         while not self._is_finished(self.history):
             self._run_epoch()
-        self._save()
         result = self._result()
         if self.report is not None:
             self.report.write(result, self.settings)
@@ -315,8 +315,10 @@ class _Search:
 
     def _save(self) -> None:
         self._count_time()
-        record = {"epoch": self.epoch, "position": self.position, "history": self.history, "seconds": self.seconds}
-        self.saved_state.save(self.step.variables, record)
+        # Of all processes that have searched.
+        self.peak_memory = max(self.peak_memory, peak_memory_bytes())
+        names = ("epoch", "position", "history", "seconds", "peak_memory")
+        self.saved_state.save(self.step.variables, {name: getattr(self, name) for name in names})
         self._saved_at = time.monotonic()
 
     def _restore(self) -> None:
@@ -324,6 +326,8 @@ class _Search:
         record = self.saved_state.restore(self.step.variables)
         self.epoch, self.position = record["epoch"], record["position"]
         self.history, self.seconds = record["history"], record["seconds"]
+        # Older checkpoints have none.
+        self.peak_memory = record.get("peak_memory", peak_memory_bytes())
         logging.info(
             "Search goes on from %s: epoch %d, step %d of %d.",
             self.saved_state.path,
@@ -364,7 +368,7 @@ class _Search:
                 "seconds": round(self.seconds, 3),
                 "weight_steps": self.weight_steps * len(self.history),
                 "architecture_steps": self.architecture_steps * len(self.history),
-                "peak_memory_bytes": peak_memory_bytes(),
+                "peak_memory_bytes": self.peak_memory,
             },
             travel=travel,
             warnings=warnings,

@@ -23,7 +23,8 @@ class SearchResult:
         epoch: int. The epoch, from 1, that the genotype is of.
         probabilities: dict of arrays, as of `BaseSupernet.probabilities`, that the genotype was chosen from.
         history: list of dicts, one an epoch (keys: docs of `search_architecture`).
-        cost: dict: `seconds`, `weight_steps`, `architecture_steps`, `peak_memory_bytes`.
+        cost: dict: `seconds`, `weight_steps`, `architecture_steps`, `peak_memory_bytes` (of the process, or
+            the largest of several where the search was cut off).
         travel: dict: `possible` (rate times steps made: the farthest that Adam moves a logit), `largest` (the largest
             movement of a logit in this search), `architecture_learning_rate`.
         warnings: tuple of `SearchWarning`, what speaks against this result.

@@ -334,6 +334,8 @@ def test_a_stable_search_stops_and_one_that_was_cut_off_stops_at_the_same_epoch(
     assert expected.verdict == "undecided"
     assert any("Search undecided (travel): No architecture logit moved by more" in text for text in caplog.messages)
 
+    peaks = iter((8_000, 6_000, 7_000))
+    monkeypatch.setattr(architecture_search, "peak_memory_bytes", lambda: next(peaks, 5_000))
     save, calls = architecture_search._Search._save, []
 
     def save_and_end(search):
@@ -349,8 +351,13 @@ def test_a_stable_search_stops_and_one_that_was_cut_off_stops_at_the_same_epoch(
     result = run_few_steps(tmp_path / "cut", **settings)
     assert without_times(result.history) == without_times(expected.history)
     assert result.genotype == expected.genotype
-    # Called again, it is found finished.
-    assert run_few_steps(tmp_path / "cut", **settings).history == result.history
+    # That of the process which took most, the first.
+    assert result.cost["peak_memory_bytes"] == 8_000
+    # Called again, it is found finished: what this process takes is no cost of the search.
+    monkeypatch.setattr(architecture_search, "peak_memory_bytes", lambda: 9_000)
+    again = run_few_steps(tmp_path / "cut", **settings)
+    assert again.history == result.history
+    assert again.cost == result.cost
 
 
 def test_the_genotype_of_the_best_dev_epoch_can_be_taken(eager_steps, tmp_path, monkeypatch):
