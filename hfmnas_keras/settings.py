@@ -283,7 +283,8 @@ class TrainingSettings:
 
     Args:
         max_epochs: int. Most epochs of the first fit; the best one on dev fixes the epochs of the second.
-        patience: int. Epochs without a better dev macro F1 after which the first fit stops.
+        patience: int. Epochs without a better dev macro F1, each taken with its two neighbours, after which the first
+            fit stops.
         batch_size: int.
         learning_rate, min_learning_rate: floats. Cosine decay over the fit.
         weight_decay: float. As in the search.
@@ -331,6 +332,7 @@ class TrainingSettings:
         _require(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
         _require(self.patience >= 1, "patience", self.patience, "at least 1")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
         _require(self.backbone_rate >= 0, "backbone_rate", self.backbone_rate, "0 or more")
         _require(self.head_weight >= 0, "head_weight", self.head_weight, "0 or more")
@@ -523,6 +525,8 @@ class PretrainingSettings:
         _require(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
         _require(self.patience >= 1, "patience", self.patience, "at least 1")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         _require(self.folds == 0 or self.folds >= 2, "folds", self.folds, "0 (off) or at least 2")
         _require(self.alignment_ridge >= 0, "alignment_ridge", self.alignment_ridge, "not negative")
 

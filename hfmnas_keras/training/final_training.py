@@ -78,7 +78,7 @@ def train_fusion_network(
         vocabulary_size: int. Token ids, padding included; needed by the sequence encoder.
         model: str. What to train, see `fusion_network`. Defaults to `"hf_mnas"`.
         retrain: bool. Whether to make the second fit. Defaults to `True`; without it the network is that of the first
-            fit's last epoch, of use to whoever wants the dev score alone.
+            fit's last epoch, of use to whoever wants the dev score alone. Not once the second fit has begun.
 
     Returns:
         `TrainingResult`.
@@ -137,6 +137,11 @@ def train_fusion_network(
             return EncodedRows(rows, list(backbones))
         return feature_rows(rows, names, settings.device_bytes)
 
+    if not retrain and training.part == "retrain":
+        raise ValueError(
+            f"The state in {checkpoint_dir} is of the second fit, whose beginning replaced the first one's weights. "
+            "Received: retrain=False. Set it to True, or name another folder."
+        )
     best_epoch, best_f1 = training.fit(make_rows(train), make_rows(dev))
     if retrain:
         all_rows = train.joined(dev)  # type: ignore[arg-type]  # `_check_rows` saw that both are of one type

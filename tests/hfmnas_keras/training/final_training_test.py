@@ -13,7 +13,13 @@ from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.data.transformed_examples import TransformedExamples
 from hfmnas_keras.genotype.discretise import discretise
 from hfmnas_keras.genotype.genotype import Genotype
-from hfmnas_keras.settings import FusionSettings, SkeletonBackboneSettings, TrainingSettings, VideoBackboneSettings
+from hfmnas_keras.settings import (
+    FusionSettings,
+    PretrainingSettings,
+    SkeletonBackboneSettings,
+    TrainingSettings,
+    VideoBackboneSettings,
+)
 from hfmnas_keras.training import final_training
 from hfmnas_keras.training.f1_score import macro_f1
 from hfmnas_keras.training.final_training import train_fusion_network
@@ -85,9 +91,9 @@ def without_times(history):
     }
 
 
-def train_frozen(folder, settings=SETTINGS):
+def train_frozen(folder, settings=SETTINGS, **kwargs):
     rows = make_features(45, 0), make_features(20, 1)
-    return train_fusion_network(make_genotype(), *rows, 3, WITHOUT_SEQUENCE, settings, folder)
+    return train_fusion_network(make_genotype(), *rows, 3, WITHOUT_SEQUENCE, settings, folder, **kwargs)
 
 
 def train_unfrozen(folder, max_epochs=3, fusion=WITHOUT_SEQUENCE):
@@ -277,6 +283,26 @@ def test_patience_stops_the_fit(tmp_path):
     scores = [record["dev_macro_f1"] for record in result.history["fit"]]
     assert len(scores) == scores.index(max(scores)) + 1 + 2
     assert len(scores) < 30
+
+
+def test_the_first_fit_cannot_be_had_back_from_the_second(tmp_path):
+    settings = dataclasses.replace(SETTINGS, max_epochs=1)
+    train_frozen(tmp_path, settings)
+    with pytest.raises(ValueError, match="is of the second fit.*Received: retrain=False"):
+        train_frozen(tmp_path, settings, retrain=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "value"),
+    [
+        (TrainingSettings, "weight_decay", -1e-3),
+        (PretrainingSettings, "weight_decay", -1e-3),
+        (PretrainingSettings, "learning_rate", 0.0),
+    ],
+)
+def test_settings_out_of_bounds_are_refused(settings, name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be .* Received: {value}"):
+        settings(**{name: value})
 
 
 def test_rows_must_fit_the_mode(tmp_path):
