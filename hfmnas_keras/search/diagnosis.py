@@ -33,15 +33,18 @@ def decisiveness(probabilities: Mapping[str, np.ndarray]) -> dict[str, float]:
         probabilities: arrays by label, as of `BaseSupernet.probabilities`.
 
     Returns:
-        dict: `gamma_entropy` and `beta_entropy` (1 is uniform), `gamma_gap` and `beta_gap` (between the best and the
-        second probability), `skip_share` and `none_share` (mean probability on the edges).
+        dict: `gamma_entropy` and `beta_entropy` (1 is uniform over the operations that are not excluded), `gamma_gap`
+        and `beta_gap` (between the best and the second probability), `skip_share` and `none_share` (mean probability
+        on the edges).
     """
     record = {}
     for kind in ("gamma", "beta"):
         rows = _rows(probabilities, kind)
         entropy = -(rows * np.log(np.maximum(rows, 1e-300))).sum(axis=1)
         ordered = np.sort(rows, axis=1)
-        record[f"{kind}_entropy"] = float(entropy.mean() / np.log(rows.shape[1]))
+        # Excluded operations have a probability of 0 everywhere.
+        choices = max(np.count_nonzero(rows.any(axis=0)), 2)
+        record[f"{kind}_entropy"] = float(entropy.mean() / np.log(choices))
         record[f"{kind}_gap"] = float((ordered[:, -1] - ordered[:, -2]).mean())
     for operation in ("skip", "none"):
         record[f"{operation}_share"] = float(_rows(probabilities, "gamma")[:, EDGE_OPERATIONS.index(operation)].mean())

@@ -130,14 +130,32 @@ def test_decisiveness_by_hand():
     received = decisiveness({"lfbc/gamma": gamma, "lfbc/beta": beta, "hfbc/gamma": gamma, "hfbc/beta": other})
     assert received == pytest.approx(
         {
-            "gamma_entropy": 0.5 * np.log(2) / np.log(10),
-            "beta_entropy": 0.5 * np.log(2) / np.log(9),
+            # Operations of no probability anywhere are excluded: three are left, and three.
+            "gamma_entropy": 0.5 * np.log(2) / np.log(3),
+            "beta_entropy": 0.5 * np.log(2) / np.log(3),
             "gamma_gap": 0.5,
             "beta_gap": 0.5,
             "skip_share": 0.5,
             "none_share": 0.25,
         }
     )
+
+
+def test_leaving_operations_out_makes_no_search_decided():
+    uniform = {}
+    for name in ("lfbc", "hfbc"):
+        gamma, beta = np.full((14, 10), 1 / 9), np.full((4, 9), 1 / 8)
+        gamma[:, EDGE_OPERATIONS.index("skip")] = beta[:, 0] = 0.0
+        uniform.update({f"{name}/gamma": gamma, f"{name}/beta": beta})
+    record = decisiveness(uniform)
+    assert [record["gamma_entropy"], record["beta_entropy"]] == pytest.approx([1.0, 1.0])
+    found, _ = rules(probabilities=uniform, history=[record])
+    assert [rule for told, rule in found if told == "undecided"] == [
+        "gamma_entropy",
+        "gamma_gap",
+        "beta_entropy",
+        "beta_gap",
+    ]
 
 
 def bm_search(skip_0, skip_1, operations=("linear_glu",), beta=((0.4, 0.2, 0.2, 0.2),)):
