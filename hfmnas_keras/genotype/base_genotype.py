@@ -146,7 +146,7 @@ def model_of(content: Mapping[str, Any]) -> Any:
 
 
 def choices_in(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a genotype's JSON object what describes the network: equal for genotypes with the same choices."""
+    """Of a genotype's JSON object what was chosen: equal for genotypes of the same choices, importance aside."""
     return {key: value for key, value in content.items() if key not in _BESIDE_THE_CHOICES}
 
 

@@ -20,7 +20,6 @@ from absl import logging
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.data.modalities import input_name
 from hfmnas_keras.data.transformed_examples import TransformedExamples
-from hfmnas_keras.genotype.base_genotype import choices_in
 from hfmnas_keras.genotype.bm_genotype import BMGenotype
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.networks.fusion_network import fusion_network
@@ -116,7 +115,9 @@ def train_fusion_network(
         "fusion": dataclasses.asdict(fusion),
         "num_outputs": num_outputs,
         "model": model,
-        "genotype": genotype and choices_in(json.loads(genotype.to_json())),
+        # The shares of importance are constants of the network.
+        "genotype": genotype
+        and {key: value for key, value in json.loads(genotype.to_json()).items() if key != "metadata"},
         "initial_weights": _digest(*(keras.ops.convert_to_numpy(variable) for variable in whole.variables)),
         "train": _rows_fingerprint(train),
         "dev": _rows_fingerprint(dev),

@@ -11,8 +11,10 @@ from hfmnas_keras.backbones.video_backbone import video_backbone
 from hfmnas_keras.classifier import multimodal_classifier
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.data.transformed_examples import TransformedExamples
+from hfmnas_keras.genotype.cell_genotype import CellGenotype
 from hfmnas_keras.genotype.discretise import discretise
 from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.genotype.node_choice import NodeChoice
 from hfmnas_keras.settings import (
     FusionSettings,
     PretrainingSettings,
@@ -283,6 +285,19 @@ def test_patience_stops_the_fit(tmp_path):
     scores = [record["dev_macro_f1"] for record in result.history["fit"]]
     assert len(scores) == scores.index(max(scores)) + 1 + 2
     assert len(scores) < 30
+
+
+def test_a_genotype_of_other_importance_is_another_network(tmp_path):
+    nodes = tuple(NodeChoice(i, (0, 1), ("skip", "linear_tanh"), "sum") for i in range(2))
+    settings, rows = dataclasses.replace(SETTINGS, max_epochs=1), (make_features(45, 0), make_features(20, 1))
+
+    def train(share):
+        cell = CellGenotype(2, nodes, kept=(0, 1), importance=(share, 1 - share))
+        train_fusion_network(Genotype(cell, cell), *rows, 3, WITHOUT_SEQUENCE, settings, tmp_path)
+
+    train(0.5)
+    with pytest.raises(ValueError, match="genotype.importance"):
+        train(0.9)
 
 
 def test_the_first_fit_cannot_be_had_back_from_the_second(tmp_path):
