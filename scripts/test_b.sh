@@ -46,7 +46,8 @@ mount --rbind /dev "$root/dev"
 
 # What makes the package index reachable here makes it reachable inside: names, certificates, pip's configuration, and
 # folders that it names.
-inside=(HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8)
+home=/root
+inside=(HOME=$home PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8)
 while IFS= read -r -d '' variable; do
     case ${variable%%=*} in
         PIP_* | UV_* | SSL_CERT_* | *_CA_BUNDLE | PYTHONDONTWRITEBYTECODE | ARGS | [Hh][Tt][Tt][Pp]*_[Pp][Rr][Oo][Xx][Yy] | [Nn][Oo]_[Pp][Rr][Oo][Xx][Yy])
@@ -63,7 +64,7 @@ for file in /etc/resolv.conf /etc/hosts /etc/pip.conf /etc/ssl/certs/ca-certific
     [ -e "$file" ] && cp -L "$file" "$root$file"
 done
 for file in "$HOME/.pip/pip.conf" "${XDG_CONFIG_HOME:-$HOME/.config}/pip/pip.conf"; do
-    [ -e "$file" ] && mkdir -p "$root/root/.config/pip" && cp -L "$file" "$root/root/.config/pip/pip.conf"
+    [ -e "$file" ] && mkdir -p "$root$home/.config/pip" && cp -L "$file" "$root$home/.config/pip/pip.conf"
 done
 for path in $(grep -oE "(^|[= '\"]|file://)/[^ '\",]+" <<<"$settings" | sed -E "s|^[= '\"]*(file://)?||" | sort -u); do
     # Only a cache, an index or links: the root has its own /root, /usr and certificate folder.
