@@ -36,7 +36,7 @@ def _variants(config: RunConfig) -> list[Variant]:
                 f"{modality}, {parts}",
                 reference=f"{modality}: {_BASE}",
             )
-            for parts in (_BASE, whole)
+            for parts in _PARTS
         ]
     return variants
 

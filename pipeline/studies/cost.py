@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from pipeline.config import RunConfig
+from pipeline.studies.figure import draw_costs
 from pipeline.studies.methods import METHODS
 from pipeline.studies.study import Study
 from pipeline.studies.variant import Variant
@@ -28,4 +29,5 @@ COST = Study(
     paper="Table IX",
     reference="HF-MNAS",
     variants_for=_variants,
+    draw=draw_costs,
 )

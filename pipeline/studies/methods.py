@@ -27,21 +27,26 @@ PUBLISHED_HF_MNAS = {
 
 
 def _variants(config: RunConfig) -> list[Variant]:
-    variants = [
-        Variant(f"{modality} alone", {"model": model}, "unimodal")
-        for modality, model in zip(config.data.modalities, _UNIMODAL, strict=True)
+    alone: dict[str, Variant] = {}
+    for model, *taps in zip(_UNIMODAL, config.fusion.lfbc_taps, config.fusion.hfbc_taps, strict=True):
+        # What the model reads follows from the taps; a configuration may have them in another order, or all of one
+        # modality, where the second model would repeat the first.
+        name = " and ".join(dict.fromkeys(tap.rpartition("_")[0] for tap in taps)) + " alone"
+        alone.setdefault(name, Variant(name, {"model": model}, "unimodal"))
+    return [
+        *alone.values(),
+        *(
+            Variant(model.replace("_", " "), {"model": model}, _ROWS.get(model, ""))
+            for model in FIXED_MODELS
+            if model not in _UNIMODAL
+        ),
+        *(
+            Variant(name, overrides, row)
+            for name, overrides, row in _SEARCHED_ROWS
+            if overrides["model"] in SEARCHED_MODELS
+        ),
+        Variant("HF-MNAS", {"model": "hf_mnas"}, "HF-MNAS", PUBLISHED_HF_MNAS),
     ]
-    variants += [
-        Variant(model.replace("_", " "), {"model": model}, _ROWS.get(model, ""))
-        for model in FIXED_MODELS
-        if model not in _UNIMODAL
-    ]
-    variants += [
-        Variant(name, overrides, row)
-        for name, overrides, row in _SEARCHED_ROWS
-        if overrides["model"] in SEARCHED_MODELS
-    ]
-    return [*variants, Variant("HF-MNAS", {"model": "hf_mnas"}, "HF-MNAS", PUBLISHED_HF_MNAS)]
 
 
 METHODS = Study(

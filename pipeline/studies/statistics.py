@@ -62,6 +62,24 @@ def paired_interval(values: Sequence[float], reference: Sequence[float]) -> Inte
     return Interval(mean, mean - margin, mean + margin)
 
 
+def unpaired_interval(values: Sequence[float], reference: Sequence[float]) -> Interval | None:
+    """The difference of two models' means whose seeds have nothing in common, by Welch's t.
+
+    Args:
+        values, reference: floats, as many as there are of each.
+
+    Returns:
+        `Interval`, or `None` where either has fewer than two values.
+    """
+    if min(len(values), len(reference)) < 2:
+        return None
+    difference = float(np.mean(values) - np.mean(reference))
+    if np.ptp(values) == np.ptp(reference) == 0:  # no spread: Welch's degrees of freedom are 0 / 0
+        return Interval(difference, difference, difference)
+    interval = scipy.stats.ttest_ind(values, reference, equal_var=False).confidence_interval(CONFIDENCE)
+    return Interval(difference, float(interval.low), float(interval.high))
+
+
 def bootstrap_interval(
     labels: np.ndarray,
     probabilities: np.ndarray,

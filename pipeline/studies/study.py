@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any
 
 from pipeline.config import RunConfig
+from pipeline.studies.figure import draw_scores
 from pipeline.studies.variant import Variant
 
 
@@ -19,6 +21,8 @@ class Study:
         paper: str. The table or figure of the paper that it stands for.
         reference: str. Name of the variant that the others are compared with.
         variants_for: function from a `RunConfig` to the variants; which modalities there are depends on it.
+        draw: function from the rows of `StudyResults`, the title and a binary file: draws the study. Defaults to
+            `draw_scores`.
     """
 
     name: str
@@ -26,6 +30,7 @@ class Study:
     paper: str
     reference: str
     variants_for: Callable[[RunConfig], Sequence[Variant]]
+    draw: Callable[[Sequence[Mapping[str, Any]], str, IO[bytes]], None] = draw_scores
 
     def variants(self, config: RunConfig) -> tuple[Variant, ...]:
         """The variants for a configuration.

@@ -14,10 +14,9 @@ from absl import logging
 import hfmnas_keras
 from hfmnas_keras.atomic_file import atomic_file
 from pipeline.studies.cell_store import FINISHED, CellStore
-from pipeline.studies.figure import draw_scores
-from pipeline.studies.statistics import Interval, bootstrap_interval, paired_interval, spread
+from pipeline.studies.statistics import Interval, bootstrap_interval, paired_interval, spread, unpaired_interval
 from pipeline.studies.study import Study
-from pipeline.studies.variant import Variant
+from pipeline.studies.variant import RANDOM, Variant
 
 if TYPE_CHECKING:
     from pipeline.studies.cell import Cell
@@ -65,8 +64,9 @@ class StudyResults:
 
         Keys: `variant`, `row`, `published`, `seeds` (those that are finished), lists by seed of the scores and costs of
         `train_cell`, `mean` and `std` of the test macro F1, `failed` (reasons by seed), `verdicts` of the searches,
-        `reference`, and of all but a reference `paired` (over the seeds that both have) and `bootstrap` (over the test
-        rows, first seed that both have), each `{difference, low, high}` or None, and `told`: what they say in words.
+        `reference`, and of all but a reference `over_seeds` (paired by the seeds that both have; of random genotypes,
+        whose seed draws another genotype each, unpaired, over all) and `bootstrap` (over the test rows, first seed that
+        both have), each `{difference, low, high}` or None, and `told`: what they say in words.
         """
         variants = list(dict.fromkeys(place.variant.name for place in self._planned))
         places = {
@@ -119,7 +119,7 @@ class StudyResults:
             f"Configuration `{self.config_name}`, hfmnas-keras {hfmnas_keras.__version__}: mean ± sample standard "
             "deviation over the seeds of search and final training, on features that were extracted once (backbones "
             "frozen). The dev split chooses; each model reads the test split once. Differences are to the row's "
-            "reference, paired by seed, with the interval of Student's t.",
+            "reference, paired by seed, with the interval of Student's t (random genotypes: unpaired, Welch's t).",
             "",
             *(f"- {row['variant']}: {row['told']}" for row in rows if "told" in row),
             *(
@@ -150,23 +150,31 @@ class StudyResults:
             file.write(self.to_markdown().encode("utf-8"))
         try:
             with atomic_file(folder / "figure.png") as file:
-                draw_scores({row["variant"]: row["test_macro_f1"] for row in rows}, self.study.title, file)
+                self.study.draw(rows, self.study.title, file)
         except ImportError as error:
             logging.info("The study is not drawn: %s", error)
         return folder
 
     def _compared(self, name: str, reference: str, finished: Any, places: Any) -> dict[str, Any]:
-        seeds = [seed for seed in finished[name] if seed in finished[reference]]
+        scores = {
+            variant: {seed: record["test_macro_f1"] for seed, record in finished[variant].items()}
+            for variant in (name, reference)
+        }
+        seeds = [seed for seed in scores[name] if seed in scores[reference]]
         if not seeds:
-            return {"paired": None, "bootstrap": None, "told": f"nothing to compare with {reference} yet."}
-        paired = paired_interval(
-            *([finished[variant][seed]["test_macro_f1"] for seed in seeds] for variant in (name, reference))
-        )
+            return {"over_seeds": None, "bootstrap": None, "told": f"nothing to compare with {reference} yet."}
+        if next(iter(places[name].values())).variant.genotype == RANDOM:
+            # That a searched model and a random one share a number makes them no pair.
+            over_seeds = unpaired_interval(*(list(values.values()) for values in scores.values()))
+            compared = f"{len(scores[name])} genotypes and {len(scores[reference])} seeds"
+        else:
+            over_seeds = paired_interval(*([values[seed] for seed in seeds] for values in scores.values()))
+            compared = f"{len(seeds)} seeds"
         rows = self._bootstrapped(*(places[variant][seeds[0]].cell for variant in (name, reference)))
         return {
-            "paired": paired and vars(paired),
+            "over_seeds": over_seeds and vars(over_seeds),
             "bootstrap": rows and vars(rows),
-            "told": _told(reference, paired, rows, len(seeds), seeds[0]),
+            "told": _told(reference, over_seeds, rows, compared, seeds[0]),
         }
 
     def _bootstrapped(self, cell: Cell, reference: Cell) -> Interval | None:
@@ -187,15 +195,15 @@ def shortened(reason: str) -> str:
     return textwrap.shorten(reason, _LONGEST_REASON)
 
 
-def _told(reference: str, paired: Interval | None, rows: Interval | None, seeds: int, seed: int) -> str:
+def _told(reference: str, over_seeds: Interval | None, rows: Interval | None, compared: str, seed: int) -> str:
     parts = []
-    if paired is None:
-        parts.append(f"one seed in common with {reference}, so nothing is known of others")
-    elif paired.excludes_zero:
-        word = "above" if paired.difference > 0 else "below"
-        parts.append(f"{word} {reference} over {seeds} seeds, by {_between(paired)}")
+    if over_seeds is None:
+        parts.append(f"too few seeds to compare with {reference}, so nothing is known of others")
+    elif over_seeds.excludes_zero:
+        word = "above" if over_seeds.difference > 0 else "below"
+        parts.append(f"{word} {reference} over {compared}, by {_between(over_seeds)}")
     else:
-        parts.append(f"not told apart from {reference} by {seeds} seeds ({_between(paired)})")
+        parts.append(f"not told apart from {reference} by {compared} ({_between(over_seeds)})")
     if rows is not None:
         word = "differs" if rows.excludes_zero else "does not differ beyond chance"
         parts.append(f"over test rows drawn anew seed {seed} {word} ({_between(rows)})")
@@ -210,8 +218,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
     mean = "-" if row["mean"] is None else f"{row['mean']:.3f}"
     if row["std"] is not None:
         mean += f" ± {row['std']:.3f}"
-    paired = row.get("paired")
-    difference = _between(Interval(**paired)) if paired else ""
+    over_seeds = row.get("over_seeds")
+    difference = _between(Interval(**over_seeds)) if over_seeds else ""
     seeds = f"{len(row['seeds'])}" + (f", {len(row['failed'])} failed" if row["failed"] else "")
     return [
         row["variant"],

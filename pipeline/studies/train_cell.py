@@ -25,6 +25,7 @@ from hfmnas_keras.genotype.genotype import CELLS, Genotype
 from hfmnas_keras.genotype.load_genotype import genotype_from_json
 from hfmnas_keras.genotype.random_genotype import random_genotype
 from hfmnas_keras.search.architecture_search import search_architecture
+from hfmnas_keras.search.diagnosis import search_warnings, verdict
 from hfmnas_keras.training.final_training import train_fusion_network
 from pipeline.studies.cell import Cell
 from pipeline.studies.cell_store import FAILED, FINISHED, CellStore
@@ -51,7 +52,7 @@ def train_cell(cell: Cell, data: StudyData, store: CellStore) -> dict[str, Any]:
         `train_macro_f1` (of the final model, on rows that it was trained on), `parameters` and `flops` (None where a
         layer has no rule) of the fusion network, `latency_ms` (its median at batch 1, beside what else runs), `epochs`,
         `training_seconds`, of a searched model `genotype`, and where that was not drawn by chance `search_seconds`,
-        `travel` and `verdict`.
+        `travel`, `verdict` and `warnings` (docs/method.md, section 7).
     """
     with store.sole_use(cell.name):
         # Another process may have trained it in the meantime.
@@ -77,7 +78,11 @@ def _train(cell: Cell, data: StudyData, store: CellStore) -> tuple[dict[str, Any
     if cell.search is not None:
         search = _search(cell, data, store)
         genotype = _genotype(cell, search)
-        record.update({key: search[key] for key in ("search_seconds", "travel", "verdict")})
+        record.update({key: search[key] for key in ("search_seconds", "travel")})
+        # Of the genotype that this cell has: the search's own may keep fewer nodes.
+        warnings = search_warnings(genotype, search["probabilities"], search["entropies"], search["travel"])
+        record["verdict"] = verdict(warnings)
+        record["warnings"] = [warning.message for warning in warnings]
         record["genotype"] = genotype.to_json()
     elif cell.random_genotype is not None:
         genotype = random_genotype(cell.fusion, cell.random_genotype)
@@ -136,8 +141,7 @@ def _search(cell: Cell, data: StudyData, store: CellStore) -> dict[str, Any]:
             "probabilities": {name: np.asarray(values).tolist() for name, values in result.probabilities.items()},
             "search_seconds": result.cost["seconds"],
             "travel": result.travel,
-            "verdict": result.verdict,
-            "warnings": [warning.message for warning in result.warnings],
+            "entropies": [{key: epoch[key] for key in ("gamma_entropy", "beta_entropy")} for epoch in result.history],
         }
         store.write_search(cell, record)
         return record

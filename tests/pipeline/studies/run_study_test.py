@@ -20,7 +20,9 @@ from sklearn.metrics import f1_score
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from tiny_study import CLASSES, tiny_config, tiny_study, write_data
 
-from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.genotype.genotype import CELLS, Genotype
+from hfmnas_keras.genotype.random_genotype import random_genotype
+from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 from hfmnas_keras.training import final_training
 from pipeline.config import load_config, with_overrides
 from pipeline.studies import cell_workers
@@ -100,9 +102,9 @@ def test_the_numbers_are_those_of_the_saved_predictions(root, resumed):
         assert rows[model]["std"] == pytest.approx(abs(values[0] - values[1]) / np.sqrt(2))
         assert f"| {np.mean(values):.3f} ± {np.std(values, ddof=1):.3f} |" in table
     difference = np.mean(list(expected["gmu"].values())) - np.mean(list(expected["concatenation"].values()))
-    assert rows["gmu"]["paired"]["difference"] == pytest.approx(difference)
-    assert rows["gmu"]["paired"]["low"] < difference < rows["gmu"]["paired"]["high"]
-    assert "paired" not in rows["concatenation"]
+    assert rows["gmu"]["over_seeds"]["difference"] == pytest.approx(difference)
+    assert rows["gmu"]["over_seeds"]["low"] < difference < rows["gmu"]["over_seeds"]["high"]
+    assert "over_seeds" not in rows["concatenation"]
     assert (root / "tiny" / "tiny" / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -120,6 +122,35 @@ def test_a_searched_model_is_searched_once_and_cells_are_shared_between_studies(
     cell = next(json.loads(path.read_text(encoding="utf-8")) for path in (root / "cells").glob("hf_mnas*.json"))
     assert Genotype.from_json(cell["genotype"]) == genotype and genotype.num_nodes == 1
     assert not list((root / "cells" / "searches").glob("*.work"))
+
+
+@pytest.mark.parametrize("kept_nodes, collapsed", [(1, True), (2, False)])
+def test_the_verdict_is_on_the_genotype_that_the_cell_has(data, tmp_path, kept_nodes, collapsed):
+    overrides = {"model": "hf_mnas", "fusion.num_nodes": 2, "fusion.kept_nodes": kept_nodes}
+    cell, store = make_cell(**overrides), CellStore(tmp_path)
+    # The likelier node has two `skip`, all of a cell that keeps one node and half of one that keeps both, where more
+    # than half would be a collapse.
+    operations = np.array(["skip", "skip", "sep_conv_3x3", "dil_conv_3x3", "none"])
+    gamma = np.full((5, len(EDGE_OPERATIONS)), 0.02)
+    gamma[np.arange(5), [EDGE_OPERATIONS.index(name) for name in operations]] = 0.82
+    beta = np.full((2, len(NODE_OPERATIONS)), 0.025)
+    beta[[0, 1], [0, 1]] = 0.8
+    tables = {"gamma": gamma, "beta": beta, "importance": np.array([0.7, 0.3])}
+    store.write_search(
+        cell,
+        {
+            "genotype": random_genotype(cell.searched_fusion, 0).to_json(),
+            "probabilities": {f"{name}/{kind}": table.tolist() for name in CELLS for kind, table in tables.items()},
+            "search_seconds": 1.0,
+            "travel": {"possible": 5.0, "largest": 3.0},
+            "entropies": [{"gamma_entropy": 0.5, "beta_entropy": 0.5}],
+        },
+    )
+    record = train_cell(cell, data, store)
+    assert record["status"] == "finished", record["reason"]
+    assert Genotype.from_json(record["genotype"]).cells["lfbc"].kept == (0, 1)[:kept_nodes]
+    assert record["verdict"] == ("collapsed" if collapsed else "decided"), record["warnings"]
+    assert any("`skip`" in warning for warning in record["warnings"]) == collapsed
 
 
 def test_a_cell_that_was_killed_in_its_training_ends_as_if_it_had_not_been(data, tmp_path, monkeypatch):

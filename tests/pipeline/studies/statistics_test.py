@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 from sklearn.metrics import f1_score
 
-from pipeline.studies.statistics import Interval, bootstrap_interval, paired_interval, spread
+from pipeline.studies.statistics import Interval, bootstrap_interval, paired_interval, spread, unpaired_interval
 
 
 def test_paired_interval_is_that_of_scipys_paired_t_test():
@@ -15,6 +15,21 @@ def test_paired_interval_is_that_of_scipys_paired_t_test():
     interval = paired_interval(list(values), list(reference))
     assert interval.difference == pytest.approx(np.mean(values) - np.mean(reference))
     assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_unpaired_interval_is_that_of_welchs_formula():
+    generator = np.random.default_rng(1)
+    values, reference = generator.normal(1.0, 2.0, 10), generator.normal(size=3)
+    parts = [np.var(sample, ddof=1) / len(sample) for sample in (values, reference)]
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 9 + parts[1] ** 2 / 2)
+    margin = scipy.stats.t.ppf(0.975, freedom) * np.sqrt(sum(parts))
+    interval = unpaired_interval(list(values), list(reference))
+    difference = values.mean() - reference.mean()
+    assert vars(interval) == pytest.approx(
+        {"difference": difference, "low": difference - margin, "high": difference + margin}
+    )
+    assert unpaired_interval([0.5, 0.6], [0.4]) is None
+    assert unpaired_interval([0.5, 0.5], [0.4, 0.4, 0.4]) == Interval(*[pytest.approx(0.1)] * 3)
 
 
 def test_two_seeds_have_the_closed_form_of_cauchys_distribution():
