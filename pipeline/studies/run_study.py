@@ -86,7 +86,7 @@ def run_study(
         f"Study {study.name!r}: {len(all_names)} cells, {len(all_names) - len(jobs)} of them trained before, "
         f"{len(jobs)} to train with {workers or 'no'} workers."
     )
-    results = StudyResults(study, config.name, planned, store)
+    results = StudyResults(study, config, planned, store)
     names = {place.cell.name: f"{place.variant.name}, seed {place.seed}" for place in reversed(planned)}
     progress = _Progress(list(jobs.values()), max(workers, 1))
     try:

@@ -21,7 +21,9 @@ def _variants(config: RunConfig) -> list[Variant]:
             for node_inputs in NODE_INPUTS
             if node_inputs != config.fusion.node_inputs
         ),
-        Variant(f"{folds} folds in place of {config.pretraining.folds}", {"pretraining.folds": folds}),
+        Variant(
+            f"{folds} folds in place of {config.pretraining.folds}", {"model": "hf_mnas", "pretraining.folds": folds}
+        ),
     ]
 
 

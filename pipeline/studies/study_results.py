@@ -14,17 +14,21 @@ from absl import logging
 import hfmnas_keras
 from hfmnas_keras.atomic_file import atomic_file
 from pipeline.studies.cell_store import FINISHED, CellStore
+from pipeline.studies.published import data_of_the_paper, published_beside
 from pipeline.studies.statistics import Interval, bootstrap_interval, paired_interval, spread, unpaired_interval
 from pipeline.studies.study import Study
 from pipeline.studies.variant import RANDOM, Variant
 
 if TYPE_CHECKING:
+    from pipeline.config import RunConfig
     from pipeline.studies.cell import Cell
     from pipeline.studies.run_study import PlannedCell
 
 _COLUMNS = (
     "variant",
     "macro F1 on test",
+    "weighted F1",
+    "accuracy",
     "seeds",
     "dev",
     "difference, 95 %",
@@ -34,7 +38,7 @@ _COLUMNS = (
     "training, s",
     "latency, ms",
     "row of the paper",
-    "published there, macro F1 in %",
+    "published there, %",
 )
 _SCORES = ("test_macro_f1", "test_weighted_f1", "test_accuracy", "dev_macro_f1", "train_macro_f1")
 _COSTS = ("parameters", "flops", "latency_ms", "epochs", "training_seconds", "search_seconds")
@@ -46,14 +50,14 @@ class StudyResults:
 
     Args:
         study: `Study`.
-        config_name: str.
+        config: `RunConfig` that the study was given.
         planned: the study's cells; those not trained yet are left out.
         store: `CellStore`.
     """
 
-    def __init__(self, study: Study, config_name: str, planned: Sequence[PlannedCell], store: CellStore):
+    def __init__(self, study: Study, config: RunConfig, planned: Sequence[PlannedCell], store: CellStore):
         self.study = study
-        self.config_name = config_name
+        self.config = config
         self._planned = planned
         self._store = store
         # By the names of the two cells: of a large test split one takes half a minute, and results are written often.
@@ -113,15 +117,17 @@ class StudyResults:
             "| " + " | ".join(_COLUMNS) + " |",
             "| " + " | ".join("---" for _ in _COLUMNS) + " |",
         ]
-        lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+        data = data_of_the_paper(self.config)
+        lines += ["| " + " | ".join(_cells(row, data)) + " |" for row in rows]
         lines += [
             "",
-            f"Configuration `{self.config_name}`, hfmnas-keras {hfmnas_keras.__version__}: mean ± sample standard "
+            f"Configuration `{self.config.name}`, hfmnas-keras {hfmnas_keras.__version__}: mean ± sample standard "
             "deviation over the seeds of search and final training, on features that were extracted once (backbones "
             "frozen). The dev split chooses; each model reads the test split once. Differences are to the row's "
             "reference, paired by seed, with the interval of Student's t (random genotypes: unpaired, Welch's t).",
             "",
             *(f"- {row['variant']}: {row['told']}" for row in rows if "told" in row),
+            *(f"- {row['variant']}: {doubt}" for row in rows if (doubt := _doubt(row["verdicts"]))),
             *(
                 f"- {row['variant']}, seed {seed}: failed. {shortened(reason)}"
                 for row in rows
@@ -140,7 +146,7 @@ class StudyResults:
         content = {
             "study": self.study.name,
             "paper": self.study.paper,
-            "config": self.config_name,
+            "config": self.config.name,
             "version": hfmnas_keras.__version__,
             "rows": rows,
         }
@@ -163,7 +169,7 @@ class StudyResults:
         seeds = [seed for seed in scores[name] if seed in scores[reference]]
         if not seeds:
             return {"over_seeds": None, "bootstrap": None, "told": f"nothing to compare with {reference} yet."}
-        if next(iter(places[name].values())).variant.genotype == RANDOM:
+        if RANDOM in (next(iter(places[variant].values())).variant.genotype for variant in scores):
             # That a searched model and a random one share a number makes them no pair.
             over_seeds = unpaired_interval(*(list(values.values()) for values in scores.values()))
             compared = f"{len(scores[name])} genotypes and {len(scores[reference])} seeds"
@@ -214,7 +220,13 @@ def _between(interval: Interval) -> str:
     return f"{interval.difference:+.3f}, {interval.low:+.3f} to {interval.high:+.3f}"
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _doubt(verdicts: Sequence[str]) -> str:
+    """How many searches came to a genotype that means little; empty where none did."""
+    counts = [f"{verdicts.count(word)} {word}" for word in ("collapsed", "undecided") if word in verdicts]
+    return f"of {len(verdicts)} searches {' and '.join(counts)} (docs/method.md, section 7)." if counts else ""
+
+
+def _cells(row: dict[str, Any], data: str | None) -> list[str]:
     mean = "-" if row["mean"] is None else f"{row['mean']:.3f}"
     if row["std"] is not None:
         mean += f" ± {row['std']:.3f}"
@@ -224,6 +236,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
     return [
         row["variant"],
         mean,
+        _mean(row["test_weighted_f1"], "{:.3f}"),
+        _mean(row["test_accuracy"], "{:.3f}"),
         seeds,
         _mean(row["dev_macro_f1"], "{:.3f}"),
         "reference" if row["reference"] == row["variant"] else difference,
@@ -233,7 +247,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _mean(row["training_seconds"], "{:.0f}"),
         _mean(row["latency_ms"], "{:.2f}"),
         row["row"],
-        "; ".join(f"{value} on {data}" for data, value in row["published"].items()),
+        published_beside(row["published"], data),
     ]
 
 

@@ -121,7 +121,8 @@ def _train(cell: Cell, data: StudyData, store: CellStore) -> tuple[dict[str, Any
 
 def _search(cell: Cell, data: StudyData, store: CellStore) -> dict[str, Any]:
     with store.sole_use(f"search-{cell.search_name}"):
-        if (record := store.read_search(cell)) is not None:
+        # Those of an earlier state of the package lack what the verdict needs.
+        if (record := store.read_search(cell)) is not None and "entropies" in record:
             return record
         folder = store.search_work_folder(cell)
         result = _resumed(

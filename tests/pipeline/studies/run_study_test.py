@@ -32,7 +32,7 @@ from pipeline.studies.cell_workers import _next, train_cells
 from pipeline.studies.run_study import _Progress, plan, run_study
 from pipeline.studies.studies import STUDIES
 from pipeline.studies.train_cell import train_cell
-from pipeline.studies.variant import RANDOM, SEARCHED
+from pipeline.studies.variant import RANDOM, SEARCHED, Variant
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,42 @@ def test_a_searched_model_is_searched_once_and_cells_are_shared_between_studies(
     cell = next(json.loads(path.read_text(encoding="utf-8")) for path in (root / "cells").glob("hf_mnas*.json"))
     assert Genotype.from_json(cell["genotype"]) == genotype and genotype.num_nodes == 1
     assert not list((root / "cells" / "searches").glob("*.work"))
+
+
+def test_random_genotypes_are_drawn_by_the_seed_and_have_no_verdict(data, tmp_path):
+    study = dataclasses.replace(
+        tiny_study("hf_mnas"),
+        variants_for=lambda config: [
+            Variant("hf_mnas", {"model": "hf_mnas"}, genotype=RANDOM, least_seeds=2),
+            Variant("bm_nas", {"model": "bm_nas"}),
+        ],
+    )
+    random, searched = run(study, tmp_path, data, seeds=1).rows()
+    assert random["seeds"] == [0, 1] and random["verdicts"] == [] and random["search_seconds"] == [None, None]
+    assert searched["seeds"] == [0] and len(searched["verdicts"]) == 1 and searched["search_seconds"][0] > 0
+    genotypes = {}
+    for path in (tmp_path / "cells").glob("hf_mnas*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        genotypes[record["settings"]["training"]["seed"]] = Genotype.from_json(record["genotype"])
+    assert genotypes == {seed: random_genotype(tiny_config().fusion, seed) for seed in (0, 1)}
+    assert genotypes[0] != genotypes[1]
+
+
+def test_a_fresh_study_trains_what_is_there_again(data, tmp_path):
+    study = tiny_study("concatenation")
+    run(study, tmp_path, data, seeds=1)
+    (path,) = (tmp_path / "cells").glob("*.json")
+    path.write_text(path.read_text(encoding="utf-8").replace('"test_macro_f1": 0', '"test_macro_f1": 7'))
+    assert run(study, tmp_path, data, seeds=1).rows()[0]["mean"] > 1
+    fresh = run_study(study, tiny_config(), 1, tmp_path, 0, True, lambda line: None, lambda config, folder: data)
+    assert 0 < fresh.rows()[0]["mean"] < 1
+
+
+def test_a_search_of_an_earlier_state_of_the_package_is_made_again(data, tmp_path):
+    cell, store = make_cell(model="hf_mnas"), CellStore(tmp_path)
+    store.write_search(cell, {"genotype": "of old", "probabilities": {}, "travel": {}, "verdict": "decided"})
+    assert train_cell(cell, data, store)["status"] == "finished"
+    assert "entropies" in store.read_search(cell)
 
 
 @pytest.mark.parametrize("kept_nodes, collapsed", [(1, True), (2, False)])

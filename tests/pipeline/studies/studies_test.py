@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import re
 
 import pytest
 
 from pipeline.config import load_config, with_overrides
-from pipeline.studies.methods import PUBLISHED_HF_MNAS
+from pipeline.studies import published
 from pipeline.studies.studies import STUDIES
 from tests import source_files
 
@@ -51,7 +52,7 @@ def test_one_modality_has_all_parts_too():
     [
         ([["text_low", "image_low"], ["text_high", "image_high"]], ["text alone", "image alone"]),
         ([["image_low", "text_low"], ["image_high", "text_high"]], ["image alone", "text alone"]),
-        ([["text_low", "text_high"], ["text_high", "text_low"]], ["text alone"]),
+        ([["text_low", "text_high"], ["text_low", "text_high"]], ["text alone", "text_high alone"]),
     ],
 )
 def test_what_a_modality_alone_is_called_follows_from_what_is_read(taps, names):
@@ -62,13 +63,71 @@ def test_what_a_modality_alone_is_called_follows_from_what_is_read(taps, names):
 def test_published_numbers_are_in_the_page_that_is_cited():
     page = (source_files.ROOT / "docs" / "method.md").read_text(encoding="utf-8")
     section = page.split("## 8. Numbers")[1].split("\n## ")[0]
-    quoted = " ".join(
-        value
-        for values in (
-            PUBLISHED_HF_MNAS,
-            *(variant.published for variant in STUDIES["cost"].variants(load_config("demo"))),
-        )
-        for value in values.values()
-    )
-    numbers = set(re.findall(r"\d+\.\d+", quoted))
+    values = [value for known in (published.HF_MNAS, *published.COSTS.values()) for value in known.values()]
+    numbers = set(re.findall(r"\d+\.\d+", " ".join(values)))
     assert len(numbers) == 10 and numbers <= set(re.findall(r"\d+\.\d+", section))
+
+
+@pytest.mark.parametrize(
+    "preset, name",
+    [
+        ("mmimdb", "MM-IMDB"),
+        ("mmimdb_hdf5_quick", "MM-IMDB"),
+        ("harm_p_3", "HARM_P, 3 classes"),
+        ("harm_p_2", "HARM_P, 2 classes"),
+        ("harm_c_3_quick", "HARM_C, 3 classes"),
+        ("harm_c_2", "HARM_C, 2 classes"),
+        ("ntu", "NTU RGB+D"),
+        ("egogesture", "EgoGesture"),
+        ("demo", None),
+    ],
+)
+def test_a_configuration_of_the_papers_data_is_known_as_such(preset, name):
+    assert published.data_of_the_paper(load_config(preset)) == name
+    assert name is None or name in published.HF_MNAS
+
+
+def _parts(attention, correlation, sequence_encoder):
+    values = (attention, correlation, sequence_encoder)
+    return dict(
+        zip((f"fusion.{key}" for key in ("imm_attention", "imm_correlation", "sequence_encoder")), values, strict=True)
+    )
+
+
+#: What rows of the studies change in the demo's configuration, by hand.
+SWITCHED = {
+    ("components", "base"): _parts(False, False, False),
+    ("components", "+ MHA"): _parts(True, False, False),
+    ("components", "+ DCCA"): _parts(False, True, False),
+    ("components", "+ MHA + DCCA"): _parts(True, True, False),
+    ("components", "+ MHA + DCCA + Bi-LSTM"): _parts(True, True, True),
+    ("operations", "without skip"): {"fusion.excluded_operations": ("skip",)},
+    ("operations", "without mamba_fusion"): {"fusion.excluded_operations": ("mamba_fusion",)},
+    ("inconsistency", "30%, HF-MNAS without IMM"): _parts(False, False, True),
+    ("inconsistency", "70%, HF-MNAS with IMM"): _parts(True, True, True),
+    ("inconsistency", "0%, BM-NAS without IMM"): {"model": "bm_nas", "fusion.bm_mitigation": False},
+    ("inconsistency", "70%, BM-NAS with IMM"): {"model": "bm_nas", "fusion.bm_mitigation": True},
+    ("taps", "high / low"): {
+        "fusion.lfbc_taps": ("text_high", "image_high"),
+        "fusion.hfbc_taps": ("text_low", "image_low"),
+    },
+    ("top_k", "1 nodes kept"): {"fusion.kept_nodes": 1, "fusion.kept_edges": 2},
+    ("top_k", "5 edges a node"): {"fusion.kept_nodes": 3, "fusion.kept_edges": 5},
+    ("stacking", "3 cells a branch"): {"fusion.num_cells": 3},
+    ("heads", "8 heads"): {"fusion.num_heads": 8},
+    ("batch", "64 rows a batch"): {"search.batch_size": 64, "training.batch_size": 64},
+    ("dropout", "dropout 0.5"): {"fusion.dropout": 0.5},
+    ("search", "node inputs: shared"): {"fusion.node_inputs": "shared"},
+    ("search", "0 folds in place of 5"): {"pretraining.folds": 0},
+}
+
+
+@pytest.mark.parametrize("study, row", SWITCHED)
+def test_a_row_switches_what_its_name_says(study, row):
+    config = configurations(study, {})[row]
+    assert {key: operator.attrgetter(key)(config) for key in SWITCHED[study, row]} == SWITCHED[study, row]
+
+
+@pytest.mark.parametrize("study", sorted(set(STUDIES) - {"methods", "cost", "inconsistency"}))
+def test_a_study_of_hf_mnas_is_one_whatever_model_the_configuration_has(study):
+    assert {config.model for config in configurations(study, {"model": "gmu"}).values()} == {"hf_mnas"}
