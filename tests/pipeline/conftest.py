@@ -45,6 +45,7 @@ TINY = {
         "unfreeze_backbones": False,
     },
     "gate": {"min_f1_m": 0.8},
+    "serving": {"abstention": {"max_conflict": 0.2}},
 }
 
 

@@ -63,7 +63,7 @@ def run_changed(first, name, pushed_elsewhere=True, **changes):
     folder = first[0].config_path.parent
     content = yaml.safe_load(first[0].config_path.read_text(encoding="utf-8"))
     if pushed_elsewhere:
-        content["serving"] = {"push_destination": str(folder / name)}
+        content["serving"] = {**content["serving"], "push_destination": str(folder / name)}
     for key, value in changes.items():
         content[key] = {**content.get(key, {}), **value} if isinstance(value, dict) else value
     path = folder / f"{name}.yaml"
@@ -100,6 +100,29 @@ def test_one_version_is_pushed_and_answers(first):
     )
     names = [name.decode() for name in answer["class_names"][0].numpy()]
     assert names[int(tf.argmax(answer["probabilities"][0]))] == row["label"]
+
+
+def test_the_pushed_model_abstains_where_its_modalities_contradict_each_other(first):
+    (version,) = first[0].config.push_destination.iterdir()
+    manifest = pathlib.Path(first[0].config.data.manifest)
+    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()[-30:]]
+    images = [(manifest.parent / row["image"]).read_bytes() for row in rows] * 2
+    # Each picture with its own text, and with that of a row of another class.
+    texts = [row["text"] for row in rows]
+    texts += [next(other["text"] for other in rows if other["label"] != row["label"]) for row in rows]
+    served = tf.saved_model.load(str(version)).signatures["serve_json"]
+    answer = {
+        name: value.numpy() for name, value in served(image_bytes=tf.constant(images), text=tf.constant(texts)).items()
+    }
+    text, image = (answer[f"{modality}_belief"].astype("float64") for modality in ("text", "image"))
+    # Dempster: what the one believes of a class times what the other believes of all other classes.
+    conflict = text.sum(axis=1) * image.sum(axis=1) - (text * image).sum(axis=1)
+    np.testing.assert_allclose(answer["conflict"], conflict, atol=1e-5)
+    doubts = [1 - belief.sum(axis=1) for belief in (text, image)]
+    np.testing.assert_allclose(answer["uncertainty"], doubts[0] * doubts[1] / (1 - conflict), atol=1e-5)
+    assert list(answer["abstain"]) == [bool(value > 0.2) for value in answer["conflict"]]
+    own, other = answer["abstain"][: len(rows)], answer["abstain"][len(rows) :]
+    assert other.sum() > own.sum()
 
 
 def test_the_report_and_the_genotype_are_written(first):
