@@ -12,8 +12,10 @@ from hfmnas_keras.baselines.average_logits import AverageLogits
 from hfmnas_keras.baselines.central_fusion import CentralFusion
 from hfmnas_keras.baselines.gated_multimodal_unit import GatedMultimodalUnit
 from hfmnas_keras.baselines.multimodal_transfer import MultimodalTransfer
+from hfmnas_keras.baselines.stacked_identity import StackedIdentity
 from hfmnas_keras.baselines.stream import hidden_stream, logits_of, normalised
 from hfmnas_keras.networks.taps import check_taps
+from hfmnas_keras.normalization import batch_normalization
 from hfmnas_keras.settings import FusionSettings
 
 _MODALITIES = ("first", "second")
@@ -36,7 +38,7 @@ def baseline_model(
     | `unimodal_first`, `unimodal_second` | a hidden layer on one modality alone, Dense |
     | `concatenation` | a hidden layer a modality, concatenated, Dense |
     | `late_average` | a classifier a modality; the mean of their probabilities |
-    | `two_stream` | a classifier a modality; a linear classifier on their l2-normalised scores (Simonyan, 2014) |
+    | `two_stream` | a classifier a modality; a linear one on their l2-normalised, standardised scores (Simonyan 2014) |
     | `gmu` | gated multimodal unit, then a hidden layer (Arevalo et al., 2017) |
     | `central_net` | a central stream beside those of the modalities (Vielzeuf et al., 2018) |
     | `mmtm` | each modality reweighs the other's channels at both levels, then late average (Joze et al., 2020) |
@@ -93,12 +95,14 @@ def _late_average(low, high, num_outputs, fusion, multi_label):
 def _two_stream(low, high, num_outputs, fusion, multi_label):
     own = _classifiers(_joined(low, high), num_outputs, fusion)
     activation = "sigmoid" if multi_label else "softmax"
-    scores = [
-        keras.layers.UnitNormalization(name=f"{name}_scores")(keras.layers.Activation(activation)(logits))
-        for name, logits in own.items()
-    ]
+    scores = []
+    for name, logits in own.items():
+        score = keras.layers.UnitNormalization(name=f"{name}_scores")(keras.layers.Activation(activation)(logits))
+        scores.append(batch_normalization(affine=False, dtype="float32", name=f"{name}_standard_scores")(score))
     stacked = keras.layers.Concatenate(name="stacked_scores")(scores)
-    return {"logits": keras.layers.Dense(num_outputs, dtype="float32", name="logits")(stacked), **own}
+    # A few numbers of at most 1 and random weights: a training of the fusion network would hardly get away from them.
+    classifier = keras.layers.Dense(num_outputs, kernel_initializer=StackedIdentity(), dtype="float32", name="logits")
+    return {"logits": classifier(stacked), **own}
 
 
 def _gated_multimodal_unit(low, high, num_outputs, fusion, multi_label):

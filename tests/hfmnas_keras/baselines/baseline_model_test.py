@@ -5,10 +5,12 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import scipy.special
 import tensorflow as tf
 from sklearn.metrics import f1_score
 
 from hfmnas_keras.baselines import BASELINES, baseline_model
+from hfmnas_keras.baselines.stacked_identity import StackedIdentity
 from hfmnas_keras.settings import FusionSettings
 from hfmnas_keras.training.losses import task_loss
 
@@ -90,6 +92,23 @@ def test_late_average_is_the_mean_of_its_two_classifiers():
     own = [np.exp(np.asarray(outputs[name], "float64")) for name in ("first", "second")]
     mean = np.mean([one / one.sum(axis=1, keepdims=True) for one in own], axis=0)
     np.testing.assert_allclose(np.exp(np.asarray(outputs["logits"], "float64")), mean, atol=1e-6)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_two_streams_begin_as_their_sum(multi_label):
+    outputs = baseline_model("two_stream", SHAPES, CLASSES, FUSION, multi_label)(_features())
+    total = 0.0
+    for name in ("first", "second"):
+        own = np.asarray(outputs[name], "float64")
+        scores = scipy.special.expit(own) if multi_label else scipy.special.softmax(own, axis=1)
+        total = total + scores / np.linalg.norm(scores, axis=1, keepdims=True)
+    # The moving averages of a new normalisation are 0 and 1, its epsilon is 1e-3.
+    np.testing.assert_allclose(outputs["logits"], total / np.sqrt(1 + 1e-3), atol=1e-6)
+
+
+def test_scores_are_stacked_class_by_class():
+    with pytest.raises(ValueError, match=r"\(5, 2\)"):
+        StackedIdentity()((5, 2))
 
 
 def test_it_comes_back_from_a_file(name, tmp_path):
