@@ -67,6 +67,7 @@ class PlainCell(keras.layers.Layer):
                     dropout=fusion.dropout,
                     affine=False,
                     num_heads=fusion.num_heads,
+                    values=fusion.attention_values,
                     dtype=self.dtype_policy,
                     name=f"node_{node}_{name}",
                 )

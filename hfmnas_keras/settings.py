@@ -13,6 +13,8 @@ from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 
 NODE_INPUTS = ("pair", "split", "shared")
 VECTOR_TO_GRID = ("project", "tile")
+ATTENTION_VALUES = ("query", "key")
+CORRELATION_NORMS = ("nuclear", "frobenius")
 ALTERNATIONS = ("ratio", "every_step", "phased")
 SELECTIONS = ("last", "best_dev")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16", "auto")
@@ -77,11 +79,16 @@ class FusionSettings:
         vector_to_grid: str. `"project"` (default: Dense and reshape) or `"tile"` (as BM-NAS).
         lfbc_taps, hfbc_taps: pairs of feature names, the two inputs of the low and of the high cell (Fig. 10).
         num_heads: int. Heads of every multi-head attention. Defaults to `4`.
+        attention_values: str. Whose values every multi-head attention reads, in the cells and in the inconsistency
+            mitigation: `"query"` (default: those of the queries' input, as Eq. 14-15 print it) or `"key"` (ordinary
+            cross-attention).
         dropout: float. Defaults to `0.1`.
         imm_attention: bool. Multi-head attention in the inconsistency mitigation (Eq. 28). Defaults to `True`.
         imm_correlation: bool. DCCA loss in the inconsistency mitigation (Eq. 26-27). Defaults to `True`.
         correlation_dim: int. Width d of the two correlated views. Defaults to `16`.
         correlation_weight: float. Lambda of the total loss. Defaults to `0.1`.
+        correlation_norm: str. What the DCCA loss adds up: `"nuclear"` (default: the canonical correlations) or
+            `"frobenius"` (their squares).
         sequence_encoder: bool. Bi-LSTM in the final model (section 6). Defaults to `True`.
         excluded_operations: names of operations, on edges or nodes, that HF-MNAS does not choose from (Table VIII).
             Defaults to none of them.
@@ -101,11 +108,13 @@ class FusionSettings:
     lfbc_taps: tuple[str, str] = ("text_low", "image_low")
     hfbc_taps: tuple[str, str] = ("text_high", "image_high")
     num_heads: int = 4
+    attention_values: str = "query"
     dropout: float = 0.1
     imm_attention: bool = True
     imm_correlation: bool = True
     correlation_dim: int = 16
     correlation_weight: float = 0.1
+    correlation_norm: str = "nuclear"
     sequence_encoder: bool = True
     excluded_operations: tuple[str, ...] = ()
     bm_cells: int = 2
@@ -126,6 +135,18 @@ class FusionSettings:
         _require(self.node_inputs in NODE_INPUTS, "node_inputs", self.node_inputs, f"one of {NODE_INPUTS}")
         _require(
             self.vector_to_grid in VECTOR_TO_GRID, "vector_to_grid", self.vector_to_grid, f"one of {VECTOR_TO_GRID}"
+        )
+        _require(
+            self.attention_values in ATTENTION_VALUES,
+            "attention_values",
+            self.attention_values,
+            f"one of {ATTENTION_VALUES}",
+        )
+        _require(
+            self.correlation_norm in CORRELATION_NORMS,
+            "correlation_norm",
+            self.correlation_norm,
+            f"one of {CORRELATION_NORMS}",
         )
         _require(
             1 <= self.kept_nodes <= self.num_nodes,

@@ -7,8 +7,7 @@ from keras import ops
 
 from hfmnas_keras.attention.attention_logits import attention_logits
 from hfmnas_keras.positions import per_position
-
-VALUES = ("query", "key")
+from hfmnas_keras.settings import ATTENTION_VALUES
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
@@ -53,8 +52,8 @@ class MultiHeadFusionAttention(keras.layers.Layer):
                 f"`channels` must be a positive multiple of `num_heads`. "
                 f"Received: channels={channels}, num_heads={num_heads}."
             )
-        if values not in VALUES:
-            raise ValueError(f"`values` must be one of {VALUES}. Received: values={values!r}.")
+        if values not in ATTENTION_VALUES:
+            raise ValueError(f"`values` must be one of {ATTENTION_VALUES}. Received: values={values!r}.")
         self.channels = channels
         self.num_heads = num_heads
         self.values = values

@@ -19,6 +19,7 @@ class MixedNode(keras.layers.Layer):
         channels: int. Channels C of both inputs and of the output.
         dropout: float. Rate after each operation. Defaults to `0.1`.
         num_heads: int. Heads of `multi_head_attention`. Defaults to `4`.
+        attention_values: str. Whose values `multi_head_attention` reads, `"query"` (default) or `"key"`.
 
     Call arguments:
         inputs: triple of x1, x2, both `(batch, height, width, channels)`, and the probabilities of the operations
@@ -31,11 +32,12 @@ class MixedNode(keras.layers.Layer):
      - [Long et al., 2025, Eq. 11-23]; docs/method.md, section 4
     """
 
-    def __init__(self, channels, dropout=0.1, num_heads=4, **kwargs):
+    def __init__(self, channels, dropout=0.1, num_heads=4, attention_values="query", **kwargs):
         super().__init__(**kwargs)
         self.channels = channels
         self.dropout = dropout
         self.num_heads = num_heads
+        self.attention_values = attention_values
 
     def build(self, input_shape):
         self.operations = []
@@ -46,6 +48,7 @@ class MixedNode(keras.layers.Layer):
                 dropout=self.dropout,
                 affine=False,
                 num_heads=self.num_heads,
+                values=self.attention_values,
                 dtype=self.dtype_policy,
                 name=name,
             )
@@ -70,7 +73,14 @@ class MixedNode(keras.layers.Layer):
 
     def get_config(self):
         config = super().get_config()
-        config.update({"channels": self.channels, "dropout": self.dropout, "num_heads": self.num_heads})
+        config.update(
+            {
+                "channels": self.channels,
+                "dropout": self.dropout,
+                "num_heads": self.num_heads,
+                "attention_values": self.attention_values,
+            }
+        )
         return config
 
     def compute_output_shape(self, input_shape):

@@ -11,6 +11,7 @@ from hfmnas_keras.edge_operations import edge_operation
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
 from hfmnas_keras.node_operations import node_operation
 from hfmnas_keras.normalization import layer_normalization
+from hfmnas_keras.settings import ATTENTION_VALUES
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
@@ -26,6 +27,7 @@ class SearchedCell(keras.layers.Layer):
         channels: int. Channels C of both inputs and of each node.
         dropout: float. Defaults to `0.1`.
         num_heads: int. Heads of `multi_head_attention`. Defaults to `4`.
+        attention_values: str. Whose values `multi_head_attention` reads, `"query"` (default) or `"key"`.
 
     Call arguments:
         inputs: pair of tensors, each of shape `(batch, height, width, channels)`.
@@ -37,14 +39,17 @@ class SearchedCell(keras.layers.Layer):
      - [Long et al., 2025, Fig. 8, Eq. 12]; docs/method.md, section 4
     """
 
-    def __init__(self, cell_genotype, channels, dropout=0.1, num_heads=4, **kwargs):
+    def __init__(self, cell_genotype, channels, dropout=0.1, num_heads=4, attention_values="query", **kwargs):
         super().__init__(**kwargs)
+        if attention_values not in ATTENTION_VALUES:
+            raise ValueError(f"`attention_values` must be one of {ATTENTION_VALUES}. Received: {attention_values!r}.")
         if not isinstance(cell_genotype, CellGenotype):
             cell_genotype = CellGenotype.from_config(cell_genotype)
         self.cell_genotype = cell_genotype
         self.channels = channels
         self.dropout = dropout
         self.num_heads = num_heads
+        self.attention_values = attention_values
 
     def build(self, input_shape):
         source_shape = tuple(input_shape[0])
@@ -69,6 +74,7 @@ class SearchedCell(keras.layers.Layer):
                 self.channels,
                 dropout=self.dropout,
                 num_heads=self.num_heads,
+                values=self.attention_values,
                 dtype=self.dtype_policy,
                 name=f"node_{choice.index}_fusion",
             )
@@ -107,6 +113,7 @@ class SearchedCell(keras.layers.Layer):
                 "channels": self.channels,
                 "dropout": self.dropout,
                 "num_heads": self.num_heads,
+                "attention_values": self.attention_values,
             }
         )
         return config

@@ -13,7 +13,7 @@ from hfmnas_keras.cell.mixed_node import MixedNode
 from hfmnas_keras.edge_operations import EDGE_OPERATIONS
 from hfmnas_keras.node_operations import NODE_OPERATIONS
 from hfmnas_keras.normalization import layer_normalization
-from hfmnas_keras.settings import NODE_INPUTS
+from hfmnas_keras.settings import ATTENTION_VALUES, NODE_INPUTS
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
@@ -39,6 +39,7 @@ class SupernetCell(keras.layers.Layer):
         node_inputs: str. `"pair"` (default), `"split"` or `"shared"`.
         dropout: float. Defaults to `0.1`.
         num_heads: int. Heads of `multi_head_attention`. Defaults to `4`.
+        attention_values: str. Whose values `multi_head_attention` reads, `"query"` (default) or `"key"`.
         partial_channels: int. As of `MixedEdges`. Defaults to `1`.
         excluded_operations: names of operations that have no part in any mixture, though they are computed. Defaults to
             none of them.
@@ -63,6 +64,7 @@ class SupernetCell(keras.layers.Layer):
         node_inputs="pair",
         dropout=0.1,
         num_heads=4,
+        attention_values="query",
         partial_channels=1,
         excluded_operations=(),
         **kwargs,
@@ -70,6 +72,8 @@ class SupernetCell(keras.layers.Layer):
         super().__init__(**kwargs)
         if node_inputs not in NODE_INPUTS:
             raise ValueError(f"`node_inputs` must be one of {NODE_INPUTS}. Received: {node_inputs!r}.")
+        if attention_values not in ATTENTION_VALUES:
+            raise ValueError(f"`attention_values` must be one of {ATTENTION_VALUES}. Received: {attention_values!r}.")
         if num_nodes < 1:
             raise ValueError(f"`num_nodes` must be at least 1. Received: {num_nodes}.")
         self.channels = channels
@@ -77,6 +81,7 @@ class SupernetCell(keras.layers.Layer):
         self.node_inputs = node_inputs
         self.dropout = dropout
         self.num_heads = num_heads
+        self.attention_values = attention_values
         self.partial_channels = partial_channels
         self.excluded_operations = tuple(excluded_operations)
 
@@ -131,6 +136,7 @@ class SupernetCell(keras.layers.Layer):
                 self.channels,
                 dropout=self.dropout,
                 num_heads=self.num_heads,
+                attention_values=self.attention_values,
                 dtype=self.dtype_policy,
                 name=f"node_{index}",
             )
@@ -187,6 +193,7 @@ class SupernetCell(keras.layers.Layer):
                 "node_inputs": self.node_inputs,
                 "dropout": self.dropout,
                 "num_heads": self.num_heads,
+                "attention_values": self.attention_values,
                 "partial_channels": self.partial_channels,
                 "excluded_operations": list(self.excluded_operations),
             }

@@ -6,8 +6,7 @@ import keras
 from keras import ops
 
 from hfmnas_keras.replicas import sum_over_replicas
-
-NORMS = ("nuclear", "frobenius")
+from hfmnas_keras.settings import CORRELATION_NORMS
 
 # Newton-Schulz steps of the polar factor: singular values below about 1.875 ** -12 stay short of 1, and what they
 # would add to the correlation is as small as they are.
@@ -47,8 +46,8 @@ class CorrelationLoss(keras.layers.Layer):
 
     def __init__(self, regularisation=1e-2, running_rate=0.1, norm="nuclear", **kwargs):
         super().__init__(**kwargs)
-        if norm not in NORMS:
-            raise ValueError(f"`norm` must be one of {NORMS}. Received: {norm!r}.")
+        if norm not in CORRELATION_NORMS:
+            raise ValueError(f"`norm` must be one of {CORRELATION_NORMS}. Received: {norm!r}.")
         if not 0 < running_rate <= 1:
             raise ValueError(f"`running_rate` must be in (0, 1]. Received: {running_rate}.")
         if regularisation < 0:

@@ -7,6 +7,7 @@ from keras import ops
 
 from hfmnas_keras.attention.multi_head_fusion_attention import MultiHeadFusionAttention
 from hfmnas_keras.inconsistency.dcca import CorrelationLoss
+from hfmnas_keras.settings import ATTENTION_VALUES, CORRELATION_NORMS
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
@@ -25,6 +26,9 @@ class InconsistencyMitigation(keras.layers.Layer):
             Defaults to `True`.
         correlation: bool. Use the correlation loss (Eq. 26-27). Defaults to `True`.
         num_heads: int. Heads of the attention. Defaults to `4`.
+        attention_values: str. Whose values the attention reads: `"query"` (default) or `"key"`, as of
+            `MultiHeadFusionAttention`.
+        correlation_norm: str. `"nuclear"` (default) or `"frobenius"`, as of `CorrelationLoss`.
         dropout: float. Rate on the output. Defaults to `0.1`.
 
     Call arguments:
@@ -47,6 +51,8 @@ class InconsistencyMitigation(keras.layers.Layer):
         correlation=True,
         num_heads=4,
         dropout=0.1,
+        attention_values="query",
+        correlation_norm="nuclear",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -55,6 +61,10 @@ class InconsistencyMitigation(keras.layers.Layer):
                 "`channels` and `correlation_dim` must be at least 1. "
                 f"Received: channels={channels}, correlation_dim={correlation_dim}."
             )
+        if attention_values not in ATTENTION_VALUES:
+            raise ValueError(f"`attention_values` must be one of {ATTENTION_VALUES}. Received: {attention_values!r}.")
+        if correlation_norm not in CORRELATION_NORMS:
+            raise ValueError(f"`correlation_norm` must be one of {CORRELATION_NORMS}. Received: {correlation_norm!r}.")
         self.channels = channels
         self.correlation_dim = correlation_dim
         self.correlation_weight = correlation_weight
@@ -62,6 +72,8 @@ class InconsistencyMitigation(keras.layers.Layer):
         self.correlation = correlation
         self.num_heads = num_heads
         self.dropout = dropout
+        self.attention_values = attention_values
+        self.correlation_norm = correlation_norm
 
     def build(self, input_shape):
         if len(input_shape) != 2 or tuple(input_shape[0][:-1]) != tuple(input_shape[1][:-1]):
@@ -83,11 +95,17 @@ class InconsistencyMitigation(keras.layers.Layer):
                 view.build(hidden_shape)
                 self.view_layers.append(view)
         if self.correlation:
-            self.correlation_loss = CorrelationLoss(dtype=self.dtype_policy, name="correlation_loss")
+            self.correlation_loss = CorrelationLoss(
+                norm=self.correlation_norm, dtype=self.dtype_policy, name="correlation_loss"
+            )
             self.correlation_loss.build([(*hidden_shape[:-1], self.correlation_dim)] * 2)
         if self.attention:
             self.fusion_attention = MultiHeadFusionAttention(
-                self.channels, num_heads=self.num_heads, dtype=self.dtype_policy, name="fusion_attention"
+                self.channels,
+                num_heads=self.num_heads,
+                values=self.attention_values,
+                dtype=self.dtype_policy,
+                name="fusion_attention",
             )
             self.fusion_attention.build([hidden_shape, hidden_shape])
         self.output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="output_dropout")
@@ -112,6 +130,8 @@ class InconsistencyMitigation(keras.layers.Layer):
                 "correlation": self.correlation,
                 "num_heads": self.num_heads,
                 "dropout": self.dropout,
+                "attention_values": self.attention_values,
+                "correlation_norm": self.correlation_norm,
             }
         )
         return config

@@ -87,9 +87,7 @@ def searched_model(
 
 def _branch(name: str, cell_genotype: CellGenotype, grids: list, fusion: FusionSettings):
     """The stacked cells of a branch (Fig. 11-12): cell 1 reads the features, a later one the two outputs before it."""
-    outputs = SearchedCell(
-        cell_genotype, fusion.channels, dropout=fusion.dropout, num_heads=fusion.num_heads, name=f"{name}_cell_1"
-    )(grids)
+    outputs = _cell(cell_genotype, fusion, f"{name}_cell_1")(grids)
     if fusion.num_cells == 1:
         return outputs
     # What came before cell 1 are the features, both of them.
@@ -101,12 +99,17 @@ def _branch(name: str, cell_genotype: CellGenotype, grids: list, fusion: FusionS
             )(output)
             for position, output in enumerate(previous)
         ]
-        outputs = SearchedCell(
-            cell_genotype,
-            fusion.channels,
-            dropout=fusion.dropout,
-            num_heads=fusion.num_heads,
-            name=f"{name}_cell_{number}",
-        )(projected)
+        outputs = _cell(cell_genotype, fusion, f"{name}_cell_{number}")(projected)
         previous = [previous[1], outputs]
     return outputs
+
+
+def _cell(cell_genotype: CellGenotype, fusion: FusionSettings, name: str) -> SearchedCell:
+    return SearchedCell(
+        cell_genotype,
+        fusion.channels,
+        dropout=fusion.dropout,
+        num_heads=fusion.num_heads,
+        attention_values=fusion.attention_values,
+        name=name,
+    )

@@ -130,6 +130,7 @@ class Supernet(BaseSupernet):
             node_inputs=self.fusion.node_inputs,
             dropout=self.fusion.dropout,
             num_heads=self.fusion.num_heads,
+            attention_values=self.fusion.attention_values,
             partial_channels=self.partial_channels,
             excluded_operations=self.fusion.excluded_operations,
             dtype=self.dtype_policy,
@@ -159,7 +160,8 @@ class Supernet(BaseSupernet):
             gamma, beta, importance = map(ops.convert_to_numpy, logits)
             chosen[name] = discretise(gamma, beta, importance, fusion.kept_nodes, fusion.kept_edges)
         taps = {f"{name}_taps": list(taps) for name, taps in self.taps.items()}
-        return Genotype(**chosen, metadata={**taps, "node_inputs": fusion.node_inputs, **(metadata or {})})
+        settings = {name: getattr(fusion, name) for name in ("node_inputs", "attention_values")}
+        return Genotype(**chosen, metadata={**taps, **settings, **(metadata or {})})
 
     def probabilities(self) -> dict[str, np.ndarray]:
         """Softmax of all logits by label: `lfbc/gamma` (edges, 10), `lfbc/beta` (nodes, 9), `lfbc/importance`, ..."""

@@ -54,7 +54,7 @@ def edge_reference(name, inputs, weights, training=True):
     return _batch_normalized(activated, weights, "normalization", training)
 
 
-def fusion_reference(name, first, second, weights, training=True, num_heads=4):
+def fusion_reference(name, first, second, weights, training=True, num_heads=4, values="query"):
     """The node operation `name` of Eq. 11-23 on two grids, before the dropout and normalisation that follow it."""
     channels = first.shape[-1]
     rows_1, rows_2 = (grid.reshape(len(grid), -1, channels) for grid in (first, second))
@@ -72,7 +72,7 @@ def fusion_reference(name, first, second, weights, training=True, num_heads=4):
         return fused.reshape(first.shape)
     if name == "multi_head_attention":
         inner = {path.removeprefix("attention/"): value for path, value in weights.items()}
-        return multi_head_reference(first, second, inner, num_heads)
+        return multi_head_reference(first, second, inner, num_heads, values)
     if name == "squeeze_excitation":
         excitation = sigmoid(first.mean(axis=(1, 2)) @ weights["dense/kernel"] + weights["dense/bias"])
         return excitation[:, None, None] * second
@@ -95,9 +95,9 @@ def fusion_reference(name, first, second, weights, training=True, num_heads=4):
     raise KeyError(name)
 
 
-def node_reference(name, first, second, weights, training=True, num_heads=4):
+def node_reference(name, first, second, weights, training=True, num_heads=4, values="query"):
     """`fusion_reference`, then the layer normalisation that follows every node operation."""
-    fused = fusion_reference(name, first, second, weights, training, num_heads)
+    fused = fusion_reference(name, first, second, weights, training, num_heads, values)
     return _layer_normalized(fused, weights, "normalization")
 
 
@@ -169,7 +169,9 @@ def joint_covariance(views):
     return np.cov(np.concatenate([view.reshape(-1, view.shape[-1]) for view in views], axis=1), rowvar=False)
 
 
-def mitigation_reference(inputs, weights, num_heads, correlation_weight, running_rate=0.1):
+def mitigation_reference(
+    inputs, weights, num_heads, correlation_weight, running_rate=0.1, values="query", norm="nuclear"
+):
     """Eq. 26-28: output, and the correlation loss times its weight, whose past covariances are among the weights."""
     hidden, views = [], []
     for branch, grid in zip(("lfbc", "hfbc"), inputs, strict=True):
@@ -177,9 +179,10 @@ def mitigation_reference(inputs, weights, num_heads, correlation_weight, running
         views.append(hidden[-1] @ weights[f"{branch}_view/kernel"] + weights[f"{branch}_view/bias"])
     past = weights["correlation_loss/running_covariance"]
     covariance = (1 - running_rate) * past + running_rate * joint_covariance(views)
-    loss = correlation_weight * (1 - canonical_correlations(covariance).mean())
+    power = {"nuclear": 1, "frobenius": 2}[norm]
+    loss = correlation_weight * (1 - (canonical_correlations(covariance) ** power).mean())
     attention = {path.removeprefix("fusion_attention/"): value for path, value in weights.items()}
-    return multi_head_reference(*hidden, attention, num_heads), loss
+    return multi_head_reference(*hidden, attention, num_heads, values), loss
 
 
 def _pool(inputs, reduce):

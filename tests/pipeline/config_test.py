@@ -187,6 +187,11 @@ def test_nothing_can_be_changed_later():
         ("fusion: {excluded_operations: [pool]}", ["`excluded_operations` must be some of", "'pool'"]),
         ("fusion: {correlation_dim: 0}", ["`correlation_dim` must be at least 1"]),
         ("fusion: {correlation_weight: -1}", ["`correlation_weight` must be 0 or more"]),
+        ("fusion: {attention_values: both}", ["`attention_values` must be one of ('query', 'key')", "'both'"]),
+        (
+            "fusion: {correlation_norm: trace}",
+            ["`correlation_norm` must be one of ('nuclear', 'frobenius')", "'trace'"],
+        ),
         ("backbones: {image: {depth: 16, high_tap: block4_conv4}}", ["`high_tap` must be a layer of VGG-16", "block4"]),
         ("backbones: {image: {head_dropout: 1}}", ["`head_dropout` must be in [0, 1)"]),
         ("backbones: {text: {hidden_units: [64, 0]}}", ["`hidden_units` must be two ints"]),

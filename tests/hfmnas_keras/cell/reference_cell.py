@@ -54,7 +54,8 @@ def supernet_cell_reference(cell, inputs, training):
         output = np.zeros_like(inputs[0])
         for name, probability in zip(NODE_OPERATIONS, softmax(beta[node]), strict=True):
             weights = fusion_weights(cell, node, name)
-            fused = fusion_reference(name, first, second, weights, training, cell.num_heads)
+            options = {"num_heads": cell.num_heads, "values": cell.attention_values}
+            fused = fusion_reference(name, first, second, weights, training, **options)
             output += probability * normalize_layer(fused)
         sources.append(output)
     factors = cell.num_nodes * softmax(importance)
@@ -80,7 +81,8 @@ def searched_cell_reference(cell, inputs, training):
         ]
         first, second = (np.mean(each, axis=0) for each in zip(*itertools.combinations(grids, 2), strict=True))
         weights = weight_values(node)
-        sources[2 + choice.index] = node_reference(choice.fusion, first, second, weights, training, cell.num_heads)
+        options = {"num_heads": cell.num_heads, "values": cell.attention_values}
+        sources[2 + choice.index] = node_reference(choice.fusion, first, second, weights, training, **options)
     return np.concatenate(
         [
             normalize_layer(sources[2 + index]) * genotype.num_nodes * genotype.importance[index]

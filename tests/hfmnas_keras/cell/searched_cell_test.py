@@ -30,12 +30,12 @@ def test_layer():
     run_layer_test(lambda: SearchedCell(GENOTYPE, 8), inputs, expected_output_shape=(3, 4, 2, 16))
 
 
-@pytest.mark.parametrize(("batch", "grid"), [(2, (5, 3)), (1, (4, 4))])
+@pytest.mark.parametrize(("batch", "grid", "values"), [(2, (5, 3), "query"), (1, (4, 4), "key")])
 @pytest.mark.parametrize("training", [False, True])
-def test_equals_numpy(batch, grid, training):
+def test_equals_numpy(batch, grid, values, training):
     """Eq. 12 and 24-25 in float64, scales and offsets too."""
     inputs = [random_grid(seed, (batch, *grid, 4)).astype("float64") for seed in (0, 1)]
-    cell = SearchedCell(GENOTYPE, 4, dropout=0.0, num_heads=2, dtype="float64")
+    cell = SearchedCell(GENOTYPE, 4, dropout=0.0, num_heads=2, attention_values=values, dtype="float64")
     cell.build([grid.shape for grid in inputs])
     randomize_weights(cell)
     randomize_statistics(cell)

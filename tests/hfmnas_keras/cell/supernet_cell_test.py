@@ -81,16 +81,23 @@ def test_decided_supernet_is_the_searched_cell(training):
 
 
 @pytest.mark.parametrize(
-    ("node_inputs", "partial_channels"), [("pair", 1), ("split", 1), ("shared", 1), ("pair", 4), ("split", 2)]
+    ("node_inputs", "partial_channels", "values"),
+    [
+        ("pair", 1, "query"),
+        ("split", 1, "key"),
+        ("shared", 1, "query"),
+        ("pair", 4, "key"),
+        ("split", 2, "query"),
+    ],
 )
 @pytest.mark.parametrize("training", [False, True])
-def test_equals_a_loop_over_edges_and_operations(node_inputs, partial_channels, training):
+def test_equals_a_loop_over_edges_and_operations(node_inputs, partial_channels, values, training):
     """Eq. 10-25 with all choices open, on a grid of unequal odd sides; in float64 but for the logits."""
     keras.utils.set_random_seed(0)
     channels = 4 if partial_channels == 1 else 8
     shape = (2, 5, 3, channels)
     num_nodes = 3 if (node_inputs, partial_channels) == ("pair", 1) else 2
-    options = {"node_inputs": node_inputs, "partial_channels": partial_channels}
+    options = {"node_inputs": node_inputs, "partial_channels": partial_channels, "attention_values": values}
     cell = SupernetCell(channels, num_nodes=num_nodes, **options, dropout=0.0, num_heads=2, dtype="float64")
     cell.build([shape, shape])
     randomize_weights(cell)

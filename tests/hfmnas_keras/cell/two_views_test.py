@@ -31,12 +31,13 @@ def random_choices(generator, edge_names, fusion_names):
     return gamma_choices, [str(next(fusion_names)) for _ in range(NUM_NODES)]
 
 
-@pytest.mark.parametrize("grid", [(4, 4), (5, 3)])
-def test_random_genotypes(grid):
+@pytest.mark.parametrize(("grid", "values"), [((4, 4), "query"), ((5, 3), "key")])
+def test_random_genotypes(grid, values):
     # In double precision: rounding in single precision differs from stack to stack by more than is allowed here.
     keras.utils.set_random_seed(0)
     shape = (2, *grid, CHANNELS)
-    supernet_cell = SupernetCell(CHANNELS, NUM_NODES, dropout=0.0, num_heads=2, dtype="float64")
+    options = {"dropout": 0.0, "num_heads": 2, "attention_values": values, "dtype": "float64"}
+    supernet_cell = SupernetCell(CHANNELS, NUM_NODES, **options)
     supernet_cell.build([shape, shape])
     randomize_weights(supernet_cell)
     randomize_statistics(supernet_cell)
@@ -54,7 +55,7 @@ def test_random_genotypes(grid):
             ops.convert_to_numpy(supernet_cell.importance),
             kept_nodes,
         )
-        searched_cell = SearchedCell(cell_genotype, CHANNELS, dropout=0.0, num_heads=2, dtype="float64")
+        searched_cell = SearchedCell(cell_genotype, CHANNELS, **options)
         searched_cell.build([shape, shape])
         copy_cell(supernet_cell, searched_cell)
         # Inference first: training moves the moving averages of both.

@@ -49,27 +49,35 @@ def make_double_precision_layer(inputs, **changes):
     return layer
 
 
-def test_output_and_loss_over_three_steps():
+OPTIONS = [("query", "nuclear"), ("key", "frobenius")]
+
+
+@pytest.mark.parametrize(("values", "norm"), OPTIONS)
+def test_output_and_loss_over_three_steps(values, norm):
     """Eq. 26-28 as a whole, in float64; the running covariances carry over from step to step."""
-    layer = make_double_precision_layer(grids(batch=4), correlation_weight=0.25)
+    options = {"correlation_weight": 0.25, "attention_values": values, "correlation_norm": norm}
+    layer = make_double_precision_layer(grids(batch=4), **options)
     for step in range(3):
         inputs = [grid.astype("float64") for grid in grids(batch=4, seed=step)]
-        output, loss = mitigation_reference(inputs, weight_values(layer), num_heads=2, correlation_weight=0.25)
+        weights = weight_values(layer)
+        output, loss = mitigation_reference(inputs, weights, 2, correlation_weight=0.25, values=values, norm=norm)
         np.testing.assert_allclose(layer(inputs, training=False), output, atol=1e-10)
         np.testing.assert_allclose(layer(inputs, training=True), output, atol=1e-10)
         (added,) = layer.losses
         np.testing.assert_allclose(added, loss, atol=1e-9)
 
 
-def test_gradients():
+@pytest.mark.parametrize(("values", "norm"), OPTIONS)
+def test_gradients(values, norm):
     """Of the output and of the added loss together, in float64."""
     inputs = [grid.astype("float64") for grid in grids(batch=4)]
-    layer = make_double_precision_layer(inputs, correlation_weight=10.0)
+    options = {"correlation_weight": 10.0, "attention_values": values, "correlation_norm": norm}
+    layer = make_double_precision_layer(inputs, **options)
     layer.correlation_loss.running_covariance.assign(joint_covariance(np.random.default_rng(1).normal(size=(2, 20, 3))))
     check_gradients(
         layer,
         inputs,
-        lambda moved, weights: mitigation_reference(moved, weights, num_heads=2, correlation_weight=10.0),
+        lambda moved, weights: mitigation_reference(moved, weights, 2, 10.0, values=values, norm=norm),
     )
 
 
@@ -181,6 +189,18 @@ def test_a_stateless_scope_keeps_the_covariances():
 
     assert np.isfinite(architecture_step()).all()
     np.testing.assert_array_equal(layer.correlation_loss.running_covariance, np.zeros((32, 32)))
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"attention_values": "both"}, r"`attention_values` must be one of \('query', 'key'\). Received: 'both'"),
+        ({"correlation_norm": "trace"}, r"`correlation_norm` must be one of \('nuclear', 'frobenius'\).*'trace'"),
+    ],
+)
+def test_unknown_options_are_refused(option, told):
+    with pytest.raises(ValueError, match=told):
+        InconsistencyMitigation(8, **option)
 
 
 def test_rejects_grids_that_do_not_lie_on_each_other():

@@ -15,10 +15,10 @@ SHAPES = {"text_low": (6,), "text_high": (7,), "image_low": (2, 2, 5), "image_hi
 
 
 @pytest.mark.parametrize(
-    ("node_inputs", "kept_nodes", "kept_edges", "imm_attention"),
-    [("pair", 1, 2, True), ("split", 2, 2, False), ("shared", 3, 4, True)],
+    ("node_inputs", "kept_nodes", "kept_edges", "imm_attention", "values"),
+    [("pair", 1, 2, True, "query"), ("split", 2, 2, False, "query"), ("shared", 3, 4, True, "key")],
 )
-def test_equals_the_searched_model_with_the_same_weights(node_inputs, kept_nodes, kept_edges, imm_attention):
+def test_equals_the_searched_model_with_the_same_weights(node_inputs, kept_nodes, kept_edges, imm_attention, values):
     keras.utils.set_random_seed(kept_nodes)
     fusion = FusionSettings(
         channels=8,
@@ -30,6 +30,7 @@ def test_equals_the_searched_model_with_the_same_weights(node_inputs, kept_nodes
         node_inputs=node_inputs,
         correlation_dim=3,
         imm_attention=imm_attention,
+        attention_values=values,
         sequence_encoder=False,
     )
     supernet = Supernet(SHAPES, num_outputs=4, fusion=fusion)

@@ -20,9 +20,11 @@ from sklearn.metrics import f1_score
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from tiny_study import CLASSES, tiny_config, tiny_study, write_data
 
+import hfmnas_keras
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
 from hfmnas_keras.genotype.random_genotype import random_genotype
 from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
+from hfmnas_keras.settings import FusionSettings, SearchSettings, TrainingSettings
 from hfmnas_keras.training import final_training
 from pipeline.config import load_config, with_overrides
 from pipeline.studies import cell_workers
@@ -327,6 +329,23 @@ def test_names_follow_from_what_has_an_influence():
     drawn = Cell.of(with_overrides(tiny_config(), {"model": "hf_mnas"}), 3, "made-up", RANDOM)
     assert drawn.search_name is None and drawn.random_genotype == 3 and drawn.seed == 3
     assert make_cell().search_name is None
+
+
+def test_a_new_setting_leaves_the_names_of_what_was_trained_without_it(monkeypatch):
+    """The names of this cell before there were `attention_values` and `correlation_norm`."""
+    monkeypatch.setattr(hfmnas_keras, "__version__", "0.1.0")
+    cell = Cell(
+        "hf_mnas",
+        FusionSettings(num_nodes=2, kept_nodes=2),
+        SearchSettings(seed=3),
+        TrainingSettings(seed=3),
+        None,
+        0.5,
+        "x",
+    )
+    assert (cell.name, cell.search_name) == ("hf_mnas-seed_3-626b71733b5a", "hf_mnas-seed_3-70e5fed2b5fb")
+    changed = dataclasses.replace(cell, fusion=dataclasses.replace(cell.fusion, attention_values="key"))
+    assert changed.name != cell.name and changed.search_name != cell.search_name
 
 
 def test_a_record_of_another_default_is_not_taken(tmp_path):
