@@ -1,5 +1,6 @@
 """Nothing is computed that the genotype dropped: what is in the graph of a searched model, by names and by types."""
 
+import dataclasses
 import re
 from collections import Counter
 
@@ -14,7 +15,8 @@ from hfmnas_keras.settings import FusionSettings
 SHAPES = {"text_low": (3,), "text_high": (3,), "image_low": (4, 4, 3), "image_high": (4, 4, 3)}
 FUSION = FusionSettings(channels=4, num_heads=2, correlation_dim=2)
 # TensorFlow numbers a scope that is opened again: `node_1_edge_0_1`.
-SCOPE = re.compile(r"(lfbc|hfbc)_cell_1(?:_\d+)?/node_(\d+)_(fusion|edge_\d+)(?:_\d+)?/")
+SCOPE = re.compile(r"([lh]fbc_cell_\d+)(?:_\d+)?/node_(\d+)_(fusion|edge_\d+)(?:_\d+)?/")
+OUTPUT_NORM_SCOPE = re.compile(r"([lh]fbc_cell_\d+)(?:_\d+)?/output_norm(?:_\d+)?/")
 # Keras and TensorFlow choose between these by version and shape.
 PRODUCTS = {"MatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"}
 # What each operation computes, apart from its normalisation: how often each type of operation stands in a graph.
@@ -54,13 +56,19 @@ def random_genotype(seed):
     return Genotype(*cells)
 
 
-def expected_graphs(genotype):
+def expected_choices(genotype, num_cells=1):
+    """The operation of each place of the genotype, by its label, in every cell of a branch."""
+    return {
+        f"{name}_cell_{number}/{label}": choice
+        for name, cell in genotype.cells.items()
+        for number in range(1, num_cells + 1)
+        for label, choice in cell.to_labels().items()
+    }
+
+
+def expected_graphs(genotype, num_cells=1):
     """What is to be computed in each place of the genotype, by its label."""
-    graphs = {}
-    for name, cell in genotype.cells.items():
-        for label, choice in cell.to_labels().items():
-            graphs[f"{name}/{label}"] = GRAPHS[choice]
-    return graphs
+    return {label: GRAPHS[choice] for label, choice in expected_choices(genotype, num_cells).items()}
 
 
 def graphs_by_label(operations):
@@ -79,37 +87,47 @@ def labels_of_variables(names):
     return {f"{match[1]}/node_{match[2]}/{match[3]}" for name in names if (match := SCOPE.search(name))}
 
 
+def normalized_nodes(graph):
+    """How many nodes the output normalisation of each cell has before it: from the elements of its largest tensor."""
+    largest = Counter()
+    for operation in graph.get_operations():
+        if match := OUTPUT_NORM_SCOPE.search(operation.name):
+            elements = [output.shape.num_elements() for output in operation.outputs]
+            largest[match[1]] = max(largest[match[1]], *elements)
+    return {cell: elements / (np.prod(FUSION.grid) * FUSION.channels) for cell, elements in largest.items()}
+
+
 def concrete_function(model):
     specs = {tensor.name: tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs}
     return tf.function(lambda inputs: model(inputs, training=False)).get_concrete_function(specs)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_the_graph_holds_the_choices_and_nothing_else(seed):
+# The later cells of a branch prune as the first one does.
+@pytest.mark.parametrize(("seed", "num_cells"), [(0, 1), (1, 2), (2, 1), (3, 1), (4, 1), (5, 1)])
+def test_the_graph_holds_the_choices_and_nothing_else(seed, num_cells):
     genotype = random_genotype(seed)
-    model = searched_model(genotype, SHAPES, 3, FUSION)
+    model = searched_model(genotype, SHAPES, 3, dataclasses.replace(FUSION, num_cells=num_cells))
     graph = concrete_function(model).graph
     found = graphs_by_label((operation.name, operation.type) for operation in graph.get_operations())
-    expected = expected_graphs(genotype)
+    expected = expected_graphs(genotype, num_cells)
     # A skip is the tensor itself and leaves no trace.
     assert {label: dict(counted) for label, counted in found.items() if label in expected or counted} == {
         label: graph for label, graph in expected.items() if label in found or graph
     }
-    with_weights = {label for label, choice in _choices(genotype).items() if choice != "skip"}
+    with_weights = {label for label, choice in expected_choices(genotype, num_cells).items() if choice != "skip"}
     assert labels_of_variables(weight.path for weight in model.weights) == with_weights
     assert labels_of_variables(variable.name for variable in graph.variables) <= with_weights
-
-
-def _choices(genotype):
-    return {
-        f"{name}/{label}": choice for name, cell in genotype.cells.items() for label, choice in cell.to_labels().items()
+    assert normalized_nodes(graph) == {
+        f"{name}_cell_{number}": len(cell.kept)
+        for name, cell in genotype.cells.items()
+        for number in range(1, num_cells + 1)
     }
 
 
 def test_the_seeds_prune_nodes_and_meet_every_kind_of_operation():
     genotypes = [random_genotype(seed) for seed in range(6)]
     assert any(len(cell.nodes) < cell.num_nodes for genotype in genotypes for cell in genotype.cells.values())
-    chosen = {choice for genotype in genotypes for choice in _choices(genotype).values()}
+    chosen = {choice for genotype in genotypes for choice in expected_choices(genotype).values()}
     assert chosen == set(GRAPHS)
 
 
