@@ -18,6 +18,7 @@ TESTS = [
     ("10-10", "edge_operations/edge_operations_test.py", "test_values"),
     ("10-10", "edge_operations/edge_operations_test.py", "test_gradients"),
     ("10-25", "cell/supernet_cell_test.py", "test_equals_a_loop_over_edges_and_operations"),
+    ("10-25", "cell/supernet_gradients_test.py", "test_equal_finite_differences"),
     ("10-25", "cell/two_views_test.py", "test_random_genotypes"),
     ("11-23", "node_operations/node_operations_test.py", "test_values"),
     ("11-23", "node_operations/node_operations_test.py", "test_gradients"),

@@ -4,7 +4,7 @@ import pytest
 
 from hfmnas_keras.attention.multi_head_fusion_attention import MultiHeadFusionAttention
 from tests.hfmnas_keras.layer_test_case import run_layer_test
-from tests.hfmnas_keras.reference_arithmetic import random_grid, randomize_weights, weight_values
+from tests.hfmnas_keras.reference_arithmetic import check_gradients, random_grid, randomize_weights, weight_values
 from tests.hfmnas_keras.reference_operations import multi_head_reference
 
 
@@ -27,6 +27,15 @@ def test_values_in_float64(values):
     randomize_weights(layer)
     expected = multi_head_reference(first, second, weight_values(layer), num_heads=2, values=values)
     np.testing.assert_allclose(layer([first, second]), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("values", ["query", "key"])
+def test_gradients(values):
+    inputs = [random_grid(seed, (2, 2, 3, 8)).astype("float64") for seed in (2, 3)]
+    layer = MultiHeadFusionAttention(8, num_heads=2, values=values, dtype="float64", name="attention")
+    layer.build([grid.shape for grid in inputs])
+    randomize_weights(layer)
+    check_gradients(layer, inputs, lambda moved, weights: multi_head_reference(*moved, weights, 2, values))
 
 
 def test_key_values_equal_the_cross_attention_of_keras():

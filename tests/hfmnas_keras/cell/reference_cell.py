@@ -34,11 +34,26 @@ def mixing_reference(gamma, node_inputs):
     return mixing
 
 
-def supernet_cell_reference(cell, inputs, training):
-    """What a `SupernetCell` without dropout returns."""
-    gamma, beta, importance = (
-        np.asarray(logits, "float64") for logits in (cell.gamma, cell.beta, cell.importance.value)
-    )
+def supernet_weights(cell):
+    """The weights of all operations of a `SupernetCell` by place: `(node, predecessor, name)` or `(node, name)`."""
+    weights = {}
+    for node in range(cell.num_nodes):
+        for predecessor, name in itertools.product(range(2 + node), EDGE_OPERATIONS):
+            weights[node, predecessor, name] = edge_weights(cell, node, predecessor, name)
+        for name in NODE_OPERATIONS:
+            weights[node, name] = fusion_weights(cell, node, name)
+    return weights
+
+
+def supernet_logits(cell):
+    """Gamma, beta and importance of a `SupernetCell`."""
+    return [np.asarray(logits, "float64") for logits in (cell.gamma, cell.beta, cell.importance.value)]
+
+
+def supernet_cell_reference(cell, inputs, training, logits=None, weights=None):
+    """What a `SupernetCell` without dropout returns, with its own logits and weights or with others."""
+    gamma, beta, importance = logits or supernet_logits(cell)
+    weights = weights or supernet_weights(cell)
     sources = list(inputs)
     for node in range(cell.num_nodes):
         rows = gamma[node * (node + 3) // 2 :][: 2 + node]
@@ -47,15 +62,13 @@ def supernet_cell_reference(cell, inputs, training):
             source, passed_by = np.split(sources[predecessor], [cell.channels // cell.partial_channels], axis=-1)
             total = np.zeros_like(source)
             for name, probability in zip(EDGE_OPERATIONS, probabilities, strict=True):
-                weights = edge_weights(cell, node, predecessor, name)
-                total += probability * edge_reference(name, source, weights, training)
+                total += probability * edge_reference(name, source, weights[node, predecessor, name], training)
             mixed_edges.append(shuffled(np.concatenate([total, passed_by], axis=-1), cell.partial_channels))
         first, second = np.tensordot(mixing_reference(rows, cell.node_inputs), np.stack(mixed_edges), axes=1)
         output = np.zeros_like(inputs[0])
         for name, probability in zip(NODE_OPERATIONS, softmax(beta[node]), strict=True):
-            weights = fusion_weights(cell, node, name)
             options = {"num_heads": cell.num_heads, "values": cell.attention_values}
-            fused = fusion_reference(name, first, second, weights, training, **options)
+            fused = fusion_reference(name, first, second, weights[node, name], training, **options)
             output += probability * normalize_layer(fused)
         sources.append(output)
     factors = cell.num_nodes * softmax(importance)
