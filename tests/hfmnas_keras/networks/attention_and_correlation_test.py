@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -51,13 +50,6 @@ NETWORKS = {
         fusion,
     ),
 }
-
-
-@pytest.fixture
-def double_precision():
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_dtype_policy("float32")
 
 
 def random_inputs():
