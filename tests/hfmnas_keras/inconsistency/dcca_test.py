@@ -39,9 +39,12 @@ def hostile_views(kind, batches, rows, seed):
     return (view_1 * scales[0]).astype("float32"), (view_2 * scales[1]).astype("float32")
 
 
-@pytest.mark.parametrize("running_rate", [1.0, 0.1])
-def test_is_finite_and_in_range_on_5000_hostile_batches(running_rate):
-    layer = CorrelationLoss(running_rate=running_rate)
+# Batches of its own for each case.
+@pytest.mark.parametrize(
+    ("running_rate", "norm", "first_seed"), [(1.0, "nuclear", 0), (0.1, "nuclear", 10_000), (0.1, "frobenius", 20_000)]
+)
+def test_is_finite_and_in_range_on_5000_hostile_batches(running_rate, norm, first_seed):
+    layer = CorrelationLoss(running_rate=running_rate, norm=norm)
     layer.build([(None, DIM), (None, DIM)])
 
     def loss_and_largest_gradient(views):
@@ -59,7 +62,7 @@ def test_is_finite_and_in_range_on_5000_hostile_batches(running_rate):
 
     seen = 0
     for rows, kind in itertools.product((1, 2, 3, 8, 17, 128), KINDS):
-        views = hostile_views(kind, 105, rows, seed=seen)
+        views = hostile_views(kind, 105, rows, seed=first_seed + seen)
         losses, largest_gradients = losses_and_largest_gradients(*views)
         assert np.isfinite(losses).all() and np.min(losses) >= 0 and np.max(losses) <= 1, (rows, kind)
         assert np.isfinite(largest_gradients).all(), (rows, kind)
