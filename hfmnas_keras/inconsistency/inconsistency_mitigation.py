@@ -32,11 +32,16 @@ class InconsistencyMitigation(keras.layers.Layer):
         dropout: float. Rate on the output. Defaults to `0.1`.
 
     Call arguments:
-        inputs: pair `[lfbc_output, hfbc_output]` of grids `(batch, height, width, any width)`, equal but for the last.
+        inputs: pair `[lfbc_output, hfbc_output]` of grids `(batch, height, width, channels_i)`, or sequences, of any
+            numbers of channels but with the same positions: each position of one is correlated with the same of the
+            other.
         training: bool. The correlation loss is computed and added only when `True`.
 
     Returns:
         Grid `(batch, height, width, channels)` with attention, `(batch, height, width, 2 * channels)` without.
+
+    Raises:
+        ValueError: for grids of unequal height or width. Pool the larger one first, with `AdaptiveMaxPool`.
 
     Reference:
      - [Long et al., 2025, Eq. 26-28]; docs/method.md, section 5
@@ -79,7 +84,7 @@ class InconsistencyMitigation(keras.layers.Layer):
         if len(input_shape) != 2 or tuple(input_shape[0][:-1]) != tuple(input_shape[1][:-1]):
             raise ValueError(
                 "`InconsistencyMitigation` needs two grids that are equal but for their channels. "
-                f"Received shapes: {input_shape}."
+                f"Received shapes: {input_shape}. Pool the larger one first, with `AdaptiveMaxPool`."
             )
         hidden_shape = (*input_shape[0][:-1], self.channels)
         self.hidden_layers = []
