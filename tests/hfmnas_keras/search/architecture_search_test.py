@@ -23,6 +23,7 @@ from hfmnas_keras.networks.fusion_network import fusion_network
 from hfmnas_keras.networks.supernet_of import supernet_of
 from hfmnas_keras.search import architecture_search
 from hfmnas_keras.search.architecture_search import search_architecture
+from hfmnas_keras.search.bilevel_step import BilevelStep
 from hfmnas_keras.search.search_report import SearchReport
 from hfmnas_keras.settings import SEARCHED_MODELS, SearchSettings
 from hfmnas_keras.training.saved_state import SavedState
@@ -313,10 +314,54 @@ def eager_steps():
     tf.config.run_functions_eagerly(False)
 
 
-def run_few_steps(folder, model="hf_mnas", **settings):
+def run_few_steps(folder, model="hf_mnas", fusion=FUSION, **settings):
     """Three weight steps and two architecture steps an epoch."""
     settings = SearchSettings(channels=8, batch_size=4, **settings)
-    return search_architecture(make_rows(12, 0), make_rows(8, 1), 3, FUSION, settings, folder, model=model)
+    return search_architecture(make_rows(12, 0), make_rows(8, 1), 3, fusion, settings, folder, model=model)
+
+
+def run_smallest(folder, **settings):
+    """The network whose steps take the least, where it does not matter what is searched."""
+    fusion = dataclasses.replace(FUSION, sequence_encoder=False, bm_inner_steps=1, bm_mitigation=False)
+    return run_few_steps(folder, "bm_nas", fusion, discretised_every=0, **settings)
+
+
+@pytest.fixture
+def asked_steps(eager_steps, monkeypatch):
+    """The steps that the loop asks for, as their kind and the row numbers they are given; none is done."""
+    steps = []
+    for kind, name in (("weights", "weight_step"), ("architecture", "architecture_step")):
+        monkeypatch.setattr(
+            BilevelStep, name, lambda step, *rows, kind=kind: steps.append((kind, *(each.tolist() for each in rows)))
+        )
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("alternation", "order", "looked_ahead_to"),
+    [
+        ("ratio", ["architecture", "weights", "weights", "architecture", "weights"], [0, 2, 3, 5]),
+        ("every_step", ["architecture", "weights"] * 3, [0, 1, 2, 3, 4, 5]),
+        # The n-th after the weight steps looks at the rows of the n-th one to come; those of the last epoch look at an
+        # epoch that is not run.
+        ("phased", ["weights", "weights", "weights", "architecture", "architecture"], [3, 4]),
+    ],
+)
+def test_steps_are_done_in_the_order_of_the_schedule_on_the_rows_they_should_read(
+    asked_steps, tmp_path, alternation, order, looked_ahead_to
+):
+    run_smallest(tmp_path, epochs=2, alternation=alternation, second_order=True)
+    assert [kind for kind, *_ in asked_steps] == order * 2
+    weight_rows = [rows for kind, *rows in asked_steps if kind == "weights"]
+    assert all(len(rows) == 1 for rows in weight_rows)
+    train = [rows for (rows,) in weight_rows]
+    dev, ahead = zip(*(rows for kind, *rows in asked_steps if kind == "architecture"), strict=True)
+    # Each row once a pass, and each pass in an order of its own.
+    for batches, a_pass, rows in ((train, 3, 12), (dev, 2, 8)):
+        passes = [sum(batches[first : first + a_pass], []) for first in range(0, len(batches), a_pass)]
+        assert [sorted(each) for each in passes] == [list(range(rows))] * len(passes)
+        assert len({tuple(each) for each in passes}) == len(passes) >= 2
+    assert list(ahead[: len(looked_ahead_to)]) == [train[number] for number in looked_ahead_to]
 
 
 def test_a_stable_search_stops_and_one_that_was_cut_off_stops_at_the_same_epoch(
