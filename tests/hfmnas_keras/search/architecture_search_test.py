@@ -364,6 +364,31 @@ def test_steps_are_done_in_the_order_of_the_schedule_on_the_rows_they_should_rea
     assert list(ahead[: len(looked_ahead_to)]) == [train[number] for number in looked_ahead_to]
 
 
+def test_the_seed_gives_the_weights_the_masks_and_the_batches(asked_steps, tmp_path):
+    found = []
+    for name, seed in (("first", 0), ("same", 0), ("other", 1)):
+        asked_steps.clear()
+        (record,) = run_smallest(tmp_path / name, epochs=1, seed=seed).history
+        with np.load(tmp_path / name / "search.npz", allow_pickle=False) as file:
+            names = [variable for variable, _, _ in json.loads(str(file["header"]))["variables"]]
+            masks = [file[f"variable_{i:05d}"].tolist() for i, each in enumerate(names) if "seed_generator" in each]
+        # As no step is done, the loss is that of the initial weights.
+        found.append(
+            {
+                "weights": record["dev_loss"],
+                "gamma": record["probabilities"],
+                "masks": masks,
+                "train": [rows for kind, *rows in asked_steps if kind == "weights"],
+                "dev": [rows for kind, *rows in asked_steps if kind == "architecture"],
+            }
+        )
+    first, same, other = found
+    assert first == same
+    assert {key for key in first if first[key] == other[key]} == set()
+    # Of the first order, an architecture step is given no train rows.
+    assert {len(rows) for rows in first["dev"]} == {1}
+
+
 def test_a_stable_search_stops_and_one_that_was_cut_off_stops_at_the_same_epoch(
     eager_steps, tmp_path, monkeypatch, caplog
 ):
