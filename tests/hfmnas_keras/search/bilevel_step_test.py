@@ -3,6 +3,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from hfmnas_keras.data.feature_set import FeatureSet
@@ -73,6 +74,14 @@ def make_step(jit_compile=False, overflowing_row=None, **settings):
     return BilevelStep(model, train, dev, settings, steps_per_epoch=6, architecture_learning_rate=0.01)
 
 
+@pytest.fixture
+def eager_steps():
+    """Tracing would take all the time of few steps of a real supernet."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def snapshot(variables):
     return {v.path: np.array(ops.convert_to_numpy(v)) for v in variables}
 
@@ -92,6 +101,17 @@ def names_that_an_architecture_step_changes(step):
     assert len(before) == len(step.variables)
     own = {v.path for v in step.architecture_optimizer.variables} | {"architecture_loss_sum", "architecture_steps"}
     return changed(before, snapshot(step.variables)) - own
+
+
+def assert_a_weight_step_leaves_gamma_and_beta(step):
+    """After an architecture step: so there are moments that could go on moving them."""
+    own = [*step.architecture_variables, *step.architecture_optimizer.variables]
+    before, iterations = snapshot(own), int(step.weight_optimizer.iterations)
+    assert any(values.any() for path, values in before.items() if path.endswith("gamma_momentum"))
+    step.weight_step(np.array([0, 1, 2, 3], "int32"))
+    # It was not skipped, as half precision may.
+    assert int(step.weight_optimizer.iterations) == iterations + 1
+    assert changed(before, snapshot(own)) == set()
 
 
 @pytest.mark.parametrize("second_order", [False, True])
@@ -118,6 +138,18 @@ def test_steps_of_a_real_supernet_change_their_own_alone(second_order):
         path for path in unmoved if not re.search("decay_log|importance|learning_rate|seed_generator", path)
     } == set()
     assert any(path.endswith("running_covariance") for path in before)
+    assert_a_weight_step_leaves_gamma_and_beta(step)
+
+
+def test_weight_step_of_a_real_supernet_leaves_gamma_and_beta_in_half_precision_and_second_order(eager_steps):
+    keras.utils.set_random_seed(3)
+    rows = search_case.make_rows(4, 0)
+    supernet = Supernet(rows.feature_shapes, 3, search_case.FUSION, dtype="mixed_float16", name="supernet")
+    device_rows = DeviceRows(rows, tuple(rows.features))
+    settings = SearchSettings(batch_size=4, epochs=3, second_order=True, precision="mixed_float16")
+    step = BilevelStep(supernet, device_rows, device_rows, settings, 2, 0.01)
+    step.architecture_step(np.array([0, 1, 2, 3], "int32"), np.array([3, 2, 1, 0], "int32"))
+    assert_a_weight_step_leaves_gamma_and_beta(step)
 
 
 def test_weight_step_changes_all_but_gamma_and_beta():
