@@ -26,6 +26,7 @@ from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.search.bilevel_step import BilevelStep
 from hfmnas_keras.search.search_report import SearchReport
 from hfmnas_keras.settings import SEARCHED_MODELS, SearchSettings
+from hfmnas_keras.training import loss_scale
 from hfmnas_keras.training.saved_state import SavedState
 from tests.hfmnas_keras.bm_nas.chosen_weights import copy_bm_model
 from tests.hfmnas_keras.cell.chosen_weights import copy_model
@@ -503,17 +504,13 @@ def test_search_in_half_precision(searched, precision, tmp_path):
     assert result.travel["largest"] > 0
 
 
-@pytest.mark.parametrize("searched", SEARCHED_MODELS)
-def test_streamed_search_goes_on_in_the_middle_of_an_epoch_and_ends_as_one_in_memory(
-    eager_steps, searched, tmp_path, monkeypatch
-):
-    expected = run_few_steps(tmp_path / "resident", searched, epochs=2)
+class Stop(Exception):
+    pass
 
-    class Stop(Exception):
-        pass
 
-    save = SavedState.save
-    stops = [(0, 3), (1, 2)]
+def stop_after_saves(monkeypatch, stops):
+    """Searches end in `Stop` at each of these epochs and positions in turn, once their checkpoint is written."""
+    save, stops = SavedState.save, list(stops)
 
     def save_and_stop(self, variables, record):
         save(self, variables, record)
@@ -522,6 +519,41 @@ def test_streamed_search_goes_on_in_the_middle_of_an_epoch_and_ends_as_one_in_me
             raise Stop
 
     monkeypatch.setattr(SavedState, "save", save_and_stop)
+
+
+@pytest.mark.parametrize(
+    ("settings", "stops"),
+    [
+        # Three weight steps, then two of the architecture: in the midst of either.
+        pytest.param({"alternation": "phased"}, [(0, 2), (1, 4)], id="phased"),
+        # Before a step that looks ahead.
+        pytest.param({"second_order": True}, [(0, 3)], id="second_order"),
+        # Between two of one stretch, of which the second looks one batch farther.
+        pytest.param({"alternation": "phased", "second_order": True}, [(0, 4)], id="phased-second_order"),
+        # After the first weight steps were skipped and their scale was halved, and then that of the architecture.
+        pytest.param({"precision": "mixed_float16"}, [(0, 3), (1, 2)], id="mixed_float16"),
+    ],
+)
+def test_search_of_another_kind_goes_on_in_the_middle_of_an_epoch(eager_steps, tmp_path, monkeypatch, settings, stops):
+    # At this scale float16 overflows at first and soon does not.
+    monkeypatch.setattr(loss_scale, "_INITIAL_SCALE", 2.0**18)
+    settings = {"epochs": 2, **settings}
+    expected = run_smallest(tmp_path / "whole", **settings)
+    stop_after_saves(monkeypatch, stops)
+    for _ in stops:
+        with pytest.raises(Stop):
+            run_smallest(tmp_path / "cut", checkpoint_seconds=0.0, **settings)
+    same_end(run_smallest(tmp_path / "cut", **settings), tmp_path / "cut", expected, tmp_path / "whole")
+    assert expected.history[0]["train_loss"] != expected.history[1]["train_loss"] > 0
+    assert expected.travel["largest"] > 0
+
+
+@pytest.mark.parametrize("searched", SEARCHED_MODELS)
+def test_streamed_search_goes_on_in_the_middle_of_an_epoch_and_ends_as_one_in_memory(
+    eager_steps, searched, tmp_path, monkeypatch
+):
+    expected = run_few_steps(tmp_path / "resident", searched, epochs=2)
+    stop_after_saves(monkeypatch, [(0, 3), (1, 2)])
     streamed = tmp_path / "streamed"
     for _ in range(2):
         with pytest.raises(Stop):
