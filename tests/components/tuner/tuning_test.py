@@ -8,6 +8,7 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.settings_json import settings_to_json
@@ -15,7 +16,9 @@ from components.tuner import tuning
 from hfmnas_keras.data.feature_files import write_feature_set
 from hfmnas_keras.settings import FusionSettings, TrainingSettings
 from hfmnas_keras.training.final_training import train_fusion_network
+from hfmnas_keras.training.tuned_settings import value_of
 from tests.hfmnas_keras.search.search_case import make_rows
+from tests.hfmnas_keras.training import tuned_case
 
 FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, sequence_encoder=False)
 TRAINING = TrainingSettings(max_epochs=2, batch_size=8, learning_rate=0.01)
@@ -150,3 +153,49 @@ def test_without_a_score_there_is_no_result(fn_args, monkeypatch):
     fn_args.custom_config["trials"] = 2
     with pytest.raises(RuntimeError, match=r"(?s)No trial .* came to a score.*The loss is NaN"):
         search(fn_args)
+
+
+@pytest.fixture
+def tune_genotype(fn_args, tmp_path, monkeypatch):
+    """The function gives what the trials of a genotype trained, with one setting as it is and then changed."""
+
+    def tune(name, own, changed):
+        results = []
+
+        def train(*args, **kwargs):
+            results.append(train_fusion_network(*args, **kwargs))
+            return results[-1]
+
+        monkeypatch.setattr(tuning, "train_fusion_network", train)
+        (tmp_path / "genotype").mkdir()
+        tuned_case.GENOTYPE.save(tmp_path / "genotype" / "genotype.json")
+        fn_args.custom_config.update(
+            model="hf_mnas",
+            genotype_uri=str(tmp_path / "genotype"),
+            fusion=settings_to_json(tuned_case.FUSION),
+            training=settings_to_json(tuned_case.TRAINING),
+            choices={name: [own, changed]},
+            trials=2,
+        )
+        assert tried(search(fn_args)) == [{name: own}, {name: changed}]
+        return results
+
+    # To trace the graph of each step would take longer than the step.
+    tf.config.run_functions_eagerly(True)
+    yield tune
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize("name", tuned_case.CHANGED)
+def test_a_trial_trains_the_network_that_its_value_describes(tune_genotype, name):
+    value, expected = tuned_case.CHANGED[name]
+    results = tune_genotype(name, value_of(name, tuned_case.FUSION, tuned_case.TRAINING), value)
+    assert [tuned_case.parts_of(result.fusion_network) for result in results] == [tuned_case.OWN, expected]
+
+
+def test_a_trial_weighs_the_correlation_loss_as_its_value_says(tune_genotype):
+    own, changed = (result.history["fit"][0] for result in tune_genotype("fusion.correlation_weight", 0.1, 0.4))
+    # From the same initial weights.
+    assert own["loss"] == changed["loss"] and own["added_loss"] > 1e-3
+    assert changed["added_loss"] == pytest.approx(4 * own["added_loss"], rel=1e-5)
+    assert own["dev_loss"] != changed["dev_loss"]
