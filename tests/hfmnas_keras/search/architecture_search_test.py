@@ -56,11 +56,11 @@ def saved_values(folder):
         return [file[f"variable_{i:05d}"].copy() for i in range(len(names))]
 
 
-def start_search(folder, model):
+def start_search(folder, model, *report_dir, **settings):
     script = pathlib.Path(search_case.__file__)
     root = script.parents[3]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, str(script), str(folder), model]
+    command = [sys.executable, str(script), str(folder), model, json.dumps(settings), *map(str, report_dir)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
 
 
@@ -73,12 +73,13 @@ def last_save(folder):
 
 
 def wait_for_save(process, folder, before=None):
-    """Waits for a checkpoint other than that of the time `before`."""
+    """Waits for a checkpoint other than that of the time `before`, and returns its time."""
     deadline = time.monotonic() + 240
-    while last_save(folder) in (None, before):
+    while (saved := last_save(folder)) in (None, before):
         assert process.poll() is None, "the search ended before its next checkpoint"
         assert time.monotonic() < deadline
         time.sleep(0.002)
+    return saved
 
 
 def kill(process):
@@ -110,25 +111,47 @@ def test_killed_search_goes_on_and_ends_in_the_same_place(uninterrupted, model, 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("model", ["hf_mnas"], indirect=True)
-def test_twenty_kills_change_nothing(uninterrupted, model, tmp_path):
-    """Each at a random moment after the first step of its attempt: in a step, in a save, between two of its renames."""
-    generator = np.random.default_rng()
-    sizes = []
-    while len(sizes) < 20:
-        process = start_search(tmp_path, model)
+def test_twenty_kills_change_nothing(tmp_path):
+    """Ten in or right after a save, as there is one after each step; six while a search starts, that is while it is
+    built, restored or traced; four when it has done several steps that no checkpoint has."""
+    seed, epochs = 20, 6
+    expected = run_search(tmp_path / "whole", settings=dataclasses.replace(SETTINGS, epochs=epochs))
+    generator = np.random.default_rng(seed)
+    # The first one tells how long a start takes on this machine.
+    moments = ["save", *generator.permutation(["save"] * 9 + ["start"] * 6 + ["steps"] * 4)]
+    folder, report = tmp_path / "killed", tmp_path / "report"
+    kills, sizes, start_seconds = [], [], None
+    for moment in moments:
+        # Where saves are that far apart, there is one after the tracing of each kind of step, and then none for long.
+        seldom = {"checkpoint_seconds": 1.0} if moment == "steps" else {}
+        before, started = last_save(folder), time.monotonic()
+        process = start_search(folder, "hf_mnas", report, epochs=epochs, **seldom)
         try:
-            wait_for_save(process, tmp_path, before=last_save(tmp_path))
-            time.sleep(float(generator.uniform(0, 0.03)))
-            assert process.poll() is None, f"the search ended after {len(sizes)} kills"
+            if moment == "start":
+                # Before that it imports.
+                seconds = generator.uniform(0.4, 1.0) * start_seconds
+            else:
+                saved = wait_for_save(process, folder, before)
+                start_seconds = start_seconds or time.monotonic() - started
+                if moment == "steps":
+                    wait_for_save(process, folder, saved)
+                seconds = generator.uniform(0.0, 0.3 if moment == "steps" else 0.03)
+            time.sleep(seconds)
+            kills.append(f"{moment} + {seconds:.3f} s")
+            # Shown where anything fails from here on.
+            print(f"Kill {len(kills)} of seed {seed}: {kills[-1]}")
+            assert process.poll() is None, f"the search ended before the last of these kills (seed {seed}): {kills}"
         finally:
             kill(process)
-        sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
-    same_end(run_search(tmp_path, model=model), tmp_path, *uninterrupted)
+        sizes.append(sum(path.stat().st_size for path in folder.iterdir()))
+    result = run_search(folder, report, settings=dataclasses.replace(SETTINGS, epochs=epochs))
+    same_end(result, folder, expected, tmp_path / "whole")
     # The last state, the one before and, of a save that was cut off, a part: never more.
     names = {"search.npz", "search.previous.npz", "search.npz.partial"}
-    assert {path.name for path in tmp_path.iterdir()} <= names
-    assert max(sizes) <= 3 * (tmp_path / "search.npz").stat().st_size * 1.1
+    assert {path.name for path in folder.iterdir()} <= names
+    assert max(sizes) <= 3 * (folder / "search.npz").stat().st_size * 1.1
+    assert json.loads((report / "search.json").read_text())["history"] == result.history
+    assert [step for step, _ in logged(report / "tensorboard")["search/train_loss"]] == list(range(1, epochs + 1))
 
 
 def test_discretised_score_is_that_of_the_searched_model_with_the_same_weights(uninterrupted, model):

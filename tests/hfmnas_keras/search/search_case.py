@@ -1,6 +1,7 @@
 """A small search on generated features; run as a script, it is the process that a test kills."""
 
 import dataclasses
+import json
 import pathlib
 import sys
 
@@ -45,6 +46,8 @@ def run_search(folder, report_dir=None, settings=SETTINGS, model="hf_mnas"):
 
 
 if __name__ == "__main__":
-    # A checkpoint after each step: how often there is one changes nothing else.
-    often = dataclasses.replace(SETTINGS, checkpoint_seconds=0.0)
-    run_search(pathlib.Path(sys.argv[1]), settings=often, model=sys.argv[2])
+    # A checkpoint after each step, if not told otherwise: how often there is one changes nothing else.
+    changes = {"checkpoint_seconds": 0.0, **json.loads(sys.argv[3])}
+    run_search(
+        pathlib.Path(sys.argv[1]), *sys.argv[4:], settings=dataclasses.replace(SETTINGS, **changes), model=sys.argv[2]
+    )
