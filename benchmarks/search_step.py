@@ -231,6 +231,8 @@ def table(results: dict[str, Any]) -> list[str]:
         lines.append(
             f"{name}: an epoch of {counts['weights']} weight and {counts['architecture']} architecture steps takes "
             f"{case['forms']['fast']['epoch_seconds']:.0f} s (plain: {case['forms']['plain']['epoch_seconds']:.0f} s). "
+            f"Both compile in {sum(case['forms']['fast']['compile_seconds'].values()):.1f} s "
+            f"(plain: {sum(case['forms']['plain']['compile_seconds'].values()):.1f} s). "
             f"Peak memory {memory['peak_bytes'] / 2**20:.0f} MiB, grown by {memory['growth_bytes'] / 2**20:.1f} MiB in "
             f"{memory['steps']} steps. The forms differ by {case['largest_difference']:.1g}."
         )
