@@ -549,8 +549,8 @@ def stop_after_saves(monkeypatch, stops):
     [
         # Three weight steps, then two of the architecture: in the midst of either.
         pytest.param({"alternation": "phased"}, [(0, 2), (1, 4)], id="phased"),
-        # Before a step that looks ahead.
-        pytest.param({"second_order": True}, [(0, 3)], id="second_order"),
+        # Before a step that looks ahead; the next one does so quickly, too.
+        pytest.param({"second_order": True}, [(0, 3)], id="second_order", marks=pytest.mark.long),
         # Between two of one stretch, of which the second looks one batch farther.
         pytest.param({"alternation": "phased", "second_order": True}, [(0, 4)], id="phased-second_order"),
         # After the first weight steps were skipped and their scale was halved, and then that of the architecture.
