@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hfmnas_keras.settings import FIXED_MODELS, SEARCHED_MODELS
 from pipeline.config import RunConfig
 from pipeline.studies import published
@@ -22,10 +24,9 @@ def _variants(config: RunConfig) -> list[Variant]:
     for model, *taps in zip(_UNIMODAL, config.fusion.lfbc_taps, config.fusion.hfbc_taps, strict=True):
         # What the model reads follows from the taps: a configuration may have them in another order, or all of one
         # modality.
-        names = [tap.rpartition("_")[0] for tap in taps]
-        if f"{' and '.join(dict.fromkeys(names))} alone" in alone:
-            names = taps
-        name = f"{' and '.join(dict.fromkeys(names))} alone"
+        name = _alone(tap.rpartition("_")[0] for tap in taps)
+        if name in alone:
+            name = _alone(taps)
         alone[name] = Variant(name, {"model": model}, "unimodal")
     return [
         *alone.values(),
@@ -41,6 +42,10 @@ def _variants(config: RunConfig) -> list[Variant]:
         ),
         Variant("HF-MNAS", {"model": "hf_mnas"}, "HF-MNAS", published.HF_MNAS),
     ]
+
+
+def _alone(parts: Iterable[str]) -> str:
+    return " and ".join(dict.fromkeys(parts)) + " alone"
 
 
 METHODS = Study(

@@ -87,13 +87,6 @@ def test_a_modality_of_its_own_sees_nothing_of_the_other():
         assert np.abs(np.asarray(after["second"]) - np.asarray(before["second"])).max() > 1e-3
 
 
-def test_late_average_is_the_mean_of_its_two_classifiers():
-    outputs = baseline_model("late_average", SHAPES, CLASSES, FUSION)(_features())
-    own = [np.exp(np.asarray(outputs[name], "float64")) for name in ("first", "second")]
-    mean = np.mean([one / one.sum(axis=1, keepdims=True) for one in own], axis=0)
-    np.testing.assert_allclose(np.exp(np.asarray(outputs["logits"], "float64")), mean, atol=1e-6)
-
-
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_two_streams_begin_as_their_sum(multi_label):
     outputs = baseline_model("two_stream", SHAPES, CLASSES, FUSION, multi_label)(_features())
