@@ -10,8 +10,8 @@ from pipeline.studies import published
 from pipeline.studies.study import Study
 from pipeline.studies.variant import Variant
 
-#: How the paper calls a plain fusion network, where it has it.
-_ROWS = {"two_stream": "Two-stream", "gmu": "GMU", "central_net": "CentralNet", "mmtm": "MMTM"}
+#: What the paper calls the plain fusion networks that it has.
+_PAPERS_NAMES = {"two_stream": "Two-stream", "gmu": "GMU", "central_net": "CentralNet", "mmtm": "MMTM"}
 _UNIMODAL = ("unimodal_first", "unimodal_second")
 _SEARCHED_ROWS = (
     ("BM-NAS", {"model": "bm_nas", "fusion.bm_mitigation": False}, "BM-NAS"),
@@ -31,7 +31,7 @@ def _variants(config: RunConfig) -> list[Variant]:
     return [
         *alone.values(),
         *(
-            Variant(model.replace("_", " "), {"model": model}, _ROWS.get(model, ""))
+            Variant(_PAPERS_NAMES.get(model, model.replace("_", " ")), {"model": model}, _PAPERS_NAMES.get(model, ""))
             for model in FIXED_MODELS
             if model not in _UNIMODAL
         ),

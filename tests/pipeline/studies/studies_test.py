@@ -35,6 +35,13 @@ def test_bm_nas_is_with_the_mitigation_and_without(configured):
     assert [configs[name].fusion.bm_mitigation for name in ("BM-NAS", "BM-NAS with IMM")] == [False, True]
 
 
+def test_plain_networks_are_called_what_their_papers_call_them():
+    models = {name: config.model for name, config in configurations("methods", {}).items()}
+    names = {"Two-stream": "two_stream", "GMU": "gmu", "CentralNet": "central_net", "MMTM": "mmtm"}
+    assert {name: models.get(name) for name in names} == names
+    assert models["late average"] == "late_average"
+
+
 def test_one_modality_has_all_parts_too():
     configs = configurations("components", {})
     for modality in ("text", "image"):
