@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import keras
 import numpy as np
@@ -12,10 +11,16 @@ import numpy as np
 from hfmnas_keras.backbones.bottleneck import Bottleneck
 from hfmnas_keras.backbones.cooccurrence_network import CooccurrenceNetwork
 from hfmnas_keras.backbones.published_networks import INFLATIONS
+from hfmnas_keras.backbones.tensor_places import (
+    TensorPlace,
+    convolution_places,
+    fill_places,
+    linear_places,
+    normalization_places,
+)
 
 # What the published networks call their classifiers.
 _HEADS = ("fc", "fc8", "classifier")
-_NAMED = 5
 
 
 def load_published_weights(
@@ -45,34 +50,13 @@ def load_published_weights(
     places = [dataclasses.replace(place, name=prefix + place.name) for place in places]
     heads = {name for name in tensors if _is_head(name)}
     if with_head:
-        places.extend(_linear_places(_head_name(tensors), backbone.get_layer("head").get_layer("logits")))
-    known = {place.name for place in places} | heads
-    unknown = [name for name in tensors if name not in known and not name.endswith(".num_batches_tracked")]
-    missing = [place.name for place in places if place.name not in tensors]
-    problems = []
-    if missing:
-        problems.append(f"missing: {_listed(missing)}")
-    if unknown:
-        problems.append(f"unknown: {_listed(unknown)}")
-    values = {}
-    for place in places:
-        if place.name in missing:
-            continue
-        value = place.arrange(_inflated(tensors[place.name], place, inflation))
-        if value is None or value.shape != tuple(place.variable.shape):
-            received = tuple(tensors[place.name].shape)
-            problems.append(f"{place.name} has shape {received}, where {place.variable.path} is {place.variable.shape}")
-        elif not np.isfinite(value).all():
-            problems.append(f"{place.name} holds NaN or infinity")
-        else:
-            values[place.name] = value
-    if problems:
-        raise ValueError(
-            f"The published weights do not fit `{backbone.name}`: {_listed(problems, '; ')}. Take the file of the same "
-            "network, or set depth, width, blocks, stem and input as the file has them."
-        )
-    for place in places:
-        place.variable.assign(values[place.name])
+        places.extend(linear_places(_head_name(tensors), backbone.get_layer("head").get_layer("logits")))
+    inflated = [
+        dataclasses.replace(place, arrange=_inflating(place, inflation)) if _sides(place) == 3 else place
+        for place in places
+    ]
+    cure = "Take the file of the same network, or set depth, width, blocks, stem and input as the file has them."
+    fill_places(backbone.name, inflated, tensors, cure, ignored=heads)
 
 
 def published_outputs(tensors: Mapping[str, np.ndarray]) -> int:
@@ -84,22 +68,13 @@ def published_outputs(tensors: Mapping[str, np.ndarray]) -> int:
     return int(tensors[f"{_head_name(tensors)}.weight"].shape[0])
 
 
-@dataclasses.dataclass(frozen=True)
-class _Place:
-    """A tensor's name, the weight it becomes, and how."""
-
-    name: str
-    variable: Any
-    arrange: Callable[[np.ndarray], np.ndarray | None]
-
-
-def _trunk_places(backbone: keras.Model) -> Iterator[_Place]:
+def _trunk_places(backbone: keras.Model) -> Iterator[TensorPlace]:
     convolutions = [layer for layer in backbone.layers if layer.name.startswith("block") and layer.weights]
     if convolutions:
         # Every convolution is followed by ReLU, every block by pooling: both have numbers too.
         for index, layer in enumerate(convolutions):
             pools = int(layer.name[len("block")]) - 1
-            yield from _convolution_places(f"features.{2 * index + pools}", layer)
+            yield from convolution_places(f"features.{2 * index + pools}", layer)
         return
     for layer in backbone.layers:
         if isinstance(layer, CooccurrenceNetwork):
@@ -107,75 +82,49 @@ def _trunk_places(backbone: keras.Model) -> Iterator[_Place]:
         elif isinstance(layer, Bottleneck):
             yield from _bottleneck_places(layer.name.replace("_", "."), layer)
         elif isinstance(layer, keras.layers.Conv3D):
-            yield from _convolution_places(layer.name, layer)
+            yield from convolution_places(layer.name, layer)
         elif isinstance(layer, keras.layers.BatchNormalization):
-            yield from _normalization_places(layer.name, layer)
+            yield from normalization_places(layer.name, layer)
 
 
 def _bottleneck_places(name, block):
     for number in (1, 2, 3):
-        yield from _convolution_places(f"{name}.conv{number}", getattr(block, f"conv{number}"))
-        yield from _normalization_places(f"{name}.bn{number}", getattr(block, f"bn{number}"))
+        yield from convolution_places(f"{name}.conv{number}", getattr(block, f"conv{number}"))
+        yield from normalization_places(f"{name}.bn{number}", getattr(block, f"bn{number}"))
     if block.has_projection:
-        yield from _convolution_places(f"{name}.downsample.0", block.shortcut_conv)
-        yield from _normalization_places(f"{name}.downsample.1", block.shortcut_bn)
+        yield from convolution_places(f"{name}.downsample.0", block.shortcut_conv)
+        yield from normalization_places(f"{name}.downsample.1", block.shortcut_bn)
 
 
 def _cooccurrence_places(network):
     for stream in ("", "m"):
-        yield from _convolution_places(f"conv1{stream}.0", getattr(network, f"conv1{stream}"))
-        yield from _convolution_places(f"conv2{stream}", getattr(network, f"conv2{stream}"))
-        yield from _convolution_places(f"conv3{stream}.0", getattr(network, f"conv3{stream}"))
-        yield from _convolution_places(f"conv4{stream}.0", getattr(network, f"conv4{stream}"))
-    yield from _convolution_places("conv5.0", network.conv5)
-    yield from _convolution_places("conv6.0", network.conv6)
-    yield from _linear_places("fc7.0", network.fc7, channels=network.conv6.filters)
+        yield from convolution_places(f"conv1{stream}.0", getattr(network, f"conv1{stream}"))
+        yield from convolution_places(f"conv2{stream}", getattr(network, f"conv2{stream}"))
+        yield from convolution_places(f"conv3{stream}.0", getattr(network, f"conv3{stream}"))
+        yield from convolution_places(f"conv4{stream}.0", getattr(network, f"conv4{stream}"))
+    yield from convolution_places("conv5.0", network.conv5)
+    yield from convolution_places("conv6.0", network.conv6)
+    yield from linear_places("fc7.0", network.fc7, channels=network.conv6.filters)
 
 
-def _convolution_places(name, layer):
-    def arrange(kernel):
-        # From filters, channels and sides.
-        return np.moveaxis(kernel, (0, 1), (-1, -2)) if kernel.ndim > 2 else None
-
-    yield _Place(f"{name}.weight", layer.kernel, arrange)
-    if getattr(layer, "use_bias", False):
-        yield _Place(f"{name}.bias", layer.bias, lambda bias: bias)
+def _sides(place):
+    return len(place.variable.shape) - 2
 
 
-def _normalization_places(name, layer):
-    for published, variable in (
-        ("weight", layer.gamma),
-        ("bias", layer.beta),
-        ("running_mean", layer.moving_mean),
-        ("running_var", layer.moving_variance),
-    ):
-        yield _Place(f"{name}.{published}", variable, lambda values: values)
+def _inflating(place, inflation):
+    """Arranges a kernel of two dimensions, too, for a place of three."""
+    frames = place.variable.shape[0]
 
+    def arrange(values):
+        if values.ndim == 4 and inflation == "mean":
+            values = np.repeat(values[:, :, None], frames, axis=2) / np.float32(frames)
+        elif values.ndim == 4:
+            centred = np.zeros((*values.shape[:2], frames, *values.shape[2:]), values.dtype)
+            centred[:, :, frames // 2] = values
+            values = centred
+        return place.arrange(values)
 
-def _linear_places(name, layer, channels=None):
-    def arrange(matrix):
-        if matrix.ndim != 2:
-            return None
-        if channels is not None and matrix.shape[1] % channels == 0:
-            # It reads a flattened map, there channel by channel, here position by position.
-            by_channel = matrix.reshape(len(matrix), channels, -1)
-            matrix = by_channel.transpose(0, 2, 1).reshape(matrix.shape)
-        return matrix.T
-
-    yield _Place(f"{name}.weight", layer.kernel, arrange)
-    yield _Place(f"{name}.bias", layer.bias, lambda bias: bias)
-
-
-def _inflated(values, place, inflation):
-    sides = place.variable.shape[:-2]
-    if len(sides) != 3 or values.ndim != 4:
-        return values
-    frames = sides[0]
-    if inflation == "mean":
-        return np.repeat(values[:, :, None], frames, axis=2) / np.float32(frames)
-    inflated = np.zeros((*values.shape[:2], frames, *values.shape[2:]), values.dtype)
-    inflated[:, :, frames // 2] = values
-    return inflated
+    return arrange
 
 
 def _prefix(names, first, last):
@@ -199,8 +148,3 @@ def _head_name(tensors):
             "Convert the trunk alone."
         )
     return names[0]
-
-
-def _listed(words, separator=", "):
-    rest = len(words) - _NAMED
-    return separator.join(words[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
