@@ -9,3 +9,15 @@ import pathlib
 def torch_golden():
     """What `torch_backbones.py` wrote."""
     return json.loads((pathlib.Path(__file__).parent / "torch_backbones.json").read_text(encoding="utf-8"))
+
+
+@functools.cache
+def encoder_golden():
+    """What `encoders.py` wrote of encoders."""
+    return json.loads((pathlib.Path(__file__).parent / "encoders.json").read_text(encoding="utf-8"))
+
+
+@functools.cache
+def wordpiece_golden():
+    """What `encoders.py` wrote of tokenizers."""
+    return json.loads((pathlib.Path(__file__).parent / "wordpiece.json").read_text(encoding="utf-8"))
