@@ -8,9 +8,9 @@ import keras
 from keras import ops
 
 from hfmnas_keras.edge_operations import EDGE_OPERATIONS, edge_operation
+from hfmnas_keras.layers.normalization import layer_normalization
 from hfmnas_keras.node_operations import NODE_OPERATIONS, node_operation
-from hfmnas_keras.normalization import layer_normalization
-from hfmnas_keras.settings import FusionSettings
+from hfmnas_keras.settings.fusion import FusionSettings
 from tests.hfmnas_keras.cell.chosen_weights import edge_weights, fusion_weights
 
 

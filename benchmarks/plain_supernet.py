@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.plain_cell import PlainCell
 from hfmnas_keras.genotype.genotype import CELLS
-from hfmnas_keras.networks.supernet import Supernet
+from hfmnas_keras.models.hf_mnas.supernet import Supernet
 
 
 class PlainSupernet(Supernet):

@@ -29,15 +29,16 @@ import tensorflow as tf
 
 from benchmarks import graph_products
 from benchmarks.plain_supernet import PlainSupernet
+from hfmnas_keras.data.batch_order import BatchOrder
+from hfmnas_keras.data.device_rows import DeviceRows
 from hfmnas_keras.data.feature_set import FeatureSet
-from hfmnas_keras.networks.supernet import Supernet
+from hfmnas_keras.models.hf_mnas.supernet import Supernet
+from hfmnas_keras.optimization.peak_memory import peak_memory_bytes
+from hfmnas_keras.optimization.schedules import steps_of_epoch
 from hfmnas_keras.search.bilevel_step import BilevelStep
 from hfmnas_keras.search.graph_rewriting import without_graph_rewriting
-from hfmnas_keras.search.schedules import steps_of_epoch
-from hfmnas_keras.settings import FusionSettings, SearchSettings
-from hfmnas_keras.training.batch_order import BatchOrder
-from hfmnas_keras.training.device_rows import DeviceRows
-from hfmnas_keras.training.peak_memory import peak_memory_bytes
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.search import SearchSettings
 
 # Rows of MM-IMDB's splits, by which an epoch is counted.
 TRAIN_ROWS, DEV_ROWS = 15_552, 2_608

@@ -22,12 +22,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# Loading a classifier needs the classes of its layers registered.
-from hfmnas_keras import classifier as _classifier  # noqa: F401
 from hfmnas_keras.atomic_file import atomic_file
 from hfmnas_keras.backbones import image_backbone, text_backbone  # noqa: F401
-from hfmnas_keras.export.latency import Latency, measure_latency, model_latency
-from hfmnas_keras.networks import searched_model  # noqa: F401
+from hfmnas_keras.cost.latency import Latency, measure_latency, model_latency
+
+# Loading a classifier needs the classes of its layers registered.
+from hfmnas_keras.models import classifier as _classifier  # noqa: F401
+from hfmnas_keras.models.hf_mnas import searched_model  # noqa: F401
 
 TEXT = "a red fruit with a green leaf on a white plate"
 

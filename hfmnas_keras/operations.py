@@ -2,7 +2,7 @@
 
 Plain data, so that a genotype can be read, checked and drawn without Keras. The layers behind the names are made by
 `hfmnas_keras.edge_operations.edge_operation`, `hfmnas_keras.node_operations.node_operation` and, for BM-NAS,
-`hfmnas_keras.bm_nas.fusion_operations.fusion_operation`.
+`hfmnas_keras.models.bm_nas.fusion_operations.fusion_operation`.
 """
 
 from __future__ import annotations

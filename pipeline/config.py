@@ -13,20 +13,18 @@ import pydantic
 import yaml
 
 from hfmnas_keras.evidence.abstention import Abstention
-from hfmnas_keras.settings import (
-    FIXED_MODELS,
+from hfmnas_keras.settings.backbones import (
     PATH_SETTINGS,
-    SEARCHED_MODELS,
-    FusionSettings,
     ImageBackboneSettings,
-    PretrainingSettings,
-    SearchSettings,
     SkeletonBackboneSettings,
     TextBackboneSettings,
-    TrainingSettings,
     VideoBackboneSettings,
-    fusion_defaults,
 )
+from hfmnas_keras.settings.fusion import FusionSettings, fusion_defaults
+from hfmnas_keras.settings.models import FIXED_MODELS, SEARCHED_MODELS
+from hfmnas_keras.settings.pretraining import PretrainingSettings
+from hfmnas_keras.settings.search import SearchSettings
+from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.tuned_settings import OF_HF_MNAS, TUNABLE, value_of, with_values
 from pipeline.data_config import SOURCE_DATA, DataConfig, DemoData, FolderData
 

@@ -104,7 +104,7 @@ class DemoData(SourceData):
 
 
 class ManifestData(SourceData):
-    """The user's own JSONL or CSV; see `components.multimodal_example_gen.manifest_source.ManifestSource`.
+    """The user's own JSONL or CSV; see `components.multimodal_example_gen.sources.manifest_source.ManifestSource`.
 
     Args:
         source: `"manifest"`.
@@ -131,7 +131,7 @@ class ManifestData(SourceData):
 
 
 class MmimdbData(FolderData):
-    """MM-IMDB; see `components.multimodal_example_gen.mmimdb_source.MmimdbSource`.
+    """MM-IMDB; see `components.multimodal_example_gen.sources.mmimdb_source.MmimdbSource`.
 
     The genres are `preparation.classes`.
 
@@ -149,7 +149,7 @@ class MmimdbData(FolderData):
 
 
 class MmimdbHdf5Data(FolderData):
-    """MM-IMDB as one HDF5 file; see `components.multimodal_example_gen.mmimdb_hdf5_source.MmimdbHdf5Source`.
+    """MM-IMDB as one HDF5 file; see `components.multimodal_example_gen.sources.mmimdb_hdf5_source.MmimdbHdf5Source`.
 
     The genres are `preparation.classes`.
 
@@ -165,7 +165,7 @@ class MmimdbHdf5Data(FolderData):
 
 
 class HarmData(FolderData):
-    """HARM-C or HARM-P; see `components.multimodal_example_gen.harm_source.HarmSource`.
+    """HARM-C or HARM-P; see `components.multimodal_example_gen.sources.harm_source.HarmSource`.
 
     Two or three classes: as many as `preparation.classes` names.
 
@@ -192,7 +192,7 @@ class HarmData(FolderData):
 
 
 class NtuData(FolderData):
-    """NTU RGB+D; see `components.multimodal_example_gen.ntu_source.NtuSource`.
+    """NTU RGB+D; see `components.multimodal_example_gen.sources.ntu_source.NtuSource`.
 
     The actions are `preparation.classes`.
 
@@ -228,7 +228,7 @@ class NtuData(FolderData):
 
 
 class EgoGestureData(FolderData):
-    """EgoGesture; see `components.multimodal_example_gen.egogesture_source.EgoGestureSource`.
+    """EgoGesture; see `components.multimodal_example_gen.sources.egogesture_source.EgoGestureSource`.
 
     The gestures are `preparation.classes`.
 

@@ -24,8 +24,8 @@ from components.serving_check.component import ServingCheck
 from components.trainer.component import Trainer
 from components.transform.preprocessing import settings_of
 from components.tuner.component import Tuner
-from hfmnas_keras.networks.taps import modalities_of_taps
-from hfmnas_keras.settings import SEARCHED_MODELS
+from hfmnas_keras.models.parts.taps import modalities_of_taps
+from hfmnas_keras.settings.models import SEARCHED_MODELS
 from pipeline.config import RunConfig
 
 PREPROCESSING_FN = "components.transform.preprocessing.preprocessing_fn"

@@ -50,7 +50,7 @@ def write_manifest_config(manifest: str, output: str, force: bool = False) -> di
         FileNotFoundError: when there is no manifest.
     """
     # Here and not above: the components import TFX, which takes long for `--help`.
-    from components.multimodal_example_gen.manifest_source import describe_manifest
+    from components.multimodal_example_gen.sources.manifest_source import describe_manifest
 
     file = pathlib.Path(output)
     if file.exists() and not force:

@@ -18,9 +18,9 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 from components.transform.preprocessing import preprocessing_fn
 from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.video_backbone import video_backbone
-from hfmnas_keras.classifier import multimodal_classifier
 from hfmnas_keras.export.serving import export_saved_model
-from hfmnas_keras.settings import SkeletonBackboneSettings, VideoBackboneSettings
+from hfmnas_keras.models.classifier import multimodal_classifier
+from hfmnas_keras.settings.backbones import SkeletonBackboneSettings, VideoBackboneSettings
 
 SCHEMAS = pathlib.Path(__file__).resolve().parents[1] / "schemas"
 #: By source.

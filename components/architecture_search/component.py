@@ -11,7 +11,8 @@ from components import Backbones, Genotype, SearchReport
 from components.architecture_search import executor
 from components.code_fingerprint import code_fingerprint
 from components.settings_json import settings_to_json
-from hfmnas_keras.settings import FusionSettings, SearchSettings
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.search import SearchSettings
 
 
 class ArchitectureSearchSpec(ComponentSpec):
@@ -55,7 +56,7 @@ class ArchitectureSearch(base_component.BaseComponent):
     Args:
         features: channel of `Examples` with the splits `train` and `dev`, from `FeatureExtractor`.
         backbones: channel of `Backbones`, which the features come from; the report shows the scores of their heads.
-        model: str. What is searched, one of `SEARCHED_MODELS` of `hfmnas_keras.settings`.
+        model: str. What is searched, one of `SEARCHED_MODELS` of `hfmnas_keras.settings.models`.
         num_outputs: int. Classes.
         fusion: `FusionSettings`.
         search: `SearchSettings`.

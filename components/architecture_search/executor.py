@@ -16,9 +16,10 @@ from components.checkpoint_folder import checkpoint_folder
 from components.local_folders import writable_folder
 from components.settings_json import settings_from_json
 from components.splits import read_features
+from hfmnas_keras.pretraining.pretraining import BACKBONES_FILE
 from hfmnas_keras.search.architecture_search import search_architecture
-from hfmnas_keras.settings import FusionSettings, SearchSettings
-from hfmnas_keras.training.pretraining import BACKBONES_FILE
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.search import SearchSettings
 
 
 class Executor(base_executor.BaseExecutor):

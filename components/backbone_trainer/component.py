@@ -17,7 +17,9 @@ from components import Backbones
 from components.backbone_trainer import executor
 from components.code_fingerprint import code_fingerprint
 from components.settings_json import settings_to_json
-from hfmnas_keras.settings import PATH_SETTINGS, FusionSettings, PretrainingSettings
+from hfmnas_keras.settings.backbones import PATH_SETTINGS
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.pretraining import PretrainingSettings
 
 
 class BackboneTrainerSpec(ComponentSpec):
@@ -62,7 +64,8 @@ class BackboneTrainer(base_component.BaseComponent):
         num_outputs: int. Classes.
         multi_label: bool.
         fusion: `FusionSettings`, for the grid that maps are pooled to.
-        backbones: mapping from the two modalities to their settings, see `hfmnas_keras.settings.BACKBONE_SETTINGS`.
+        backbones: mapping from the two modalities to their settings, see
+                `hfmnas_keras.settings.backbones.BACKBONE_SETTINGS`.
         pretraining: `PretrainingSettings`.
         checkpoint_root: str. Folder of checkpoints that outlives an attempt.
 

@@ -16,8 +16,10 @@ from components.checkpoint_folder import checkpoint_folder
 from components.local_folders import writable_folder
 from components.settings_json import settings_from_json
 from components.splits import read_examples
-from hfmnas_keras.settings import BACKBONE_SETTINGS, FusionSettings, PretrainingSettings
-from hfmnas_keras.training.pretraining import pretrain_backbones
+from hfmnas_keras.pretraining.pretraining import pretrain_backbones
+from hfmnas_keras.settings.backbones import BACKBONE_SETTINGS
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.pretraining import PretrainingSettings
 
 
 class Executor(base_executor.BaseExecutor):

@@ -9,7 +9,7 @@ import tensorflow_transform as tft
 
 from components.transform.preprocessing import vocabulary_size
 from components.vocabulary import read_vocabulary
-from hfmnas_keras.training.backbone_recipe import (
+from hfmnas_keras.pretraining.backbone_recipe import (
     BackboneRecipe,
     image_recipe,
     skeleton_recipe,
@@ -30,7 +30,7 @@ def make_recipe(
 
     Args:
         modality: str. One of `hfmnas_keras.data.modalities.MODALITIES`.
-        settings: the modality's entry of `hfmnas_keras.settings.BACKBONE_SETTINGS`, an instance.
+        settings: the modality's entry of `hfmnas_keras.settings.backbones.BACKBONE_SETTINGS`, an instance.
         num_outputs: int. Classes.
         row_shape: tuple of ints. Shape of a row as the backbone reads it.
         grid: pair of ints. Height and width that maps are pooled to.

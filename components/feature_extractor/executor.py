@@ -12,7 +12,7 @@ from components.local_folders import readable_folder
 from components.splits import read_examples
 from hfmnas_keras.data.feature_files import write_feature_set
 from hfmnas_keras.data.feature_set import FeatureSet
-from hfmnas_keras.training.extraction import extract_features
+from hfmnas_keras.pretraining.extraction import extract_features
 
 # The test split is missing on purpose: the Evaluator is the only one to read it.
 SPLITS = ["train", "dev"]

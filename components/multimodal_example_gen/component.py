@@ -14,7 +14,7 @@ from tfx.types import component_spec, standard_artifacts
 
 from components.multimodal_example_gen import executor
 from components.multimodal_example_gen.inconsistency import Inconsistency
-from components.multimodal_example_gen.sources import make_source, source_fingerprint
+from components.multimodal_example_gen.sources.registry import make_source, source_fingerprint
 
 
 class MultimodalExampleGenSpec(component_spec.ComponentSpec):
@@ -53,7 +53,7 @@ class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
       one compiled file share what the first of them read.
 
     Args:
-        source: str. One of `components.multimodal_example_gen.sources.SOURCES`: `"demo"`, `"ntu"`, ...
+        source: str. One of `components.multimodal_example_gen.sources.registry.SOURCES`: `"demo"`, `"ntu"`, ...
         source_config: dict or None. Settings of the source, see its class.
         source_fingerprint: str, RuntimeParameter or None. Stands for the data in the cache key. Defaults to None: it is
             computed from the data.

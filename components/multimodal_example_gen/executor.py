@@ -28,8 +28,8 @@ from components.multimodal_example_gen.rows_to_examples import (
     seen_in,
     words_by_text,
 )
-from components.multimodal_example_gen.source import Listing, Source
-from components.multimodal_example_gen.sources import make_source
+from components.multimodal_example_gen.sources.registry import make_source
+from components.multimodal_example_gen.sources.source import Listing, Source
 
 INGEST_FILE = "ingest.json"
 INCONSISTENT_PAIRS_FILE = "inconsistent_pairs.json"

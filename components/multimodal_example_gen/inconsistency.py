@@ -22,7 +22,7 @@ from components.multimodal_example_gen.row import (
     SPLITS,
     Row,
 )
-from components.multimodal_example_gen.source import Source
+from components.multimodal_example_gen.sources.source import Source
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from components.run_report.page import render_page
 from components.serving_check.executor import REPORT_FILE as SERVING_CHECK_FILE
 from components.trainer.training import TRAINING_FILE
 from hfmnas_keras.genotype.load_genotype import genotype_from_json
-from hfmnas_keras.training.pretraining import BACKBONES_FILE
+from hfmnas_keras.pretraining.pretraining import BACKBONES_FILE
 
 PAGE_FILE = "report.html"
 SUMMARY_FILE = "summary.json"

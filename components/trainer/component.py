@@ -16,7 +16,8 @@ from components.code_fingerprint import code_fingerprint
 from components.settings_json import settings_to_json
 from components.trainer import executor
 from hfmnas_keras.evidence.abstention import Abstention
-from hfmnas_keras.settings import FusionSettings, TrainingSettings
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.training import TrainingSettings
 
 RUN_FN = "components.trainer.training.run_fn"
 
@@ -65,7 +66,7 @@ class Trainer(base_component.BaseComponent):
         features: channel of `Examples` from `FeatureExtractor`.
         genotype: channel of `components.Genotype`, or None for a model that is not searched.
         hyperparameters: channel of `HyperParameters` from `Tuner`, which change `fusion` and `training`, or None.
-        model: str. Name of the model, see `hfmnas_keras.networks.fusion_network`.
+        model: str. Name of the model, see `hfmnas_keras.models.fusion_network`.
         classes: sequence of str. Names of the classes in the order of the outputs.
         multi_label: bool.
         fusion: `FusionSettings`.

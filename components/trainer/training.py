@@ -16,15 +16,16 @@ from tfx.dsl.io import fileio
 from components.local_folders import readable_folder, writable_folder
 from components.settings_json import settings_from_json
 from components.transform.preprocessing import vocabulary_size
-from hfmnas_keras.classifier import multimodal_classifier
 from hfmnas_keras.cost import model_cost
 from hfmnas_keras.data.feature_files import read_feature_set
 from hfmnas_keras.data.transformed_examples import read_transformed_examples
 from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.export.serving import export_saved_model
 from hfmnas_keras.genotype.load_genotype import load_genotype
-from hfmnas_keras.settings import FusionSettings, TrainingSettings
-from hfmnas_keras.training.extraction import load_backbone, read_backbones
+from hfmnas_keras.models.classifier import multimodal_classifier
+from hfmnas_keras.pretraining.extraction import load_backbone, read_backbones
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.final_training import train_fusion_network
 from hfmnas_keras.training.tuned_settings import fitting, with_values
 

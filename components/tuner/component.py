@@ -15,7 +15,8 @@ from components import Genotype
 from components.code_fingerprint import code_fingerprint
 from components.settings_json import settings_to_json
 from components.tuner import executor
-from hfmnas_keras.settings import FusionSettings, TrainingSettings
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.training import TrainingSettings
 
 TUNER_FN = "components.tuner.tuning.tuner_fn"
 
@@ -57,7 +58,7 @@ class Tuner(base_component.BaseComponent):
         features: channel of `Examples` from `FeatureExtractor`.
         transform_graph: channel of `TransformGraph`.
         genotype: channel of `components.Genotype`, or None for a model that is not searched.
-        model: str. Name of the model, see `hfmnas_keras.networks.fusion_network`.
+        model: str. Name of the model, see `hfmnas_keras.models.fusion_network`.
         num_outputs: int. Classes.
         fusion: `FusionSettings`.
         training: `TrainingSettings`.

@@ -20,7 +20,8 @@ from components.settings_json import settings_from_json
 from components.transform.preprocessing import vocabulary_size
 from hfmnas_keras.data.feature_files import read_feature_set
 from hfmnas_keras.genotype.load_genotype import load_genotype
-from hfmnas_keras.settings import FusionSettings, TrainingSettings
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.final_training import train_fusion_network
 from hfmnas_keras.training.tuned_settings import fitting, with_values
 

@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from hfmnas_keras.attention.attention_logits import attention_logits
-from hfmnas_keras.positions import per_position
-from hfmnas_keras.settings import ATTENTION_VALUES
+from hfmnas_keras.layers.positions import per_position
+from hfmnas_keras.settings.fusion import ATTENTION_VALUES
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")

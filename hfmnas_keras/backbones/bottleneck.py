@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from hfmnas_keras.backbones.grouped_convolution import GroupedConvolution3D
-from hfmnas_keras.normalization import BatchNormalization
+from hfmnas_keras.layers.normalization import BatchNormalization
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")

@@ -13,7 +13,7 @@ from hfmnas_keras.backbones.published_weights import load_published_weights, pub
 from hfmnas_keras.backbones.safetensors_file import read_safetensors
 from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.video_backbone import video_backbone
-from hfmnas_keras.settings import ImageBackboneSettings, SkeletonBackboneSettings
+from hfmnas_keras.settings.backbones import ImageBackboneSettings, SkeletonBackboneSettings
 
 
 def convert_published(

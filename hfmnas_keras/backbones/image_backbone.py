@@ -9,8 +9,8 @@ from hfmnas_keras.backbones.caffe_preprocessing import CaffePreprocessing
 from hfmnas_keras.backbones.standardisation import IMAGENET, standardisation
 from hfmnas_keras.backbones.trunk_weights import load_trunk_weights
 from hfmnas_keras.backbones.vgg_weights import load_hed_trunk
-from hfmnas_keras.normalization import batch_normalization
-from hfmnas_keras.settings import VGG_CONVOLUTIONS, ImageBackboneSettings
+from hfmnas_keras.layers.normalization import batch_normalization
+from hfmnas_keras.settings.backbones import VGG_CONVOLUTIONS, ImageBackboneSettings
 
 _FILTERS = (64, 128, 256, 512, 512)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hfmnas_keras.settings import ImageBackboneSettings, SkeletonBackboneSettings, VideoBackboneSettings
+from hfmnas_keras.settings.backbones import ImageBackboneSettings, SkeletonBackboneSettings, VideoBackboneSettings
 
 BackboneSettings = ImageBackboneSettings | VideoBackboneSettings | SkeletonBackboneSettings
 

@@ -7,7 +7,7 @@ import keras
 from hfmnas_keras.backbones.adaptive_max_pool import AdaptiveMaxPool
 from hfmnas_keras.backbones.cooccurrence_network import CooccurrenceNetwork
 from hfmnas_keras.backbones.trunk_weights import load_trunk_weights
-from hfmnas_keras.settings import SkeletonBackboneSettings
+from hfmnas_keras.settings.backbones import SkeletonBackboneSettings
 
 
 def skeleton_backbone(

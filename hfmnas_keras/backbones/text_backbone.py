@@ -11,8 +11,8 @@ from absl import logging
 from hfmnas_keras.backbones.maxout import Maxout
 from hfmnas_keras.backbones.mean_word_vector import MeanWordVector
 from hfmnas_keras.backbones.word_vectors import read_word_vectors
-from hfmnas_keras.normalization import batch_normalization
-from hfmnas_keras.settings import TextBackboneSettings
+from hfmnas_keras.layers.normalization import batch_normalization
+from hfmnas_keras.settings.backbones import TextBackboneSettings
 
 
 def text_backbone(

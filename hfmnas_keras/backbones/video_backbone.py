@@ -8,7 +8,7 @@ from hfmnas_keras.backbones.adaptive_max_pool import AdaptiveMaxPool
 from hfmnas_keras.backbones.bottleneck import Bottleneck, trunk_normalization
 from hfmnas_keras.backbones.standardisation import ACTIVITYNET, IMAGENET, standardisation
 from hfmnas_keras.backbones.trunk_weights import load_trunk_weights
-from hfmnas_keras.settings import VideoBackboneSettings
+from hfmnas_keras.settings.backbones import VideoBackboneSettings
 
 _NETWORKS = {
     # Blocks a layer, inner filters of the first layer, output filters by inner ones, frames that the stem spans.

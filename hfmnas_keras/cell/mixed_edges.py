@@ -6,10 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from hfmnas_keras.depthwise import depthwise_initializer, kernel_extents
 from hfmnas_keras.edge_operations import EDGE_OPERATIONS
-from hfmnas_keras.normalization import BATCH_MOMENTUM, EPSILON
-from hfmnas_keras.replicas import mean_over_replicas
+from hfmnas_keras.layers.depthwise import depthwise_initializer, kernel_extents
+from hfmnas_keras.layers.normalization import BATCH_MOMENTUM, EPSILON
+from hfmnas_keras.layers.replicas import mean_over_replicas
 
 # Where the columns of the probabilities split: `none`; then what has no kernels; then convolutions and linear ones.
 _UNLEARNED = ("skip", "max_pool_3x3", "avg_pool_3x3")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.layers.normalization import layer_normalization
 from hfmnas_keras.node_operations import NODE_OPERATIONS, node_operation
-from hfmnas_keras.normalization import layer_normalization
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")

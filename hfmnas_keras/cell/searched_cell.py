@@ -9,9 +9,9 @@ from keras import ops
 
 from hfmnas_keras.edge_operations import edge_operation
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
+from hfmnas_keras.layers.normalization import layer_normalization
 from hfmnas_keras.node_operations import node_operation
-from hfmnas_keras.normalization import layer_normalization
-from hfmnas_keras.settings import ATTENTION_VALUES
+from hfmnas_keras.settings.fusion import ATTENTION_VALUES
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")

@@ -7,7 +7,7 @@ import dataclasses
 import click
 
 from hfmnas_keras.backbones.published_networks import INFLATIONS, PUBLISHED_NETWORKS
-from hfmnas_keras.settings import VideoBackboneSettings
+from hfmnas_keras.settings.backbones import VideoBackboneSettings
 
 
 @click.group

@@ -19,7 +19,7 @@ from hfmnas_keras.genotype.load_genotype import load_genotype
 if TYPE_CHECKING:
     import keras
 
-    from hfmnas_keras.settings import FusionSettings
+    from hfmnas_keras.settings.fusion import FusionSettings
 
 _LARGEST_FILE = 1_000_000
 _LARGEST_FEATURE = 10_000_000
@@ -69,8 +69,8 @@ def cost(
     import keras
 
     from hfmnas_keras.cost import model_cost
-    from hfmnas_keras.export.latency import model_latency
-    from hfmnas_keras.networks.fusion_network import fusion_network
+    from hfmnas_keras.cost.latency import model_latency
+    from hfmnas_keras.models.fusion_network import fusion_network
 
     keras.utils.set_random_seed(0)
     model = fusion_network(
@@ -136,7 +136,7 @@ def _read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _fusion(content: Mapping[str, Any], genotype: BaseGenotype) -> FusionSettings:
-    from hfmnas_keras.settings import FusionSettings, fusion_defaults
+    from hfmnas_keras.settings.fusion import FusionSettings, fusion_defaults
 
     # The genotype knows which taps its cells were searched on.
     keys = [f"{name}_taps" for name in CELLS]
@@ -200,7 +200,7 @@ def _taps(
     """Shapes of the taps of the backbones that a run's configuration describes, and length of its token sequences."""
     from hfmnas_keras.backbones.image_backbone import image_backbone
     from hfmnas_keras.backbones.text_backbone import text_backbone
-    from hfmnas_keras.settings import ImageBackboneSettings, TextBackboneSettings
+    from hfmnas_keras.settings.backbones import ImageBackboneSettings, TextBackboneSettings
 
     modalities = {tap.rpartition("_")[0] for tap in (*fusion.lfbc_taps, *fusion.hfbc_taps)}
     if not modalities <= {"text", "image"}:

@@ -23,12 +23,6 @@ from hfmnas_keras.backbones.cooccurrence_network import CooccurrenceNetwork
 from hfmnas_keras.backbones.grouped_convolution import GroupedConvolution3D
 from hfmnas_keras.backbones.maxout import Maxout
 from hfmnas_keras.backbones.mean_word_vector import MeanWordVector
-from hfmnas_keras.baselines.average_logits import AverageLogits
-from hfmnas_keras.baselines.central_fusion import CentralFusion
-from hfmnas_keras.baselines.gated_multimodal_unit import GatedMultimodalUnit
-from hfmnas_keras.baselines.multimodal_transfer import MultimodalTransfer
-from hfmnas_keras.bm_nas import fusion_operations
-from hfmnas_keras.bm_nas.fusion_cell import FusionCell
 from hfmnas_keras.cell.searched_cell import SearchedCell
 from hfmnas_keras.edge_operations.avg_pool import AvgPool
 from hfmnas_keras.edge_operations.dilated_convolution import DilatedConvolution
@@ -39,8 +33,15 @@ from hfmnas_keras.edge_operations.skip import Skip
 from hfmnas_keras.edge_operations.zero import Zero
 from hfmnas_keras.evidence.opinion_report import OpinionReport
 from hfmnas_keras.inconsistency.inconsistency_mitigation import InconsistencyMitigation
-from hfmnas_keras.networks.feature_grid import FeatureGrid
-from hfmnas_keras.networks.sequence_encoder import SequenceEncoder
+from hfmnas_keras.layers.normalization import BatchNormalization
+from hfmnas_keras.models.baselines.average_logits import AverageLogits
+from hfmnas_keras.models.baselines.central_fusion import CentralFusion
+from hfmnas_keras.models.baselines.gated_multimodal_unit import GatedMultimodalUnit
+from hfmnas_keras.models.baselines.multimodal_transfer import MultimodalTransfer
+from hfmnas_keras.models.bm_nas import fusion_operations
+from hfmnas_keras.models.bm_nas.fusion_cell import FusionCell
+from hfmnas_keras.models.parts.feature_grid import FeatureGrid
+from hfmnas_keras.models.parts.sequence_encoder import SequenceEncoder
 from hfmnas_keras.node_operations.bidirectional_attention import BidirectionalAttention
 from hfmnas_keras.node_operations.concat_fc import ConcatFC
 from hfmnas_keras.node_operations.linear_glu import LinearGLU
@@ -50,7 +51,6 @@ from hfmnas_keras.node_operations.multiply import Multiply
 from hfmnas_keras.node_operations.scaled_dot_attention import ScaledDotAttention
 from hfmnas_keras.node_operations.squeeze_excitation import SqueezeExcitation
 from hfmnas_keras.node_operations.sum import Sum
-from hfmnas_keras.normalization import BatchNormalization
 from hfmnas_keras.state_space.es2d import ES2D
 
 # Shape of a layer's input without the batch, or a list or dict of such, as its call takes it.

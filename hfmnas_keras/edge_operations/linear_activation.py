@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from hfmnas_keras.edge_operations.edge_operation_base import EdgeOperation
-from hfmnas_keras.normalization import batch_normalization
-from hfmnas_keras.positions import per_position
+from hfmnas_keras.layers.normalization import batch_normalization
+from hfmnas_keras.layers.positions import per_position
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")

@@ -5,9 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from hfmnas_keras.depthwise import kernel_extents
 from hfmnas_keras.edge_operations.edge_operation_base import EdgeOperation
-from hfmnas_keras.normalization import batch_normalization
+from hfmnas_keras.layers.depthwise import kernel_extents
+from hfmnas_keras.layers.normalization import batch_normalization
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")

@@ -5,10 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from hfmnas_keras.depthwise import depthwise_initializer, kernel_extents
 from hfmnas_keras.edge_operations.edge_operation_base import EdgeOperation
-from hfmnas_keras.normalization import batch_normalization
-from hfmnas_keras.positions import project_positions
+from hfmnas_keras.layers.depthwise import depthwise_initializer, kernel_extents
+from hfmnas_keras.layers.normalization import batch_normalization
+from hfmnas_keras.layers.positions import project_positions
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")

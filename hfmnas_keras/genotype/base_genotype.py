@@ -33,7 +33,7 @@ class BaseGenotype(abc.ABC):
     `to_dot` and `to_mermaid` take the genotypes of all methods; `load_genotype` reads them.
 
     Attributes:
-        model: str. The method, one of `SEARCHED_MODELS` of `hfmnas_keras.settings`.
+        model: str. The method, one of `SEARCHED_MODELS` of `hfmnas_keras.settings.models`.
         metadata: mapping of JSON values that say where the genotype comes from.
     """
 

@@ -7,7 +7,7 @@ import numpy as np
 from hfmnas_keras.genotype.discretise import discretise
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
 from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
-from hfmnas_keras.settings import FusionSettings
+from hfmnas_keras.settings.fusion import FusionSettings
 
 
 def random_genotype(fusion: FusionSettings, seed: int) -> Genotype:

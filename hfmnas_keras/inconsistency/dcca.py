@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from hfmnas_keras.replicas import sum_over_replicas
-from hfmnas_keras.settings import CORRELATION_NORMS
+from hfmnas_keras.layers.replicas import sum_over_replicas
+from hfmnas_keras.settings.fusion import CORRELATION_NORMS
 
 # Newton-Schulz steps of the polar factor: singular values below about 1.875 ** -12 stay short of 1, and what they
 # would add to the correlation is as small as they are.

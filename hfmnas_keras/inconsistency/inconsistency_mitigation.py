@@ -7,7 +7,7 @@ from keras import ops
 
 from hfmnas_keras.attention.multi_head_fusion_attention import MultiHeadFusionAttention
 from hfmnas_keras.inconsistency.dcca import CorrelationLoss
-from hfmnas_keras.settings import ATTENTION_VALUES, CORRELATION_NORMS
+from hfmnas_keras.settings.fusion import ATTENTION_VALUES, CORRELATION_NORMS
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")

@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from hfmnas_keras.attention.attention_logits import attention_logits
+from hfmnas_keras.layers.positions import per_position, project_positions
 from hfmnas_keras.node_operations.node_operation_base import NodeOperation
-from hfmnas_keras.positions import per_position, project_positions
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.layers.normalization import batch_normalization
+from hfmnas_keras.layers.positions import per_position
 from hfmnas_keras.node_operations.node_operation_base import NodeOperation
-from hfmnas_keras.normalization import batch_normalization
-from hfmnas_keras.positions import per_position
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from hfmnas_keras.depthwise import depthwise_initializer, kernel_extents
+from hfmnas_keras.layers.depthwise import depthwise_initializer, kernel_extents
+from hfmnas_keras.layers.positions import per_position
 from hfmnas_keras.node_operations.node_operation_base import NodeOperation
-from hfmnas_keras.positions import per_position
 from hfmnas_keras.state_space.es2d import ES2D
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from hfmnas_keras.normalization import layer_normalization
+from hfmnas_keras.layers.normalization import layer_normalization
 
 
 class NodeOperation(keras.layers.Layer):

@@ -17,26 +17,27 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from hfmnas_keras.data.batch_order import BatchOrder
+from hfmnas_keras.data.device_rows import DeviceRows
 from hfmnas_keras.data.feature_set import FeatureSet
+from hfmnas_keras.data.streamed_rows import feature_rows
 from hfmnas_keras.genotype.base_genotype import choices_in
 from hfmnas_keras.genotype.load_genotype import genotype_from_json
-from hfmnas_keras.networks.base_supernet import BaseSupernet
-from hfmnas_keras.networks.supernet_of import supernet_of
+from hfmnas_keras.models.parts.base_supernet import BaseSupernet
+from hfmnas_keras.models.supernet_of import supernet_of
+from hfmnas_keras.optimization.f1_score import macro_f1
+from hfmnas_keras.optimization.loss_scale import resolved_precision
+from hfmnas_keras.optimization.losses import task_loss
+from hfmnas_keras.optimization.peak_memory import peak_memory_bytes
+from hfmnas_keras.optimization.saved_state import SavedState
+from hfmnas_keras.optimization.schedules import steps_of_epoch
 from hfmnas_keras.search.bilevel_step import BilevelStep
 from hfmnas_keras.search.diagnosis import LEAST_TRAVEL, decisiveness, search_warnings
 from hfmnas_keras.search.graph_rewriting import without_graph_rewriting
-from hfmnas_keras.search.schedules import steps_of_epoch
 from hfmnas_keras.search.search_report import SearchReport
 from hfmnas_keras.search.search_result import SearchResult
-from hfmnas_keras.settings import FusionSettings, SearchSettings
-from hfmnas_keras.training.batch_order import BatchOrder
-from hfmnas_keras.training.device_rows import DeviceRows
-from hfmnas_keras.training.f1_score import macro_f1
-from hfmnas_keras.training.loss_scale import resolved_precision
-from hfmnas_keras.training.losses import task_loss
-from hfmnas_keras.training.peak_memory import peak_memory_bytes
-from hfmnas_keras.training.saved_state import SavedState
-from hfmnas_keras.training.streamed_rows import feature_rows
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.search import SearchSettings
 
 _PROGRESS_SECONDS = 1.0
 
@@ -67,7 +68,7 @@ def search_architecture(
         checkpoint_dir: folder of the checkpoint, made when missing.
         report_dir: optional folder for `search.json`, `genotype.json`, drawings and TensorBoard logs.
         unimodal_heads: optional records of `pretrain_backbones` by modality, to be shown in the report.
-        model: str. The search space, one of `SEARCHED_MODELS` of `hfmnas_keras.settings`. Defaults to `"hf_mnas"`.
+        model: str. The search space, one of `settings.models.SEARCHED_MODELS`. Defaults to `"hf_mnas"`.
 
     Returns:
         `SearchResult`. Each epoch of its history has: `epoch` (from 1), `train_loss` and `architecture_loss` (means of

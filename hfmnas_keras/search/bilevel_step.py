@@ -9,15 +9,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hfmnas_keras.replicas import own_part, sum_over_replicas
-from hfmnas_keras.search.schedules import CosineWithRestarts
-from hfmnas_keras.settings import SearchSettings
-from hfmnas_keras.training.data_parallel import DataParallel, seeds_of_replica
-from hfmnas_keras.training.device_rows import DeviceRows
-from hfmnas_keras.training.fused_adam import FusedAdam
-from hfmnas_keras.training.loss_scale import LossScale, changes_in
-from hfmnas_keras.training.losses import own_losses, task_loss
-from hfmnas_keras.training.weight_decay import add_weight_decay
+from hfmnas_keras.data.device_rows import DeviceRows
+from hfmnas_keras.layers.replicas import own_part, sum_over_replicas
+from hfmnas_keras.optimization.data_parallel import DataParallel, seeds_of_replica
+from hfmnas_keras.optimization.fused_adam import FusedAdam
+from hfmnas_keras.optimization.loss_scale import LossScale, changes_in
+from hfmnas_keras.optimization.losses import own_losses, task_loss
+from hfmnas_keras.optimization.schedules import CosineWithRestarts
+from hfmnas_keras.optimization.weight_decay import add_weight_decay
+from hfmnas_keras.settings.search import SearchSettings
 
 
 class BilevelStep:

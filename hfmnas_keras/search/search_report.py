@@ -16,7 +16,7 @@ from absl import logging
 from hfmnas_keras.genotype.drawing import draw, to_dot, to_mermaid
 from hfmnas_keras.search.drawing import draw_search
 from hfmnas_keras.search.search_result import SearchResult
-from hfmnas_keras.settings import SearchSettings
+from hfmnas_keras.settings.search import SearchSettings
 
 _HEAD_KEYS = ("train_macro_f1", "dev_macro_f1", "cross_fitted_macro_f1", "warning")
 

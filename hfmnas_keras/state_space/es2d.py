@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from hfmnas_keras.normalization import layer_normalization
+from hfmnas_keras.layers.normalization import layer_normalization
 
 # A sequence up to this length goes step by step; a longer one in chunks of this length.
 LONGEST_UNROLLED_SCAN = 16

@@ -17,22 +17,23 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from hfmnas_keras.data.batch_order import BatchOrder
+from hfmnas_keras.data.device_rows import DeviceRows
+from hfmnas_keras.data.encoded_rows import EncodedRows
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.data.modalities import input_name
+from hfmnas_keras.data.streamed_rows import feature_rows
 from hfmnas_keras.data.transformed_examples import TransformedExamples
 from hfmnas_keras.genotype.bm_genotype import BMGenotype
 from hfmnas_keras.genotype.genotype import Genotype
-from hfmnas_keras.networks.fusion_network import fusion_network
-from hfmnas_keras.networks.taps import modalities_of_taps
-from hfmnas_keras.settings import FusionSettings, TrainingSettings
-from hfmnas_keras.training.batch_order import BatchOrder
-from hfmnas_keras.training.device_rows import DeviceRows
-from hfmnas_keras.training.encoded_rows import EncodedRows
-from hfmnas_keras.training.f1_score import macro_f1
-from hfmnas_keras.training.loss_scale import computing_in, resolved_precision
-from hfmnas_keras.training.losses import task_loss
-from hfmnas_keras.training.saved_state import SavedState
-from hfmnas_keras.training.streamed_rows import feature_rows
+from hfmnas_keras.models.fusion_network import fusion_network
+from hfmnas_keras.models.parts.taps import modalities_of_taps
+from hfmnas_keras.optimization.f1_score import macro_f1
+from hfmnas_keras.optimization.loss_scale import computing_in, resolved_precision
+from hfmnas_keras.optimization.losses import task_loss
+from hfmnas_keras.optimization.saved_state import SavedState
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.training_result import TrainingResult
 from hfmnas_keras.training.training_step import HEAD, TrainingStep
 

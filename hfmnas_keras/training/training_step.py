@@ -10,14 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hfmnas_keras.replicas import own_part, sum_over_replicas
-from hfmnas_keras.search.schedules import CosineWithRestarts
-from hfmnas_keras.settings import TrainingSettings
-from hfmnas_keras.training.data_parallel import DataParallel
-from hfmnas_keras.training.fused_adam import FusedAdam
-from hfmnas_keras.training.loss_scale import LossScale, changes_in
-from hfmnas_keras.training.losses import own_losses, task_loss
-from hfmnas_keras.training.weight_decay import add_weight_decay
+from hfmnas_keras.layers.replicas import own_part, sum_over_replicas
+from hfmnas_keras.optimization.data_parallel import DataParallel
+from hfmnas_keras.optimization.fused_adam import FusedAdam
+from hfmnas_keras.optimization.loss_scale import LossScale, changes_in
+from hfmnas_keras.optimization.losses import own_losses, task_loss
+from hfmnas_keras.optimization.schedules import CosineWithRestarts
+from hfmnas_keras.optimization.weight_decay import add_weight_decay
+from hfmnas_keras.settings.training import TrainingSettings
 
 #: How the names of the outputs end that are the logits of a backbone's head.
 HEAD = "_head"

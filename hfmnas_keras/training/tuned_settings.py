@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from hfmnas_keras.settings import FusionSettings, TrainingSettings
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.training import TrainingSettings
 
 #: Settings of the final model and of its training that leave the search and its features as they are.
 TUNABLE = (

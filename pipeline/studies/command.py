@@ -49,10 +49,10 @@ def study(
 
     config = load_config(config_path)
     if listed or name is None:
-        click.echo(f"Studies, with their cells for {config.name!r} and {seeds} seeds:")
+        click.echo(f"Studies, with their trials for {config.name!r} and {seeds} seeds:")
         for one in STUDIES.values():
-            cells = sum(max(seeds, variant.least_seeds) for variant in one.variants(config))
-            click.echo(f"  {one.name:14}{cells:4} cells  {one.paper}: {one.title}")
+            trials = sum(max(seeds, variant.least_seeds) for variant in one.variants(config))
+            click.echo(f"  {one.name:14}{trials:4} trials  {one.paper}: {one.title}")
         return
     if name not in STUDIES:
         raise ValueError(f"There is no study {name!r}. Known ones: {', '.join(STUDIES)}.")

@@ -1,4 +1,4 @@
-"""Runs a study: features, cells, results."""
+"""Runs a study: features, trials, results."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import RunConfig, with_overrides
-from pipeline.studies.cell import Cell
-from pipeline.studies.cell_store import FINISHED, CellStore
-from pipeline.studies.cell_workers import train_cells
 from pipeline.studies.study import Study
 from pipeline.studies.study_data import StudyData, prepare_study_data
 from pipeline.studies.study_results import StudyResults, shortened
+from pipeline.studies.trial import Trial
+from pipeline.studies.trial_store import FINISHED, TrialStore
+from pipeline.studies.trial_workers import train_trials
 from pipeline.studies.variant import Variant
 
 #: Sections of a configuration on which the features depend: each choice of them is a run of the pipeline.
@@ -23,19 +23,19 @@ _DATA_SECTIONS = ("data", "preparation", "backbones", "pretraining")
 
 
 @dataclasses.dataclass(frozen=True)
-class PlannedCell:
-    """A cell and the place in the study that it has.
+class PlannedTrial:
+    """A trial and the place in the study that it has.
 
     Args:
         variant: `Variant`.
         seed: int.
-        cell: `Cell`.
+        trial: `Trial`.
         data: `StudyData`.
     """
 
     variant: Variant
     seed: int
-    cell: Cell
+    trial: Trial
     data: StudyData
 
 
@@ -51,7 +51,7 @@ def run_study(
 ) -> StudyResults:
     """Trains what is not trained yet and writes the results to `<root>/<config's name>/<study's name>/`.
 
-    Cells lie in `<root>/cells/` and are shared by all studies: what is finished is reused, and what was cut off goes
+    Trials lie in `<root>/trials/` and are shared by all studies: what is finished is reused, and what was cut off goes
     on. The results are written anew after each seed of all variants, and when the study is stopped.
 
     Args:
@@ -60,7 +60,7 @@ def run_study(
         seeds: int. Each variant is trained from the seeds 0 to this number less one.
         root: folder of all studies.
         workers: int. Processes that train; 0 trains in this one.
-        fresh: bool. Train the study's cells again. Defaults to `False`.
+        fresh: bool. Train the study's trials again. Defaults to `False`.
         show: function that prints a line. Defaults to `print`.
         prepare: function from a configuration and `root` to its `StudyData`. Defaults to `prepare_study_data`.
 
@@ -71,28 +71,28 @@ def run_study(
         ValueError: when a variant does not describe a run.
         RuntimeError: when there are no features.
     """
-    store = CellStore(root / "cells")
+    store = TrialStore(root / "trials")
     planned = plan(study, config, seeds, lambda run: prepare(run, root))
     if fresh:
         for place in planned:
-            store.remove(place.cell)
-    jobs: dict[str, tuple[Cell, StudyData]] = {}
+            store.remove(place.trial)
+    jobs: dict[str, tuple[Trial, StudyData]] = {}
     for place in planned:
-        record = store.read(place.cell)
+        record = store.read(place.trial)
         if record is None or record["status"] != FINISHED:
-            jobs[place.cell.name] = (place.cell, place.data)
-    all_names = {place.cell.name for place in planned}
+            jobs[place.trial.name] = (place.trial, place.data)
+    all_names = {place.trial.name for place in planned}
     show(
-        f"Study {study.name!r}: {len(all_names)} cells, {len(all_names) - len(jobs)} of them trained before, "
+        f"Study {study.name!r}: {len(all_names)} trials, {len(all_names) - len(jobs)} of them trained before, "
         f"{len(jobs)} to train with {workers or 'no'} workers."
     )
     results = StudyResults(study, config, planned, store)
-    names = {place.cell.name: f"{place.variant.name}, seed {place.seed}" for place in reversed(planned)}
+    names = {place.trial.name: f"{place.variant.name}, seed {place.seed}" for place in reversed(planned)}
     progress = _Progress(list(jobs.values()), max(workers, 1))
     try:
-        for number, (cell, record, seconds) in enumerate(train_cells(list(jobs.values()), store, workers), start=1):
-            left = progress.after(cell, seconds)
-            show(f"[{number:3d}/{len(jobs)}] {names[cell.name]}: {_told(record)}, {_duration(seconds)}; {left}")
+        for number, (trial, record, seconds) in enumerate(train_trials(list(jobs.values()), store, workers), start=1):
+            left = progress.after(trial, seconds)
+            show(f"[{number:3d}/{len(jobs)}] {names[trial.name]}: {_told(record)}, {_duration(seconds)}; {left}")
             if number % len(study.variants(config)) == 0:
                 results.write(root / config.name / study.name)
     finally:
@@ -102,11 +102,11 @@ def run_study(
     return results
 
 
-def plan(study: Study, config: RunConfig, seeds: int, prepare: Callable[[RunConfig], StudyData]) -> list[PlannedCell]:
-    """The cells of a study, seed by seed, so that a study that is stopped has all variants of the first seeds."""
+def plan(study: Study, config: RunConfig, seeds: int, prepare: Callable[[RunConfig], StudyData]) -> list[PlannedTrial]:
+    """The trials of a study, seed by seed, so that a study that is stopped has all variants of the first seeds."""
     if seeds < 1:
         raise ValueError(f"`seeds` must be at least 1. Received: {seeds}.")
-    # No cell is tuned, and the choices are of the configuration's own model, not of every variant's.
+    # No trial is tuned, and the choices are of the configuration's own model, not of every variant's.
     config = with_overrides(config, {"tuning": None})
     variants = study.variants(config)
     # All are checked before the first features are made.
@@ -121,7 +121,7 @@ def plan(study: Study, config: RunConfig, seeds: int, prepare: Callable[[RunConf
             data[key] = prepare(data_config)
         data_of_variants.append(data[key])
     return [
-        PlannedCell(variant, seed, Cell.of(run, seed, of_variant.digest, variant.genotype), of_variant)
+        PlannedTrial(variant, seed, Trial.of(run, seed, of_variant.digest, variant.genotype), of_variant)
         for seed in range(max(seeds, *(variant.least_seeds for variant in variants)))
         for variant, run, of_variant in zip(variants, configs, data_of_variants, strict=True)
         if seed < max(seeds, variant.least_seeds)
@@ -135,30 +135,30 @@ def _told(record: dict[str, Any]) -> str:
 
 
 class _Progress:
-    """Tells how long the rest will take, by what cells of the same model took."""
+    """Tells how long the rest will take, by what trials of the same model took."""
 
-    def __init__(self, jobs: Sequence[tuple[Cell, StudyData]], workers: int):
-        self.left = [cell for cell, _ in jobs]
+    def __init__(self, jobs: Sequence[tuple[Trial, StudyData]], workers: int):
+        self.left = [trial for trial, _ in jobs]
         self.workers = workers
         self.seconds: dict[str, list[float]] = {}
 
-    def after(self, cell: Cell, seconds: float) -> str:
-        """Words on the time left once `cell` has ended."""
-        self.left.remove(cell)
-        self.seconds.setdefault(_kind(cell), []).append(seconds)
+    def after(self, trial: Trial, seconds: float) -> str:
+        """Words on the time left once `trial` has ended."""
+        self.left.remove(trial)
+        self.seconds.setdefault(_kind(trial), []).append(seconds)
         if not self.left:
             return "none left"
         means = {kind: float(np.mean(values)) for kind, values in self.seconds.items()}
         unknown = [kind for kind in map(_kind, self.left) if kind not in means]
         slowest = max(means.values())
         total = sum(means.get(_kind(other), slowest) for other in self.left)
-        # Of fewer cells than workers none gets done the sooner for the idle ones.
+        # Of fewer trials than workers none gets done the sooner for the idle ones.
         total /= min(self.workers, len(self.left))
         return f"{'more than ' if unknown else 'about '}{_duration(total)} left"
 
 
-def _kind(cell: Cell) -> str:
-    return f"searched {cell.model}" if cell.search is not None else "not searched"
+def _kind(trial: Trial) -> str:
+    return f"searched {trial.model}" if trial.search is not None else "not searched"
 
 
 def _duration(seconds: float) -> str:

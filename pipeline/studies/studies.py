@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pipeline.studies.components import COMPONENTS
-from pipeline.studies.cost import COST
-from pipeline.studies.inconsistency import INCONSISTENCY
-from pipeline.studies.methods import METHODS
-from pipeline.studies.operations import OPERATIONS
-from pipeline.studies.search import SEARCH
+from pipeline.studies.definitions.components import COMPONENTS
+from pipeline.studies.definitions.cost import COST
+from pipeline.studies.definitions.inconsistency import INCONSISTENCY
+from pipeline.studies.definitions.methods import METHODS
+from pipeline.studies.definitions.operations import OPERATIONS
+from pipeline.studies.definitions.search import SEARCH
+from pipeline.studies.definitions.sweeps import BATCH, DROPOUT, HEADS, STACKING, TOP_K
+from pipeline.studies.definitions.taps import TAPS
 from pipeline.studies.study import Study
-from pipeline.studies.sweeps import BATCH, DROPOUT, HEADS, STACKING, TOP_K
-from pipeline.studies.taps import TAPS
 
 STUDIES: dict[str, Study] = {
     study.name: study

@@ -13,16 +13,16 @@ from absl import logging
 
 import hfmnas_keras
 from hfmnas_keras.atomic_file import atomic_file
-from pipeline.studies.cell_store import FINISHED, CellStore
 from pipeline.studies.published import data_of_the_paper, published_beside
 from pipeline.studies.statistics import Interval, bootstrap_interval, paired_interval, spread, unpaired_interval
 from pipeline.studies.study import Study
+from pipeline.studies.trial_store import FINISHED, TrialStore
 from pipeline.studies.variant import RANDOM, Variant
 
 if TYPE_CHECKING:
     from pipeline.config import RunConfig
-    from pipeline.studies.cell import Cell
-    from pipeline.studies.run_study import PlannedCell
+    from pipeline.studies.run_study import PlannedTrial
+    from pipeline.studies.trial import Trial
 
 _COLUMNS = (
     "variant",
@@ -46,28 +46,28 @@ _LONGEST_REASON = 400
 
 
 class StudyResults:
-    """Reads the cells of a study and says what they show.
+    """Reads the trials of a study and says what they show.
 
     Args:
         study: `Study`.
         config: `RunConfig` that the study was given.
-        planned: the study's cells; those not trained yet are left out.
-        store: `CellStore`.
+        planned: the study's trials; those not trained yet are left out.
+        store: `TrialStore`.
     """
 
-    def __init__(self, study: Study, config: RunConfig, planned: Sequence[PlannedCell], store: CellStore):
+    def __init__(self, study: Study, config: RunConfig, planned: Sequence[PlannedTrial], store: TrialStore):
         self.study = study
         self.config = config
         self._planned = planned
         self._store = store
-        # By the names of the two cells: of a large test split one takes half a minute, and results are written often.
+        # By the names of the two trials: of a large test split one takes half a minute, and results are written often.
         self._bootstraps: dict[tuple[str, str], Interval | None] = {}
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict a variant, in the study's order.
 
         Keys: `variant`, `row`, `published`, `seeds` (those that are finished), lists by seed of the scores and costs of
-        `train_cell`, `mean` and `std` of the test macro F1, `failed` (reasons by seed), `verdicts` of the searches,
+        `train_trial`, `mean` and `std` of the test macro F1, `failed` (reasons by seed), `verdicts` of the searches,
         `reference`, and of all but a reference `over_seeds` (paired by the seeds that both have; of random genotypes,
         whose seed draws another genotype each, unpaired, over all) and `bootstrap` (over the test rows, first seed that
         both have), each `{difference, low, high}` or None, and `told`: what they say in words.
@@ -80,7 +80,7 @@ class StudyResults:
         failed: dict[str, dict[int, str]] = {name: {} for name in variants}
         for name in variants:
             for seed, place in places[name].items():
-                record = self._store.read(place.cell)
+                record = self._store.read(place.trial)
                 if record is not None and record["status"] == FINISHED:
                     finished[name][seed] = record
                 elif record is not None:
@@ -118,7 +118,7 @@ class StudyResults:
             "| " + " | ".join("---" for _ in _COLUMNS) + " |",
         ]
         data = data_of_the_paper(self.config)
-        lines += ["| " + " | ".join(_cells(row, data)) + " |" for row in rows]
+        lines += ["| " + " | ".join(_columns(row, data)) + " |" for row in rows]
         lines += [
             "",
             f"Configuration `{self.config.name}`, hfmnas-keras {hfmnas_keras.__version__}: mean ± sample standard "
@@ -176,20 +176,20 @@ class StudyResults:
         else:
             over_seeds = paired_interval(*([values[seed] for seed in seeds] for values in scores.values()))
             compared = f"{len(seeds)} seeds"
-        rows = self._bootstrapped(*(places[variant][seeds[0]].cell for variant in (name, reference)))
+        rows = self._bootstrapped(*(places[variant][seeds[0]].trial for variant in (name, reference)))
         return {
             "over_seeds": over_seeds and vars(over_seeds),
             "bootstrap": rows and vars(rows),
             "told": _told(reference, over_seeds, rows, compared, seeds[0]),
         }
 
-    def _bootstrapped(self, cell: Cell, reference: Cell) -> Interval | None:
+    def _bootstrapped(self, trial: Trial, reference: Trial) -> Interval | None:
         """`None` where the two were not tested on the same rows."""
-        names = (cell.name, reference.name)
+        names = (trial.name, reference.name)
         if names not in self._bootstraps:
-            own, other = (self._store.read_predictions(one) for one in (cell, reference))
+            own, other = (self._store.read_predictions(one) for one in (trial, reference))
             self._bootstraps[names] = (
-                bootstrap_interval(own["labels"], own["probabilities"], other["probabilities"], cell.threshold)
+                bootstrap_interval(own["labels"], own["probabilities"], other["probabilities"], trial.threshold)
                 if np.array_equal(own["ids"], other["ids"]) and np.array_equal(own["labels"], other["labels"])
                 else None
             )
@@ -197,7 +197,7 @@ class StudyResults:
 
 
 def shortened(reason: str) -> str:
-    """Why a cell failed, as one line: TensorFlow's reasons have dozens."""
+    """Why a trial failed, as one line: TensorFlow's reasons have dozens."""
     return textwrap.shorten(reason, _LONGEST_REASON)
 
 
@@ -226,7 +226,7 @@ def _doubt(verdicts: Sequence[str]) -> str:
     return f"of {len(verdicts)} searches {' and '.join(counts)} (docs/method.md, section 7)." if counts else ""
 
 
-def _cells(row: dict[str, Any], data: str | None) -> list[str]:
+def _columns(row: dict[str, Any], data: str | None) -> list[str]:
     mean = "-" if row["mean"] is None else f"{row['mean']:.3f}"
     if row["std"] is not None:
         mean += f" ± {row['std']:.3f}"

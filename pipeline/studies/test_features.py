@@ -14,7 +14,7 @@ from components.transform.preprocessing import vocabulary_size
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.data.modalities import MODALITIES
 from hfmnas_keras.data.transformed_examples import TransformedExamples
-from hfmnas_keras.training.extraction import extract_features, read_backbones
+from hfmnas_keras.pretraining.extraction import extract_features, read_backbones
 
 _BATCH = 32
 

@@ -13,7 +13,7 @@ pytest.importorskip("apache_beam", reason="needs the extra `pipeline`")
 
 from benchmarks.ingest import WORKERS, main, table, write_posters
 from benchmarks.process_tree import ProcessTree
-from components.multimodal_example_gen.mmimdb_source import MmimdbSource
+from components.multimodal_example_gen.sources.mmimdb_source import MmimdbSource
 
 BURN = "import time; held = b'x' * (200 << 20)\nwhile time.process_time() < 1.0: pass"
 

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from benchmarks import graph_products, search_step
 from benchmarks.plain_supernet import PlainSupernet
-from hfmnas_keras.networks.supernet import Supernet
+from hfmnas_keras.models.hf_mnas.supernet import Supernet
 from hfmnas_keras.search.graph_rewriting import without_graph_rewriting
-from hfmnas_keras.settings import SearchSettings
+from hfmnas_keras.settings.search import SearchSettings
 
 TINY = search_step.Case(
     dataclasses.replace(

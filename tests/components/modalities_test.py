@@ -6,7 +6,7 @@ from components.backbone_trainer.recipes import make_recipe
 from components.serving_check import client
 from components.transform.preprocessing import settings_of
 from hfmnas_keras.data.modalities import MODALITIES
-from hfmnas_keras.settings import (
+from hfmnas_keras.settings.backbones import (
     BACKBONE_SETTINGS,
     ImageBackboneSettings,
     SkeletonBackboneSettings,

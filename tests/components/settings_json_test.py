@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from components.settings_json import settings_from_json, settings_to_json
-from hfmnas_keras.settings import FusionSettings, SearchSettings
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.search import SearchSettings
 
 
 def test_round_trip_keeps_tuples_and_none():

@@ -14,7 +14,7 @@ TESTS = [
     ("3-5", "evidence/opinion_test.py", "test_proposition_1_a_surer_second_opinion_never_lowers_the_true_belief"),
     ("3-5", "evidence/opinion_test.py", "test_proposition_2_fused_uncertainty_grows_with_each_uncertainty"),
     ("6-6", "backbones/maxout_test.py", "test_equals_tensorflow_addons"),
-    ("7-9", "networks/feature_grid_test.py", "test_values_against_numpy"),
+    ("7-9", "models/parts/feature_grid_test.py", "test_values_against_numpy"),
     ("10-10", "edge_operations/edge_operations_test.py", "test_values"),
     ("10-10", "edge_operations/edge_operations_test.py", "test_gradients"),
     ("10-25", "cell/supernet_cell_test.py", "test_equals_a_loop_over_edges_and_operations"),

@@ -11,9 +11,10 @@ import pydantic
 import pytest
 import yaml
 
-from components.multimodal_example_gen.manifest_source import ManifestSource
-from components.multimodal_example_gen.sources import SOURCES
-from hfmnas_keras.settings import FusionSettings, SearchSettings
+from components.multimodal_example_gen.sources.manifest_source import ManifestSource
+from components.multimodal_example_gen.sources.registry import SOURCES
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.search import SearchSettings
 from pipeline.config import PRESETS_FOLDER, load_config
 from pipeline.data_config import SOURCE_DATA
 from tests import source_files

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from conftest import run_once
 
-from components.multimodal_example_gen.sources import make_source
-from hfmnas_keras.training.extraction import load_backbone
+from components.multimodal_example_gen.sources.registry import make_source
+from hfmnas_keras.pretraining.extraction import load_backbone
 from pipeline.config import PRESETS_FOLDER, load_config
 from pipeline.local_runner import BLESSED, NOT_BLESSED
 from pipeline.run_summary import summarise_run

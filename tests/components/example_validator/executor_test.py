@@ -94,7 +94,7 @@ def test_anomalies_of_the_whole_data_set_are_described():
 
 
 def test_demo_schema_lists_the_classes_of_the_demo():
-    from components.multimodal_example_gen.demo_source import COUNTS
+    from components.multimodal_example_gen.sources.demo_source import COUNTS
 
     schema = io_utils.SchemaReader().read(str(SCHEMAS / "demo.pbtxt"))
     (domain,) = schema.string_domain

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.multimodal_example_gen.egogesture_source import EgoGestureSource
-from components.multimodal_example_gen.ntu_source import NtuSource
 from components.multimodal_example_gen.row import SPLITS, SkipRowError
+from components.multimodal_example_gen.sources.egogesture_source import EgoGestureSource
+from components.multimodal_example_gen.sources.ntu_source import NtuSource
 from tests.components.multimodal_example_gen.mutations import mutated, replaced
 from tests.layouts import egogesture_folder, ntu_folder
 

@@ -9,10 +9,10 @@ import tensorflow_data_validation as tfdv
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.example_validator.executor import Executor
-from components.multimodal_example_gen.egogesture_source import EgoGestureSource
-from components.multimodal_example_gen.ntu_source import NtuSource
 from components.multimodal_example_gen.row import Row
 from components.multimodal_example_gen.rows_to_examples import make_example
+from components.multimodal_example_gen.sources.egogesture_source import EgoGestureSource
+from components.multimodal_example_gen.sources.ntu_source import NtuSource
 from tests.layouts import egogesture_folder, ntu_folder
 
 SCHEMAS = pathlib.Path(__file__).resolve().parents[3] / "schemas"

@@ -11,11 +11,11 @@ from PIL import Image
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.multimodal_example_gen.executor import Executor, ingest
-from components.multimodal_example_gen.manifest_source import ManifestSource
 from components.multimodal_example_gen.row import Row, SkipRowError
 from components.multimodal_example_gen.rows_to_examples import make_example
-from components.multimodal_example_gen.source import Source
-from components.multimodal_example_gen.sources import make_source, source_fingerprint
+from components.multimodal_example_gen.sources.manifest_source import ManifestSource
+from components.multimodal_example_gen.sources.registry import make_source, source_fingerprint
+from components.multimodal_example_gen.sources.source import Source
 from tests.components.multimodal_example_gen import manifest_folder
 
 

@@ -13,10 +13,11 @@ import h5py
 import numpy as np
 import pytest
 
-from components.multimodal_example_gen import limited_process, mmimdb_hdf5_source
-from components.multimodal_example_gen.mmimdb_hdf5_rows import MAX_MEMORY
-from components.multimodal_example_gen.mmimdb_hdf5_source import MmimdbHdf5Source
+from components.multimodal_example_gen.readers import limited_process
+from components.multimodal_example_gen.readers.mmimdb_hdf5_rows import MAX_MEMORY
 from components.multimodal_example_gen.row import SPLITS, SkipRowError
+from components.multimodal_example_gen.sources import mmimdb_hdf5_source
+from components.multimodal_example_gen.sources.mmimdb_hdf5_source import MmimdbHdf5Source
 from tests.components.multimodal_example_gen.mutations import mutated
 from tests.layouts import mmimdb_hdf5
 

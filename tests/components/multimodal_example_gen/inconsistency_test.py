@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from tfx.types import standard_artifacts
 
 from components.multimodal_example_gen.component import MultimodalExampleGen
-from components.multimodal_example_gen.demo_source import DemoSource
 from components.multimodal_example_gen.executor import Executor, ingest
-from components.multimodal_example_gen.harm_source import TWO_CLASSES, HarmSource
 from components.multimodal_example_gen.inconsistency import Inconsistency, choose_replacements
-from components.multimodal_example_gen.manifest_source import ManifestSource
-from components.multimodal_example_gen.mmimdb_hdf5_source import MmimdbHdf5Source
-from components.multimodal_example_gen.mmimdb_source import MmimdbSource
-from components.multimodal_example_gen.ntu_source import NtuSource
 from components.multimodal_example_gen.row import SPLITS, Row
+from components.multimodal_example_gen.sources.demo_source import DemoSource
+from components.multimodal_example_gen.sources.harm_source import TWO_CLASSES, HarmSource
+from components.multimodal_example_gen.sources.manifest_source import ManifestSource
+from components.multimodal_example_gen.sources.mmimdb_hdf5_source import MmimdbHdf5Source
+from components.multimodal_example_gen.sources.mmimdb_source import MmimdbSource
+from components.multimodal_example_gen.sources.ntu_source import NtuSource
 from tests.components.multimodal_example_gen import manifest_folder
 from tests.layouts import harm_folder, mmimdb_folder, mmimdb_hdf5
 

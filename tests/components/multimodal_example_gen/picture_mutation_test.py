@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.multimodal_example_gen import demo_source
-from components.multimodal_example_gen.demo_source import DemoSource
-from components.multimodal_example_gen.harm_source import HarmSource
-from components.multimodal_example_gen.manifest_source import ManifestSource
-from components.multimodal_example_gen.mmimdb_source import MmimdbSource
 from components.multimodal_example_gen.row import SPLITS, Row, SkipRowError
+from components.multimodal_example_gen.sources import demo_source
+from components.multimodal_example_gen.sources.demo_source import DemoSource
+from components.multimodal_example_gen.sources.harm_source import HarmSource
+from components.multimodal_example_gen.sources.manifest_source import ManifestSource
+from components.multimodal_example_gen.sources.mmimdb_source import MmimdbSource
 from tests.components.multimodal_example_gen import manifest_folder
 from tests.components.multimodal_example_gen.mutations import mutated, mutated_json, mutated_lines, replaced
 from tests.layouts import harm_folder, mmimdb_folder

@@ -14,8 +14,8 @@ from tfx import v1 as tfx
 
 from components.multimodal_example_gen.count_words import count_words
 from components.multimodal_example_gen.executor import ingest
-from components.multimodal_example_gen.manifest_source import ManifestSource
-from components.multimodal_example_gen.picture import read_picture
+from components.multimodal_example_gen.readers.picture import read_picture
+from components.multimodal_example_gen.sources.manifest_source import ManifestSource
 from components.transform.preprocessing import preprocessing_fn, vocabulary_size, words_of
 from tests.components.multimodal_example_gen import manifest_folder
 

@@ -14,7 +14,8 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from components.settings_json import settings_to_json
 from components.tuner import tuning
 from hfmnas_keras.data.feature_files import write_feature_set
-from hfmnas_keras.settings import FusionSettings, TrainingSettings
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.final_training import train_fusion_network
 from hfmnas_keras.training.tuned_settings import value_of
 from tests.hfmnas_keras.search.search_case import make_rows

@@ -4,8 +4,8 @@ import pytest
 
 from hfmnas_keras.backbones.convert_published import convert_published
 from hfmnas_keras.backbones.published_networks import PUBLISHED_NETWORKS
-from hfmnas_keras.settings import ImageBackboneSettings, SkeletonBackboneSettings, VideoBackboneSettings
-from hfmnas_keras.training.pretraining import load_given_weights
+from hfmnas_keras.pretraining.pretraining import load_given_weights
+from hfmnas_keras.settings.backbones import ImageBackboneSettings, SkeletonBackboneSettings, VideoBackboneSettings
 from tests.hfmnas_keras.backbones.published_case import SETTINGS, build, case_of, tensors_of
 from tests.hfmnas_keras.backbones.tensor_files import write_safetensors
 from tests.oracles.seeded_tensors import seeded_input

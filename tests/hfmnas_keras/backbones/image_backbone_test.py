@@ -5,7 +5,7 @@ import pytest
 
 from hfmnas_keras.backbones.image_backbone import image_backbone
 from hfmnas_keras.backbones.vgg_weights import hed_trunk_path
-from hfmnas_keras.settings import ImageBackboneSettings
+from hfmnas_keras.settings.backbones import ImageBackboneSettings
 
 TINY = ImageBackboneSettings(depth=16, width=1 / 16)
 

@@ -7,7 +7,7 @@ import pytest
 from hfmnas_keras.backbones.image_backbone import image_backbone
 from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.video_backbone import video_backbone
-from hfmnas_keras.settings import ImageBackboneSettings, SkeletonBackboneSettings, VideoBackboneSettings
+from hfmnas_keras.settings.backbones import ImageBackboneSettings, SkeletonBackboneSettings, VideoBackboneSettings
 
 BACKBONES = {
     "vgg": (image_backbone, (32, 32, 3), ImageBackboneSettings(depth=16, width=1 / 16, preprocessing="torch")),

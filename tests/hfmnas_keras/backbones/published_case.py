@@ -3,7 +3,7 @@
 from hfmnas_keras.backbones.image_backbone import image_backbone
 from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.video_backbone import video_backbone
-from hfmnas_keras.settings import ImageBackboneSettings, SkeletonBackboneSettings, VideoBackboneSettings
+from hfmnas_keras.settings.backbones import ImageBackboneSettings, SkeletonBackboneSettings, VideoBackboneSettings
 from tests.oracles.golden import torch_golden
 from tests.oracles.seeded_tensors import seeded_tensor
 

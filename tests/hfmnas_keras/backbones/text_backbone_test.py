@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from hfmnas_keras.backbones.text_backbone import text_backbone
-from hfmnas_keras.settings import TextBackboneSettings
+from hfmnas_keras.settings.backbones import TextBackboneSettings
 
 SMALL = TextBackboneSettings(embedding_dim=5, hidden_units=(4, 6), pieces=2)
 TOKENS = np.array([[1, 2, 3, 0], [4, 0, 0, 0], [0, 0, 0, 0], [9, 9, 9, 9]])

@@ -5,14 +5,10 @@ import numpy as np
 import pytest
 
 from hfmnas_keras.backbones.convert_published import convert_published
-from hfmnas_keras.settings import (
-    ImageBackboneSettings,
-    PretrainingSettings,
-    SkeletonBackboneSettings,
-    VideoBackboneSettings,
-)
-from hfmnas_keras.training.backbone_recipe import image_recipe, skeleton_recipe, video_recipe
-from hfmnas_keras.training.pretraining import pretrain_backbones
+from hfmnas_keras.pretraining.backbone_recipe import image_recipe, skeleton_recipe, video_recipe
+from hfmnas_keras.pretraining.pretraining import pretrain_backbones
+from hfmnas_keras.settings.backbones import ImageBackboneSettings, SkeletonBackboneSettings, VideoBackboneSettings
+from hfmnas_keras.settings.pretraining import PretrainingSettings
 from tests.hfmnas_keras.backbones.published_case import BUILDERS, SETTINGS, case_of, tensors_of
 from tests.hfmnas_keras.backbones.tensor_files import write_safetensors
 from tests.oracles.seeded_tensors import seeded_input

@@ -4,7 +4,7 @@ import pytest
 
 from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.video_backbone import video_backbone
-from hfmnas_keras.settings import SkeletonBackboneSettings, VideoBackboneSettings
+from hfmnas_keras.settings.backbones import SkeletonBackboneSettings, VideoBackboneSettings
 
 INFLATED = VideoBackboneSettings(width=1 / 16, blocks=(1, 1, 1, 1), head_dropout=0.0)
 RESNEXT = VideoBackboneSettings("resnext101", 1 / 16, (1, 1, 1, 1), 4, high_tap="layer4", head_dropout=0.0)

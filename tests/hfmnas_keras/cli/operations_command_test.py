@@ -1,8 +1,8 @@
 from click.testing import CliRunner
 
-from hfmnas_keras.bm_nas.fusion_operations import fusion_operation
 from hfmnas_keras.cli import main
 from hfmnas_keras.edge_operations import edge_operation
+from hfmnas_keras.models.bm_nas.fusion_operations import fusion_operation
 from hfmnas_keras.node_operations import node_operation
 
 

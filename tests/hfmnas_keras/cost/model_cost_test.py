@@ -11,26 +11,22 @@ from hfmnas_keras.backbones.image_backbone import image_backbone
 from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.text_backbone import text_backbone
 from hfmnas_keras.backbones.video_backbone import video_backbone
-from hfmnas_keras.baselines.baseline_model import baseline_model
-from hfmnas_keras.baselines.central_fusion import CentralFusion
-from hfmnas_keras.baselines.gated_multimodal_unit import GatedMultimodalUnit
-from hfmnas_keras.baselines.multimodal_transfer import MultimodalTransfer
-from hfmnas_keras.bm_nas import bm_model
-from hfmnas_keras.classifier import multimodal_classifier
 from hfmnas_keras.cost import model_cost, multiply_accumulates
 from hfmnas_keras.edge_operations import edge_operation
 from hfmnas_keras.genotype import BMGenotype, CellGenotype, Genotype, NodeChoice
-from hfmnas_keras.networks import SequenceEncoder
-from hfmnas_keras.networks.searched_model import searched_model
+from hfmnas_keras.models.baselines.baseline_model import baseline_model
+from hfmnas_keras.models.baselines.central_fusion import CentralFusion
+from hfmnas_keras.models.baselines.gated_multimodal_unit import GatedMultimodalUnit
+from hfmnas_keras.models.baselines.multimodal_transfer import MultimodalTransfer
+from hfmnas_keras.models.bm_nas import bm_model
+from hfmnas_keras.models.classifier import multimodal_classifier
+from hfmnas_keras.models.hf_mnas.searched_model import searched_model
+from hfmnas_keras.models.parts.sequence_encoder import SequenceEncoder
 from hfmnas_keras.node_operations import node_operation
 from hfmnas_keras.operations import EDGE_OPERATIONS, FUSION_OPERATIONS, NODE_OPERATIONS
-from hfmnas_keras.settings import (
-    FIXED_MODELS,
-    FusionSettings,
-    ImageBackboneSettings,
-    TextBackboneSettings,
-    VideoBackboneSettings,
-)
+from hfmnas_keras.settings.backbones import ImageBackboneSettings, TextBackboneSettings, VideoBackboneSettings
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.models import FIXED_MODELS
 from tests.hfmnas_keras.cost.profiled_flops import profiled_flops
 
 C, R, N = 8, 1, 16

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hfmnas_keras.data import modality
 from hfmnas_keras.data.decoded_rows import DecodedRows
 from hfmnas_keras.data.modalities import MODALITIES
-from hfmnas_keras.training.batched_outputs import BatchedOutputs
+from hfmnas_keras.pretraining.batched_outputs import BatchedOutputs
 
 PICTURES = np.random.default_rng(0).integers(0, 256, size=(7, 4, 6, 3)).astype("uint8")
 ENCODED = np.array([tf.io.encode_png(picture).numpy() for picture in PICTURES], dtype=object)

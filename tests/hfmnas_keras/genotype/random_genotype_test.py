@@ -8,7 +8,7 @@ import scipy.stats
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.genotype.random_genotype import random_genotype
 from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
-from hfmnas_keras.settings import FusionSettings
+from hfmnas_keras.settings.fusion import FusionSettings
 
 FUSION = FusionSettings(num_nodes=3, kept_nodes=3)
 

@@ -19,17 +19,18 @@ from tensorboard.util import tensor_util
 
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.genotype.load_genotype import genotype_from_json, load_genotype
-from hfmnas_keras.networks.fusion_network import fusion_network
-from hfmnas_keras.networks.supernet_of import supernet_of
+from hfmnas_keras.models.fusion_network import fusion_network
+from hfmnas_keras.models.supernet_of import supernet_of
+from hfmnas_keras.optimization import loss_scale
+from hfmnas_keras.optimization.saved_state import SavedState
 from hfmnas_keras.search import architecture_search
 from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.search.bilevel_step import BilevelStep
 from hfmnas_keras.search.search_report import SearchReport
-from hfmnas_keras.settings import SEARCHED_MODELS, SearchSettings
-from hfmnas_keras.training import loss_scale
-from hfmnas_keras.training.saved_state import SavedState
-from tests.hfmnas_keras.bm_nas.chosen_weights import copy_bm_model
+from hfmnas_keras.settings.models import SEARCHED_MODELS
+from hfmnas_keras.settings.search import SearchSettings
 from tests.hfmnas_keras.cell.chosen_weights import copy_model
+from tests.hfmnas_keras.models.bm_nas.chosen_weights import copy_bm_model
 from tests.hfmnas_keras.search import search_case
 from tests.hfmnas_keras.search.search_case import FUSION, SETTINGS, make_rows, run_search
 

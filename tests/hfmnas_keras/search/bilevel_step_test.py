@@ -6,14 +6,14 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
+from hfmnas_keras.data.batch_order import BatchOrder
+from hfmnas_keras.data.device_rows import DeviceRows
 from hfmnas_keras.data.feature_set import FeatureSet
-from hfmnas_keras.networks.supernet import Supernet
+from hfmnas_keras.data.streamed_rows import StreamedRows, feature_rows
+from hfmnas_keras.models.hf_mnas.supernet import Supernet
+from hfmnas_keras.optimization.loss_scale import computing_in
 from hfmnas_keras.search.bilevel_step import BilevelStep
-from hfmnas_keras.settings import SearchSettings
-from hfmnas_keras.training.batch_order import BatchOrder
-from hfmnas_keras.training.device_rows import DeviceRows
-from hfmnas_keras.training.loss_scale import computing_in
-from hfmnas_keras.training.streamed_rows import StreamedRows, feature_rows
+from hfmnas_keras.settings.search import SearchSettings
 from tests.hfmnas_keras.search import search_case
 
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hfmnas_keras.optimization.f1_score import macro_f1
 from hfmnas_keras.search.architecture_search import search_architecture
-from hfmnas_keras.settings import FusionSettings, SearchSettings, TrainingSettings
-from hfmnas_keras.training.f1_score import macro_f1
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.search import SearchSettings
+from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.final_training import train_fusion_network
 from tests.hfmnas_keras.search.search_case import make_rows
 

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 
 from hfmnas_keras.data.feature_set import FeatureSet
-from hfmnas_keras.settings import FusionSettings, SearchSettings
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.search import SearchSettings
 
 # One node a cell: the graph has all operations and is traced in seconds. BM-NAS gets two steps, whose edges are a
 # choice, and the mitigation, whose running covariances are part of the state.

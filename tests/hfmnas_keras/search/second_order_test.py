@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from keras import ops
 
+from hfmnas_keras.data.device_rows import DeviceRows
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.search.bilevel_step import BilevelStep
-from hfmnas_keras.settings import SearchSettings
-from hfmnas_keras.training.device_rows import DeviceRows
+from hfmnas_keras.settings.search import SearchSettings
 
 
 class MixedLayer(keras.Model):

@@ -8,22 +8,19 @@ import tensorflow as tf
 
 from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.video_backbone import video_backbone
-from hfmnas_keras.classifier import multimodal_classifier
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.data.transformed_examples import TransformedExamples
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
 from hfmnas_keras.genotype.discretise import discretise
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.genotype.node_choice import NodeChoice
-from hfmnas_keras.settings import (
-    FusionSettings,
-    PretrainingSettings,
-    SkeletonBackboneSettings,
-    TrainingSettings,
-    VideoBackboneSettings,
-)
+from hfmnas_keras.models.classifier import multimodal_classifier
+from hfmnas_keras.optimization.f1_score import macro_f1
+from hfmnas_keras.settings.backbones import SkeletonBackboneSettings, VideoBackboneSettings
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.pretraining import PretrainingSettings
+from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training import final_training
-from hfmnas_keras.training.f1_score import macro_f1
 from hfmnas_keras.training.final_training import train_fusion_network
 
 FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, correlation_dim=4)

@@ -73,10 +73,10 @@ class EdgeNet(keras.Model):
 
 
 def search_steps(devices, whole=False, dropout=0.0, **settings):
-    from hfmnas_keras.networks.supernet import Supernet
+    from hfmnas_keras.data.streamed_rows import feature_rows
+    from hfmnas_keras.models.hf_mnas.supernet import Supernet
     from hfmnas_keras.search.bilevel_step import BilevelStep
-    from hfmnas_keras.settings import SearchSettings
-    from hfmnas_keras.training.streamed_rows import feature_rows
+    from hfmnas_keras.settings.search import SearchSettings
     from tests.hfmnas_keras.search import search_case
 
     keras.utils.set_random_seed(3)
@@ -104,8 +104,9 @@ def search_steps(devices, whole=False, dropout=0.0, **settings):
 
 def training_steps(devices, model="hf_mnas", **settings):
     from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
-    from hfmnas_keras.networks.fusion_network import fusion_network
-    from hfmnas_keras.settings import FusionSettings, TrainingSettings
+    from hfmnas_keras.models.fusion_network import fusion_network
+    from hfmnas_keras.settings.fusion import FusionSettings
+    from hfmnas_keras.settings.training import TrainingSettings
     from hfmnas_keras.training.training_step import TrainingStep
     from tests.hfmnas_keras.search import search_case
 

@@ -5,7 +5,8 @@ from hfmnas_keras.cell.searched_cell import SearchedCell
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.genotype.node_choice import NodeChoice
-from hfmnas_keras.settings import FusionSettings, TrainingSettings
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.training import TrainingSettings
 
 FUSION = FusionSettings(
     channels=8, grid=(2, 2), num_nodes=3, kept_nodes=3, num_heads=2, correlation_dim=4, sequence_encoder=False

@@ -1,6 +1,7 @@
 import pytest
 
-from hfmnas_keras.settings import FusionSettings, TrainingSettings
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.tuned_settings import TUNABLE, fitting, value_of, with_values
 from tests.hfmnas_keras.training.tuned_case import GENOTYPE
 

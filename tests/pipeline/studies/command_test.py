@@ -30,12 +30,12 @@ def test_the_group_has_it_beside_its_own_commands():
     assert "study" in shown and "genotype" in shown
 
 
-def test_it_lists_studies_with_their_tables_and_cells():
+def test_it_lists_studies_with_their_tables_and_trials():
     shown = hfmnas("study", "--list", "--config", "demo", "--seeds", "2").output
     for study in STUDIES.values():
         assert study.paper in shown
-        cells = sum(max(2, variant.least_seeds) for variant in study.variants(load_config("demo")))
-        assert f"{cells} cells" in shown
+        trials = sum(max(2, variant.least_seeds) for variant in study.variants(load_config("demo")))
+        assert f"{trials} trials" in shown
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_pipeline_without_features_is_told_in_a_line(tmp_path):
     assert "missing.jsonl" in result.output and "before there were features" in result.output
 
 
-def test_a_failed_cell_is_in_the_exit_code(tmp_path, monkeypatch):
+def test_a_failed_trial_is_in_the_exit_code(tmp_path, monkeypatch):
     data = write_data(tmp_path / "data")
 
     def on_made_up_data(study, config, *arguments, **options):
@@ -85,7 +85,7 @@ def test_a_failed_cell_is_in_the_exit_code(tmp_path, monkeypatch):
     monkeypatch.setitem(STUDIES, "tiny", tiny_study("concatenation"))
     command = ("study", "tiny", "--seeds", "1", "--workers", "0", "--root", str(tmp_path / "studies"))
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.studies.train_cell.train_fusion_network", lambda *_, **__: 1 / 0)
+        patched.setattr("pipeline.studies.train_trial.train_fusion_network", lambda *_, **__: 1 / 0)
         failed = hfmnas(*command)
     assert failed.exit_code == 1 and "FAILED: ZeroDivisionError" in failed.output
     assert hfmnas(*command).exit_code == 0

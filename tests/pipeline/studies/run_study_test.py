@@ -24,16 +24,18 @@ import hfmnas_keras
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
 from hfmnas_keras.genotype.random_genotype import random_genotype
 from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
-from hfmnas_keras.settings import FusionSettings, SearchSettings, TrainingSettings
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.search import SearchSettings
+from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training import final_training
 from pipeline.config import load_config, with_overrides
-from pipeline.studies import cell_workers
-from pipeline.studies.cell import Cell
-from pipeline.studies.cell_store import CellStore
-from pipeline.studies.cell_workers import _next, train_cells
+from pipeline.studies import trial_workers as trial_workers
 from pipeline.studies.run_study import _Progress, plan, run_study
 from pipeline.studies.studies import STUDIES
-from pipeline.studies.train_cell import train_cell
+from pipeline.studies.train_trial import train_trial
+from pipeline.studies.trial import Trial
+from pipeline.studies.trial_store import TrialStore
+from pipeline.studies.trial_workers import _next, train_trials
 from pipeline.studies.variant import RANDOM, SEARCHED, Variant
 
 
@@ -52,14 +54,14 @@ def run(study, root, data, seeds, show=lambda line: None, workers=0):
     return run_study(study, tiny_config(), seeds, root, workers, show=show, prepare=lambda config, folder: data)
 
 
-def make_cell(**overrides):
+def make_trial(**overrides):
     config = with_overrides(tiny_config(), {"model": "concatenation", **overrides})
-    return Cell.of(config, 0, "made-up", SEARCHED)
+    return Trial.of(config, 0, "made-up", SEARCHED)
 
 
 @pytest.fixture(scope="module")
 def resumed(root, data):
-    """A study that is stopped after two of its four cells, and run again."""
+    """A study that is stopped after two of its four trials, and run again."""
     study = tiny_study("concatenation", "gmu")
 
     def stop(line):
@@ -68,7 +70,7 @@ def resumed(root, data):
 
     with pytest.raises(KeyboardInterrupt):
         run(study, root, data, seeds=2, show=stop)
-    first = {path: path.stat().st_mtime_ns for path in (root / "cells").glob("*.json")}
+    first = {path: path.stat().st_mtime_ns for path in (root / "trials").glob("*.json")}
     half = json.loads((root / "tiny" / "tiny" / "results.json").read_text(encoding="utf-8"))
     lines = []
     results = run(study, root, data, seeds=2, show=lines.append)
@@ -82,7 +84,7 @@ def test_a_stopped_study_has_the_results_so_far_and_goes_on(root, resumed):
     assert {path: path.stat().st_mtime_ns for path in first} == first
     assert "2 of them trained before, 2 to train" in lines[0]
     assert [row["seeds"] for row in results.rows()] == [[0, 1], [0, 1]]
-    assert not list((root / "cells").glob("*.work"))
+    assert not list((root / "trials").glob("*.work"))
 
 
 def test_the_numbers_are_those_of_the_saved_predictions(root, resumed):
@@ -90,7 +92,7 @@ def test_the_numbers_are_those_of_the_saved_predictions(root, resumed):
     rows = {row["variant"]: row for row in content["rows"]}
     table = (root / "tiny" / "tiny" / "table.md").read_text(encoding="utf-8")
     expected = {}
-    for path in (root / "cells").glob("*.npz"):
+    for path in (root / "trials").glob("*.npz"):
         model, seed = path.name.split("-")[:2]
         with np.load(path, allow_pickle=False) as arrays:
             assert len(set(arrays["ids"])) == 40
@@ -110,20 +112,20 @@ def test_the_numbers_are_those_of_the_saved_predictions(root, resumed):
     assert (root / "tiny" / "tiny" / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_searched_model_is_searched_once_and_cells_are_shared_between_studies(root, data, resumed):
-    before = {path: path.stat().st_mtime_ns for path in (root / "cells").glob("*.json")}
+def test_a_searched_model_is_searched_once_and_trials_are_shared_between_studies(root, data, resumed):
+    before = {path: path.stat().st_mtime_ns for path in (root / "trials").glob("*.json")}
     lines = []
     results = run(tiny_study("concatenation", "hf_mnas"), root, data, seeds=1, show=lines.append)
-    assert "2 cells, 1 of them trained before, 1 to train" in lines[0]
+    assert "2 trials, 1 of them trained before, 1 to train" in lines[0]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     row = results.rows()[1]
     assert row["search_seconds"][0] > 0 and row["parameters"][0] > 0 and row["flops"][0] > 0
-    (searched,) = (root / "cells" / "searches").glob("hf_mnas-seed_0-*.json")
+    (searched,) = (root / "trials" / "searches").glob("hf_mnas-seed_0-*.json")
     # One node keeps all that there is: what is kept after the search is what the search itself would have kept.
     genotype = Genotype.from_json(json.loads(searched.read_text(encoding="utf-8"))["genotype"])
-    cell = next(json.loads(path.read_text(encoding="utf-8")) for path in (root / "cells").glob("hf_mnas*.json"))
-    assert Genotype.from_json(cell["genotype"]) == genotype and genotype.num_nodes == 1
-    assert not list((root / "cells" / "searches").glob("*.work"))
+    trial = next(json.loads(path.read_text(encoding="utf-8")) for path in (root / "trials").glob("hf_mnas*.json"))
+    assert Genotype.from_json(trial["genotype"]) == genotype and genotype.num_nodes == 1
+    assert not list((root / "trials" / "searches").glob("*.work"))
 
 
 def test_random_genotypes_are_drawn_by_the_seed_and_have_no_verdict(data, tmp_path):
@@ -138,7 +140,7 @@ def test_random_genotypes_are_drawn_by_the_seed_and_have_no_verdict(data, tmp_pa
     assert random["seeds"] == [0, 1] and random["verdicts"] == [] and random["search_seconds"] == [None, None]
     assert searched["seeds"] == [0] and len(searched["verdicts"]) == 1 and searched["search_seconds"][0] > 0
     genotypes = {}
-    for path in (tmp_path / "cells").glob("hf_mnas*.json"):
+    for path in (tmp_path / "trials").glob("hf_mnas*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
         genotypes[record["settings"]["training"]["seed"]] = Genotype.from_json(record["genotype"])
     assert genotypes == {seed: random_genotype(tiny_config().fusion, seed) for seed in (0, 1)}
@@ -148,7 +150,7 @@ def test_random_genotypes_are_drawn_by_the_seed_and_have_no_verdict(data, tmp_pa
 def test_a_fresh_study_trains_what_is_there_again(data, tmp_path):
     study = tiny_study("concatenation")
     run(study, tmp_path, data, seeds=1)
-    (path,) = (tmp_path / "cells").glob("*.json")
+    (path,) = (tmp_path / "trials").glob("*.json")
     path.write_text(path.read_text(encoding="utf-8").replace('"test_macro_f1": 0', '"test_macro_f1": 7'))
     assert run(study, tmp_path, data, seeds=1).rows()[0]["mean"] > 1
     fresh = run_study(study, tiny_config(), 1, tmp_path, 0, True, lambda line: None, lambda config, folder: data)
@@ -156,17 +158,17 @@ def test_a_fresh_study_trains_what_is_there_again(data, tmp_path):
 
 
 def test_a_search_of_an_earlier_state_of_the_package_is_made_again(data, tmp_path):
-    cell, store = make_cell(model="hf_mnas"), CellStore(tmp_path)
-    store.write_search(cell, {"genotype": "of old", "probabilities": {}, "travel": {}, "verdict": "decided"})
-    assert train_cell(cell, data, store)["status"] == "finished"
-    assert "entropies" in store.read_search(cell)
+    trial, store = make_trial(model="hf_mnas"), TrialStore(tmp_path)
+    store.write_search(trial, {"genotype": "of old", "probabilities": {}, "travel": {}, "verdict": "decided"})
+    assert train_trial(trial, data, store)["status"] == "finished"
+    assert "entropies" in store.read_search(trial)
 
 
 @pytest.mark.parametrize("kept_nodes, collapsed", [(1, True), (2, False)])
-def test_the_verdict_is_on_the_genotype_that_the_cell_has(data, tmp_path, kept_nodes, collapsed):
+def test_the_verdict_is_on_the_genotype_that_the_trial_has(data, tmp_path, kept_nodes, collapsed):
     overrides = {"model": "hf_mnas", "fusion.num_nodes": 2, "fusion.kept_nodes": kept_nodes}
-    cell, store = make_cell(**overrides), CellStore(tmp_path)
-    # The likelier node has two `skip`, all of a cell that keeps one node and half of one that keeps both, where more
+    trial, store = make_trial(**overrides), TrialStore(tmp_path)
+    # The likelier node has two `skip`, all of a trial that keeps one node and half of one that keeps both, where more
     # than half would be a collapse.
     operations = np.array(["skip", "skip", "sep_conv_3x3", "dil_conv_3x3", "none"])
     gamma = np.full((5, len(EDGE_OPERATIONS)), 0.02)
@@ -175,26 +177,26 @@ def test_the_verdict_is_on_the_genotype_that_the_cell_has(data, tmp_path, kept_n
     beta[[0, 1], [0, 1]] = 0.8
     tables = {"gamma": gamma, "beta": beta, "importance": np.array([0.7, 0.3])}
     store.write_search(
-        cell,
+        trial,
         {
-            "genotype": random_genotype(cell.searched_fusion, 0).to_json(),
+            "genotype": random_genotype(trial.searched_fusion, 0).to_json(),
             "probabilities": {f"{name}/{kind}": table.tolist() for name in CELLS for kind, table in tables.items()},
             "search_seconds": 1.0,
             "travel": {"possible": 5.0, "largest": 3.0},
             "entropies": [{"gamma_entropy": 0.5, "beta_entropy": 0.5}],
         },
     )
-    record = train_cell(cell, data, store)
+    record = train_trial(trial, data, store)
     assert record["status"] == "finished", record["reason"]
     assert Genotype.from_json(record["genotype"]).cells["lfbc"].kept == (0, 1)[:kept_nodes]
     assert record["verdict"] == ("collapsed" if collapsed else "decided"), record["warnings"]
     assert any("`skip`" in warning for warning in record["warnings"]) == collapsed
 
 
-def test_a_cell_that_was_killed_in_its_training_ends_as_if_it_had_not_been(data, tmp_path, monkeypatch):
-    cell = make_cell()
-    stores = [CellStore(tmp_path / name) for name in ("whole", "killed")]
-    train_cell(cell, data, stores[0])
+def test_a_trial_that_was_killed_in_its_training_ends_as_if_it_had_not_been(data, tmp_path, monkeypatch):
+    trial = make_trial()
+    stores = [TrialStore(tmp_path / name) for name in ("whole", "killed")]
+    train_trial(trial, data, stores[0])
     save = final_training.SavedState.save
 
     def save_and_die(self, *arguments):
@@ -204,15 +206,15 @@ def test_a_cell_that_was_killed_in_its_training_ends_as_if_it_had_not_been(data,
     with monkeypatch.context() as patched:
         patched.setattr(final_training.SavedState, "save", save_and_die)
         with pytest.raises(KeyboardInterrupt):
-            train_cell(cell, data, stores[1])
-    assert stores[1].read(cell) is None and stores[1].work_folder(cell).is_dir()
-    train_cell(cell, data, stores[1])
-    whole, killed = (store.read_predictions(cell)["probabilities"] for store in stores)
+            train_trial(trial, data, stores[1])
+    assert stores[1].read(trial) is None and stores[1].work_folder(trial).is_dir()
+    train_trial(trial, data, stores[1])
+    whole, killed = (store.read_predictions(trial)["probabilities"] for store in stores)
     np.testing.assert_array_equal(whole, killed)
-    assert not stores[1].work_folder(cell).exists()
+    assert not stores[1].work_folder(trial).exists()
 
 
-def test_a_cell_that_fails_is_told_and_does_not_end_the_study(data, tmp_path, monkeypatch):
+def test_a_trial_that_fails_is_told_and_does_not_end_the_study(data, tmp_path, monkeypatch):
     monkeypatch.setattr(
         final_training._Training, "fit", lambda *arguments: (_ for _ in ()).throw(RuntimeError("the loss is NaN"))
     )
@@ -234,23 +236,23 @@ def test_a_reason_of_many_lines_is_one_in_the_table_and_whole_in_the_results(dat
     assert "node_1 of" in table and "node_99" not in table
 
 
-def test_a_worker_that_dies_before_it_has_read_its_cell_is_told_too(data, tmp_path, monkeypatch):
-    begin = cell_workers._Worker.begin
+def test_a_worker_that_dies_before_it_has_read_its_trial_is_told_too(data, tmp_path, monkeypatch):
+    begin = trial_workers._Worker.begin
 
     def begin_and_die(self, job):
         begin(self, job)
         self.process.kill()
 
-    monkeypatch.setattr(cell_workers._Worker, "begin", begin_and_die)
-    store, cell = CellStore(tmp_path), make_cell()
-    ((ended, record, _),) = train_cells([(cell, data)], store, workers=1)
-    assert ended == cell and "signal 9" in record["reason"] and store.read(cell)["status"] == "failed"
+    monkeypatch.setattr(trial_workers._Worker, "begin", begin_and_die)
+    store, trial = TrialStore(tmp_path), make_trial()
+    ((ended, record, _),) = train_trials([(trial, data)], store, workers=1)
+    assert ended == trial and "signal 9" in record["reason"] and store.read(trial)["status"] == "failed"
 
 
 @pytest.mark.long
-def test_workers_have_one_thread_and_one_that_dies_takes_its_cell_alone(data, tmp_path):
-    store = CellStore(tmp_path)
-    killed, trained = make_cell(), make_cell(**{"fusion.channels": 16})
+def test_workers_have_one_thread_and_one_that_dies_takes_its_trial_alone(data, tmp_path):
+    store = TrialStore(tmp_path)
+    killed, trained = make_trial(), make_trial(**{"fusion.channels": 16})
 
     def kill_when_begun():
         while not store.log_path(killed).exists():
@@ -260,7 +262,7 @@ def test_workers_have_one_thread_and_one_that_dies_takes_its_cell_alone(data, tm
 
     killer = threading.Thread(target=kill_when_begun)
     killer.start()
-    ended = {cell: record for cell, record, _ in train_cells([(killed, data), (trained, data)], store, workers=1)}
+    ended = {trial: record for trial, record, _ in train_trials([(killed, data), (trained, data)], store, workers=1)}
     killer.join()
     assert ended[killed]["status"] == "failed" and "signal 9" in ended[killed]["reason"]
     assert ended[trained]["status"] == "finished" and ended[trained]["threads"] == "1"
@@ -269,32 +271,32 @@ def test_workers_have_one_thread_and_one_that_dies_takes_its_cell_alone(data, tm
 
 
 @pytest.mark.long
-def test_a_process_trains_so_many_cells_and_then_another_one(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(cell_workers, "CELLS_A_PROCESS", 2)
-    jobs = [(make_cell(**{"fusion.channels": channels}), data) for channels in (8, 16, 24)]
+def test_a_process_trains_so_many_trials_and_then_another_one(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial_workers, "TRIALS_A_PROCESS", 2)
+    jobs = [(make_trial(**{"fusion.channels": channels}), data) for channels in (8, 16, 24)]
     processes = []
-    for _, record, _ in train_cells(jobs, CellStore(tmp_path), workers=1):
+    for _, record, _ in train_trials(jobs, TrialStore(tmp_path), workers=1):
         assert record["status"] == "finished"
         processes += [child.pid for child in multiprocessing.active_children()]
     assert processes[0] == processes[1] != processes[2]
 
 
-def test_two_cells_of_one_search_are_not_begun_at_once_where_there_are_others(data):
+def test_two_trials_of_one_search_are_not_begun_at_once_where_there_are_others(data):
     search = {"model": "hf_mnas", "fusion.num_nodes": 2}
-    first, same, other = (make_cell(**search, **more) for more in ({}, {"fusion.num_cells": 2}, {"search.epochs": 2}))
+    first, same, other = (make_trial(**search, **more) for more in ({}, {"fusion.num_cells": 2}, {"search.epochs": 2}))
     crew = [types.SimpleNamespace(job=(first, data)), types.SimpleNamespace(job=None)]
     pending = [(same, data), (other, data)]
     assert [_next(pending, crew)[0], _next(pending, crew)[0]] == [other, same] and not pending
     # Models that are not searched do not wait for one another.
-    plain = [(make_cell(), data), (make_cell(**{"fusion.channels": 16}), data)]
+    plain = [(make_trial(), data), (make_trial(**{"fusion.channels": 16}), data)]
     crew[0].job = plain[0]
     assert _next([plain[1], (other, data)], crew) == plain[1]
 
 
 def test_the_time_left_is_that_of_the_workers_with_something_to_do():
-    plain = [make_cell(**{"fusion.channels": channels}) for channels in (2, 4, 6, 8)]
-    searched = make_cell(**{"model": "hf_mnas"})
-    progress = _Progress([(cell, None) for cell in (*plain, searched)], workers=2)
+    plain = [make_trial(**{"fusion.channels": channels}) for channels in (2, 4, 6, 8)]
+    searched = make_trial(**{"model": "hf_mnas"})
+    progress = _Progress([(trial, None) for trial in (*plain, searched)], workers=2)
     # What a search takes is not known yet: it is not less than the rest.
     assert progress.after(plain[0], 40.0) == "more than 80 s left"
     assert progress.after(searched, 60.0) == "about 60 s left"
@@ -306,35 +308,35 @@ def test_the_time_left_is_that_of_the_workers_with_something_to_do():
 
 def test_names_follow_from_what_has_an_influence():
     def searched(**overrides):
-        return make_cell(**{"model": "hf_mnas", "fusion.num_nodes": 2, **overrides})
+        return make_trial(**{"model": "hf_mnas", "fusion.num_nodes": 2, **overrides})
 
-    cell = searched()
-    assert cell.name == searched(**{"search.checkpoint_seconds": 7.0}).name
+    trial = searched()
+    assert trial.name == searched(**{"search.checkpoint_seconds": 7.0}).name
     others = {
         "training": searched(**{"training.learning_rate": 0.02}),
         "encoder": searched(**{"fusion.sequence_encoder": True}),
-        "cells": searched(**{"fusion.num_cells": 2}),
+        "stacked": searched(**{"fusion.num_cells": 2}),
         "kept": searched(**{"fusion.kept_nodes": 2}),
         "search": searched(**{"search.epochs": 2}),
         "fusion": searched(**{"fusion.imm_attention": False}),
-        "data": dataclasses.replace(cell, data="other"),
+        "data": dataclasses.replace(trial, data="other"),
     }
-    assert len({cell.name, *(other.name for other in others.values())}) == 8
+    assert len({trial.name, *(other.name for other in others.values())}) == 8
     # What the final model alone reads needs no search of its own.
-    shared = {name for name, other in others.items() if other.search_name == cell.search_name}
-    assert shared == {"training", "encoder", "cells", "kept"}
+    shared = {name for name, other in others.items() if other.search_name == trial.search_name}
+    assert shared == {"training", "encoder", "stacked", "kept"}
     # Where a search looks at the discretised model, it looks at what is kept.
     best = {"search.select": "best_dev", "search.discretised_every": 1}
     assert searched(**best).search_name != searched(**best, **{"fusion.kept_nodes": 2}).search_name
-    drawn = Cell.of(with_overrides(tiny_config(), {"model": "hf_mnas"}), 3, "made-up", RANDOM)
+    drawn = Trial.of(with_overrides(tiny_config(), {"model": "hf_mnas"}), 3, "made-up", RANDOM)
     assert drawn.search_name is None and drawn.random_genotype == 3 and drawn.seed == 3
-    assert make_cell().search_name is None
+    assert make_trial().search_name is None
 
 
 def test_a_new_setting_leaves_the_names_of_what_was_trained_without_it(monkeypatch):
-    """The names of this cell before there were `attention_values` and `correlation_norm`."""
+    """The names of this trial before there were `attention_values` and `correlation_norm`."""
     monkeypatch.setattr(hfmnas_keras, "__version__", "0.1.0")
-    cell = Cell(
+    trial = Trial(
         "hf_mnas",
         FusionSettings(num_nodes=2, kept_nodes=2),
         SearchSettings(seed=3),
@@ -343,49 +345,49 @@ def test_a_new_setting_leaves_the_names_of_what_was_trained_without_it(monkeypat
         0.5,
         "x",
     )
-    assert (cell.name, cell.search_name) == ("hf_mnas-seed_3-626b71733b5a", "hf_mnas-seed_3-70e5fed2b5fb")
-    changed = dataclasses.replace(cell, fusion=dataclasses.replace(cell.fusion, attention_values="key"))
-    assert changed.name != cell.name and changed.search_name != cell.search_name
+    assert (trial.name, trial.search_name) == ("hf_mnas-seed_3-626b71733b5a", "hf_mnas-seed_3-70e5fed2b5fb")
+    changed = dataclasses.replace(trial, fusion=dataclasses.replace(trial.fusion, attention_values="key"))
+    assert changed.name != trial.name and changed.search_name != trial.search_name
 
 
 def test_a_record_of_another_default_is_not_taken(tmp_path):
-    store, cell = CellStore(tmp_path), make_cell()
-    store.write(cell, {"status": "finished"})
-    path = tmp_path / f"{cell.name}.json"
+    store, trial = TrialStore(tmp_path), make_trial()
+    store.write(trial, {"status": "finished"})
+    path = tmp_path / f"{trial.name}.json"
     record = json.loads(path.read_text(encoding="utf-8"))
     # A setting that was there and one that is new.
     del record["settings"]["fusion"]["kept_edges"]
     path.write_text(json.dumps(record), encoding="utf-8")
-    assert store.read(cell)["status"] == "finished"
+    assert store.read(trial)["status"] == "finished"
     record["settings"]["fusion"]["correlation_weight"] = 0.7
     path.write_text(json.dumps(record), encoding="utf-8")
-    assert store.read(cell) is None
+    assert store.read(trial) is None
     path.write_text("{", encoding="utf-8")
     with pytest.raises(RuntimeError, match="damaged"):
-        store.read(cell)
+        store.read(trial)
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK, but no archive", None], ids=["empty", "no archive", "cut off"])
 def test_damaged_predictions_are_told_with_the_cure(tmp_path, damage):
-    store, cell = CellStore(tmp_path), make_cell()
+    store, trial = TrialStore(tmp_path), make_trial()
     predictions = {"ids": np.array(["a"]), "labels": np.array([0]), "probabilities": np.ones((1, 1))}
-    store.write(cell, {"status": "finished"}, predictions)
-    np.testing.assert_array_equal(store.read_predictions(cell)["labels"], [0])
-    path = tmp_path / f"{cell.name}.npz"
+    store.write(trial, {"status": "finished"}, predictions)
+    np.testing.assert_array_equal(store.read_predictions(trial)["labels"], [0])
+    path = tmp_path / f"{trial.name}.npz"
     path.write_bytes(path.read_bytes()[:-30] if damage is None else damage)
-    with pytest.raises(RuntimeError, match=rf"Remove {cell.name}\.json beside it"):
-        store.read_predictions(cell)
+    with pytest.raises(RuntimeError, match=rf"Remove {trial.name}\.json beside it"):
+        store.read_predictions(trial)
 
 
 def test_what_is_trained_anew_does_not_go_on_from_a_checkpoint(tmp_path):
-    store, cell = CellStore(tmp_path), make_cell(**{"model": "hf_mnas"})
-    store.write(cell, {"status": "finished"})
-    store.write_search(cell, {"genotype": "..."})
-    checkpoints = [store.work_folder(cell), store.search_work_folder(cell)]
+    store, trial = TrialStore(tmp_path), make_trial(**{"model": "hf_mnas"})
+    store.write(trial, {"status": "finished"})
+    store.write_search(trial, {"genotype": "..."})
+    checkpoints = [store.work_folder(trial), store.search_work_folder(trial)]
     for folder in checkpoints:
         folder.mkdir(parents=True)
-    store.remove(cell)
-    assert store.read(cell) is None and store.read_search(cell) is None
+    store.remove(trial)
+    assert store.read(trial) is None and store.read_search(trial) is None
     assert not any(folder.exists() for folder in checkpoints)
 
 
@@ -394,8 +396,8 @@ def test_a_configuration_that_tunes_can_be_studied(name, data):
     # Choices of `hf_mnas` alone, while `methods` has other models and `top_k` fewer kept nodes.
     config = with_overrides(load_config("demo"), {"tuning": {"choices": {"fusion.kept_nodes": [2]}}})
     planned = plan(STUDIES[name], config, 1, lambda config: data)
-    assert {place.cell.name for place in planned} == {
-        place.cell.name for place in plan(STUDIES[name], load_config("demo"), 1, lambda config: data)
+    assert {place.trial.name for place in planned} == {
+        place.trial.name for place in plan(STUDIES[name], load_config("demo"), 1, lambda config: data)
     }
 
 
@@ -423,7 +425,7 @@ def test_one_run_of_the_pipeline_for_each_choice_of_the_data(data):
         ("c", 1),
         ("c", 2),
     ]
-    assert [place.cell.data for place in planned[:3]] == ["1", "2", "2"]
+    assert [place.trial.data for place in planned[:3]] == ["1", "2", "2"]
     bad = Study("s", "t", "p", "a", lambda config: [Variant("a", {"fusion.no_such": 1})])
     with pytest.raises(ValueError, match="fusion.no_such.*unknown key"):
         plan(bad, tiny_config(), 1, prepare)

@@ -1,4 +1,4 @@
-"""What is said of cells that are there."""
+"""What is said of trials that are there."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import scipy.stats
 
 from pipeline.config import load_config, with_overrides
 from pipeline.studies import study_results
-from pipeline.studies.cell import Cell
-from pipeline.studies.cell_store import CellStore
 from pipeline.studies.statistics import bootstrap_interval
 from pipeline.studies.study import Study
 from pipeline.studies.study_results import StudyResults
+from pipeline.studies.trial import Trial
+from pipeline.studies.trial_store import TrialStore
 from pipeline.studies.variant import RANDOM, SEARCHED, Variant
 
 
 def results_of(folder, variants, scores, preset="demo", **record):
-    """Results of made-up cells: the scores of each variant, the first of which is the reference, seed by seed."""
-    store, generator = CellStore(folder / "cells"), np.random.default_rng(0)
+    """Results of made-up trials: the scores of each variant, the first of which is the reference, seed by seed."""
+    store, generator = TrialStore(folder / "trials"), np.random.default_rng(0)
     config = load_config(preset)
     study = Study("s", "a title", "no table", variants[0].name, lambda config: variants)
     planned = []
     for variant, own_scores in zip(variants, scores, strict=True):
         for seed, score in enumerate(own_scores):
-            cell = Cell.of(with_overrides(config, variant.overrides), seed, "made-up", variant.genotype)
+            trial = Trial.of(with_overrides(config, variant.overrides), seed, "made-up", variant.genotype)
             predictions = {
                 "ids": np.arange(40).astype(str),
                 "labels": np.arange(40) % 9,
                 "probabilities": generator.dirichlet(np.ones(9), 40),
             }
             names = ("test_macro_f1", "test_weighted_f1", "test_accuracy", "dev_macro_f1")
-            store.write(cell, {"status": "finished", **dict.fromkeys(names, score), **record}, predictions)
-            planned.append(types.SimpleNamespace(variant=variant, seed=seed, cell=cell))
+            store.write(trial, {"status": "finished", **dict.fromkeys(names, score), **record}, predictions)
+            planned.append(types.SimpleNamespace(variant=variant, seed=seed, trial=trial))
     return StudyResults(study, config, planned, store)
 
 
@@ -83,9 +83,9 @@ def test_the_papers_values_stand_beside_ours_and_say_of_which_data_they_are(tmp_
     published = {"MM-IMDB": "61.5 macro F1", "NTU RGB+D": "90.1 accuracy"}
     results = results_of(tmp_path, [Variant("gmu", {"model": "gmu"}, published=published)], [[0.25]], preset)
     heads, _, row = (line.split(" | ") for line in results.to_markdown().splitlines()[2:5])
-    cells = dict(zip(heads, row, strict=True))
-    assert cells["published there, % |"] == f"{words} |"
-    assert cells["macro F1 on test"] == cells["weighted F1"] == cells["accuracy"] == "0.250"
+    trials = dict(zip(heads, row, strict=True))
+    assert trials["published there, % |"] == f"{words} |"
+    assert trials["macro F1 on test"] == trials["weighted F1"] == trials["accuracy"] == "0.250"
 
 
 def test_searches_that_came_to_nothing_are_told(tmp_path):
@@ -119,9 +119,9 @@ def test_what_takes_long_is_computed_once_however_often_the_results_are_written(
         results.write(tmp_path / "study")
     reference, other = results.rows()
     assert compared == [40]
-    store = CellStore(tmp_path / "cells")
+    store = TrialStore(tmp_path / "trials")
     first, second = (
-        store.read_predictions(Cell.of(with_overrides(load_config("demo"), {"model": model}), 0, "made-up", SEARCHED))
+        store.read_predictions(Trial.of(with_overrides(load_config("demo"), {"model": model}), 0, "made-up", SEARCHED))
         for model in ("mmtm", "gmu")
     )
     expected = bootstrap_interval(first["labels"], first["probabilities"], second["probabilities"])

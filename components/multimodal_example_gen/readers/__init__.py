@@ -1,0 +1,1 @@
+"""Readers of single files: pictures, clips, skeletons, HDF5 rows, within bounds."""

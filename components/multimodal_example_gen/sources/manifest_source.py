@@ -1,0 +1,288 @@
+"""The user's own data: a JSONL or CSV manifest beside pictures."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from components.multimodal_example_gen.count_words import count_words
+from components.multimodal_example_gen.readers import picture
+from components.multimodal_example_gen.record import inside, is_utf8, jsonl_records, text_of
+from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
+from components.multimodal_example_gen.sources.source import Listing, Source
+
+COLUMNS = ("id", "split", "text", "image", "label", "labels")
+#: Other usual names of the second split.
+SPLIT_NAMES = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
+
+
+class ManifestSource(Source):
+    """A manifest with one labelled pair a row, as JSONL (`.jsonl`, `.ndjson`) or CSV with a header (`.csv`).
+
+    Columns: `id` (text or whole number, unique), `text` (not empty), `image` (path relative to the data root), `label`
+    (one name) or `labels` (a list of names; in CSV separated by `|`), and, if the manifest decides the split, `split`
+    (`train`, `dev` or `val`, `test`) in every row. Without a `split` column a row's split is drawn from the SHA-256 of
+    `"{seed}:{id}"`, so that it stays where it is when other rows come and go.
+
+    What cannot be used has a reason, and `strict` says what happens to it. In a row: `broken_row`, `not_utf8`,
+    `wrong_type`, `unknown_column` (JSONL), `missing_id`, `duplicate_id`, `unknown_split`, `empty_text`, `no_label`,
+    `several_labels`, `label_and_labels`, `unknown_label`, `path_outside_root`. In its picture: see
+    `components.multimodal_example_gen.readers.picture.read_picture`.
+
+    Args:
+        manifest: str. Path of the manifest; on this machine or mounted, not a bucket's address.
+        data_root: str or None. Folder that image paths start from and must not leave, also not by a link. Defaults to
+            the manifest's folder.
+        classes: list of str or None. All class names. None takes those that occur, sorted; then no label is unknown.
+        multi_label: bool. Whether a row may have several labels. Defaults to `False`.
+        strict: bool. `True` refuses the manifest and lists what is wrong; `False` leaves such rows out and counts
+            them by reason, and ignores unknown columns. Defaults to `True`.
+        split_ratios: list of three numbers. Shares of train, dev and test where the manifest has no `split`.
+        seed: int. Which split by hash. Defaults to `0`.
+        max_image_pixels: int. Width x height above which a picture is not decoded.
+        max_image_bytes: int. Size above which a picture's file is not opened.
+
+    Raises:
+        ValueError: for settings out of range.
+    """
+
+    name = "manifest"
+
+    def __init__(
+        self,
+        manifest: str,
+        data_root: str | None = None,
+        classes: Sequence[str] | None = None,
+        multi_label: bool = False,
+        strict: bool = True,
+        split_ratios: Sequence[float] = (0.7, 0.1, 0.2),
+        seed: int = 0,
+        max_image_pixels: int = picture.MAX_PIXELS,
+        max_image_bytes: int = picture.MAX_BYTES,
+    ):
+        if "://" in str(manifest) or "://" in str(data_root):
+            raise ValueError(
+                f"`manifest` and `data_root` must be paths. Received: {manifest!r}, {data_root!r}. Mount the bucket, "
+                "for example as /gcs/NAME: links that leave the data root can only be checked on a file system."
+            )
+        if not str(manifest).lower().endswith((".jsonl", ".ndjson", ".csv")):
+            raise ValueError(f"`manifest` must end in .jsonl, .ndjson or .csv. Received: {manifest!r}.")
+        if classes is not None and (len(set(classes)) != len(classes) or len(classes) < 2 or "" in classes):
+            raise ValueError(f"`classes` must be two or more different names. Received: {list(classes)!r}.")
+        if len(split_ratios) != len(SPLITS) or min(split_ratios) <= 0 or abs(sum(split_ratios) - 1) > 1e-6:
+            raise ValueError(
+                f"`split_ratios` must be three positive shares of {SPLITS} that add up to 1. "
+                f"Received: {split_ratios!r}."
+            )
+        if max_image_pixels < 1 or max_image_bytes < 1:
+            raise ValueError(
+                "`max_image_pixels` and `max_image_bytes` must be positive. "
+                f"Received: {max_image_pixels!r} and {max_image_bytes!r}."
+            )
+        self.manifest = os.fspath(manifest)
+        self.data_root = os.fspath(data_root) if data_root else os.path.dirname(os.path.abspath(self.manifest))
+        self.classes = tuple(classes) if classes is not None else None
+        self.multi_label = multi_label
+        self.strict = strict
+        self.split_ratios = tuple(split_ratios)
+        self.seed = seed
+        self.max_image_pixels = max_image_pixels
+        self.max_image_bytes = max_image_bytes
+
+    def read(self) -> Listing:
+        """See `Source.read`."""
+        records = list(_records(self.manifest))
+        ignored: Counter[str] = Counter()
+        has_split = any(isinstance(record, dict) and record.get("split") not in (None, "") for _, record in records)
+        rows: list[Row] = []
+        skipped: list[Skip] = []
+        seen: set[str] = set()
+        for place, record in records:
+            try:
+                if isinstance(record, SkipRowError):
+                    raise record
+                unknown = sorted(set(record) - set(COLUMNS))
+                if unknown and self.strict:
+                    raise SkipRowError("unknown_column", f"{unknown} not among {list(COLUMNS)}")
+                ignored.update(unknown)
+                row = self._row(place, record, has_split)
+                if row.id in seen:
+                    raise SkipRowError("duplicate_id", f"the id {row.id!r} was used above")
+                seen.add(row.id)
+                rows.append(row)
+            except SkipRowError as error:
+                skipped.append(Skip(error.reason, _id_or_place(record, place), error.detail, place))
+        classes = self.classes or tuple(sorted({label for row in rows for label in row.labels}))
+        return Listing(rows=rows, skipped=skipped, classes=classes, ignored_columns=dict(sorted(ignored.items())))
+
+    def image(self, row: Row) -> bytes:
+        """See `Source.image`."""
+        # Resolved again: on a worker, and long after the manifest was read, a link may lead elsewhere.
+        path = inside(self.data_root, row.media["image"], "image")
+        return picture.read_picture(path, self.max_image_pixels, self.max_image_bytes)
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """See `Source.files`. Pictures of rows that are left out count too: putting them right changes the data."""
+        yield "manifest", self.manifest
+        for _, record in _records(self.manifest):
+            relative = record.get("image") if isinstance(record, dict) else None
+            if isinstance(relative, str):
+                try:
+                    yield f"image/{relative}", inside(self.data_root, relative, "image")
+                except SkipRowError:
+                    # Never opened, so its content is no part of the data; its name is part of the manifest.
+                    continue
+
+    def _row(self, place: str, record: dict[str, Any], has_split: bool) -> Row:
+        """Checks one record, picture's content aside."""
+        row_id = record.get("id")
+        if isinstance(row_id, int) and not isinstance(row_id, bool):
+            row_id = str(row_id)
+        row_id = text_of(row_id, "id")
+        if not row_id:
+            raise SkipRowError("missing_id", "`id` is empty or missing")
+        text = text_of(record.get("text"), "text")
+        if not text:
+            raise SkipRowError("empty_text", "`text` is empty or missing")
+        relative = text_of(record.get("image"), "image")
+        if not relative:
+            raise SkipRowError("missing_image", "`image` is empty or missing")
+        labels = self._labels(record)
+        if has_split:
+            split_name = text_of(record.get("split"), "split").lower()
+            if split_name not in SPLIT_NAMES:
+                raise SkipRowError("unknown_split", f"`split` is {split_name!r}, expected one of {sorted(SPLIT_NAMES)}")
+            split = SPLIT_NAMES[split_name]
+        else:
+            split = _split_by_hash(row_id, self.seed, self.split_ratios)
+        inside(self.data_root, relative, "image")
+        return Row(id=row_id, split=split, text=text, labels=labels, media={"image": relative}, place=place)
+
+    def _labels(self, record: dict[str, Any]) -> tuple[str, ...]:
+        """Returns the row's labels, each once, in the order given."""
+        label, labels = record.get("label"), record.get("labels")
+        if label not in (None, "") and labels not in (None, "", []):
+            raise SkipRowError("label_and_labels", "both `label` and `labels` are filled in, one is expected")
+        if labels in (None, ""):
+            labels = [label] if label is not None else []
+        if not isinstance(labels, list):
+            raise SkipRowError("wrong_type", f"`labels` must be a list of names. Received: {labels!r}")
+        names = tuple(dict.fromkeys(name for name in (text_of(name, "label") for name in labels) if name))
+        if not names:
+            raise SkipRowError("no_label", "neither `label` nor `labels` names a class")
+        if len(names) > 1 and not self.multi_label:
+            raise SkipRowError(
+                "several_labels", f"{list(names)}: one label is expected. Set `multi_label` if this is right"
+            )
+        unknown = [name for name in names if self.classes is not None and name not in self.classes]
+        if unknown:
+            raise SkipRowError("unknown_label", f"{unknown} not among the classes {list(self.classes or ())}")
+        return names
+
+
+def describe_manifest(path: str) -> dict[str, Any]:
+    """Looks at a manifest, for a configuration that fits it. Pictures are not opened.
+
+    Args:
+        path: str. The manifest.
+
+    Returns:
+        dict with `classes` (list of str, sorted), `multi_label` (bool: some row has more than one label, or the
+        manifest uses `labels`), `rows` (int), `rows_by_class` (dict), `has_split` (bool), `rows_by_split` (dict; by
+        hash where the manifest has no split), `words` (dict of `median`, `95th`, `max` words a text), and `skipped`
+        (dict from reason to number).
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when no row can be used.
+    """
+    listing = ManifestSource(path, multi_label=True, strict=False).read()
+    if not listing.rows:
+        first = f" The first problem: {listing.skipped[0].message()}." if listing.skipped else " It is empty."
+        raise ValueError(f"{path!r} has no usable row.{first}")
+    records = [record for _, record in _records(path) if isinstance(record, dict)]
+    words = sorted(count_words(row.text) for row in listing.rows)
+    return {
+        "classes": list(listing.classes),
+        "multi_label": any(record.get("labels") not in (None, "", []) for record in records),
+        "rows": len(listing.rows),
+        "rows_by_class": dict(sorted(Counter(label for row in listing.rows for label in row.labels).items())),
+        "has_split": any(record.get("split") not in (None, "") for record in records),
+        "rows_by_split": dict(Counter(row.split for row in listing.rows)),
+        "words": {
+            "median": words[len(words) // 2],
+            "95th": words[min(len(words) - 1, (95 * len(words)) // 100)],
+            "max": words[-1],
+        },
+        "skipped": dict(sorted(Counter(skip.reason for skip in listing.skipped).items())),
+    }
+
+
+def _records(path: str) -> Iterator[tuple[str, dict[str, Any] | SkipRowError]]:
+    """Yields `(place, record)` of each row; a row that cannot be parsed yields its error instead of a record."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"There is no manifest at {path!r}.")
+    with open(path, "rb") as file:
+        data = file.read()
+    data = data.removeprefix(b"\xef\xbb\xbf")  # Spreadsheets put a byte order mark in front.
+    if path.lower().endswith(".csv"):
+        yield from _csv_records(data, path)
+    else:
+        yield from jsonl_records(data)
+
+
+def _csv_records(data: bytes, path: str) -> Iterator[tuple[str, dict[str, Any] | SkipRowError]]:
+    # Bytes that are not UTF-8 become lone surrogates, so that only their own row is lost.
+    reader = csv.reader(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise ValueError(f"The header of {path!r} is not CSV: {error}.") from error
+    lost = [name for name in ("id", "text", "image") if name not in header]
+    if lost or not {"label", "labels"} & set(header) or len(set(header)) != len(header):
+        raise ValueError(
+            f"{path!r} needs a header with each of id, text, image and label (or labels) once. Received: {header}."
+        )
+    while True:
+        number = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield f"line {number}", SkipRowError("broken_row", f"the row is not CSV: {error}")
+            continue
+        if not fields:
+            continue
+        if len(fields) != len(header):
+            yield (
+                f"line {number}",
+                SkipRowError("broken_row", f"the row has {len(fields)} fields, the header {len(header)}"),
+            )
+            continue
+        if not is_utf8("".join(fields)):
+            yield f"line {number}", SkipRowError("not_utf8", "the row is not UTF-8")
+            continue
+        record: dict[str, Any] = dict(zip(header, fields, strict=True))
+        if record.get("labels"):
+            record["labels"] = record["labels"].split("|")
+        yield f"line {number}", record
+
+
+def _split_by_hash(row_id: str, seed: int, ratios: Sequence[float]) -> str:
+    """Draws a row's split from its id alone."""
+    digest = hashlib.sha256(f"{seed}:{row_id}".encode()).digest()
+    position = int.from_bytes(digest[:8], "big") / 2**64
+    if position < ratios[0]:
+        return "train"
+    return "dev" if position < ratios[0] + ratios[1] else "test"
+
+
+def _id_or_place(record: dict[str, Any] | SkipRowError, place: str) -> str:
+    row_id = record.get("id") if isinstance(record, dict) else None
+    return str(row_id) if isinstance(row_id, str | int) and str(row_id).strip() and is_utf8(str(row_id)) else place

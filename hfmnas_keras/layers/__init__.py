@@ -1,0 +1,1 @@
+"""Layer helpers that several rooms build on: normalisation, positions, depthwise convolution, replicas."""

@@ -1,0 +1,1 @@
+"""Fusion networks without a search, from their papers' equations (docs/method.md, section 10)."""

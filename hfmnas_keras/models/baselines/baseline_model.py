@@ -1,0 +1,174 @@
+"""Fusion networks without a search, on the same features: what HF-MNAS is compared with."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from hfmnas_keras.layers.normalization import batch_normalization
+from hfmnas_keras.models.baselines.average_logits import AverageLogits
+from hfmnas_keras.models.baselines.central_fusion import CentralFusion
+from hfmnas_keras.models.baselines.gated_multimodal_unit import GatedMultimodalUnit
+from hfmnas_keras.models.baselines.multimodal_transfer import MultimodalTransfer
+from hfmnas_keras.models.baselines.stacked_identity import StackedIdentity
+from hfmnas_keras.models.baselines.stream import hidden_stream, logits_of, normalised
+from hfmnas_keras.models.parts.taps import check_taps
+from hfmnas_keras.settings.fusion import FusionSettings
+
+_MODALITIES = ("first", "second")
+
+
+def baseline_model(
+    name: str,
+    feature_shapes: Mapping[str, Sequence[int]],
+    num_outputs: int,
+    fusion: FusionSettings | None = None,
+    multi_label: bool = False,
+) -> keras.Model:
+    """Builds a fusion network without a search (docs/method.md, section 10).
+
+    All read the low and the high feature of each modality. Where a paper wants one vector a modality, the two are
+    joined.
+
+    | name | what it does |
+    | --- | --- |
+    | `unimodal_first`, `unimodal_second` | a hidden layer on one modality alone, Dense |
+    | `concatenation` | a hidden layer a modality, concatenated, Dense |
+    | `late_average` | a classifier a modality; the mean of their probabilities |
+    | `two_stream` | a classifier a modality; a linear one on their l2-normalised, standardised scores (Simonyan 2014) |
+    | `gmu` | gated multimodal unit, then a hidden layer (Arevalo et al., 2017) |
+    | `central_net` | a central stream beside those of the modalities (Vielzeuf et al., 2018) |
+    | `mmtm` | each modality reweighs the other's channels at both levels, then late average (Joze et al., 2020) |
+
+    Args:
+        name: str, see above.
+        feature_shapes: dict from feature name to shape without the batch.
+        num_outputs: int. Classes or labels.
+        fusion: `FusionSettings`, of which `channels` is the width of hidden layers, `dropout` its rate, and the taps
+            say which features are the low and the high one of each modality.
+        multi_label: bool. How probabilities are averaged. Defaults to `False`.
+
+    Returns:
+        `keras.Model` from a dict of features to a dict: `logits`, float32 `(batch, num_outputs)`, and for models whose
+        papers train each modality with a loss of its own, `first` and `second`, the modalities' logits.
+
+    Raises:
+        ValueError: for an unknown name or missing features.
+    """
+    if name not in BASELINES:
+        raise ValueError(f"There is no baseline {name!r}. Known ones: {', '.join(BASELINES)}.")
+    fusion = fusion or FusionSettings()
+    inputs = {tap: keras.Input(tuple(feature_shapes[tap]), name=tap) for tap in check_taps(feature_shapes, fusion)}
+    low = [inputs[tap] for tap in fusion.lfbc_taps]
+    high = [inputs[tap] for tap in fusion.hfbc_taps]
+    outputs = BASELINES[name](low, high, num_outputs, fusion, multi_label)
+    if name in _UNIMODAL:
+        position = _UNIMODAL[name]
+        inputs = {tap: inputs[tap] for tap in (fusion.lfbc_taps[position], fusion.hfbc_taps[position])}
+    return keras.Model(list(inputs.values()), outputs, name=name)
+
+
+def _unimodal(position, low, high, num_outputs, fusion, multi_label):
+    del multi_label
+    hidden = hidden_stream(_joined(low, high)[position], fusion.channels, fusion.dropout, _MODALITIES[position])
+    return {"logits": logits_of(hidden, num_outputs, fusion.dropout, "logits")}
+
+
+def _concatenation(low, high, num_outputs, fusion, multi_label):
+    del multi_label
+    hidden = [
+        hidden_stream(feature, fusion.channels, fusion.dropout, name)
+        for name, feature in zip(_MODALITIES, _joined(low, high), strict=True)
+    ]
+    joined = keras.layers.Concatenate(name="modalities")(hidden)
+    return {"logits": logits_of(joined, num_outputs, fusion.dropout, "logits")}
+
+
+def _late_average(low, high, num_outputs, fusion, multi_label):
+    own = _classifiers(_joined(low, high), num_outputs, fusion)
+    return {"logits": AverageLogits(multi_label, dtype="float32", name="logits")(list(own.values())), **own}
+
+
+def _two_stream(low, high, num_outputs, fusion, multi_label):
+    own = _classifiers(_joined(low, high), num_outputs, fusion)
+    activation = "sigmoid" if multi_label else "softmax"
+    scores = []
+    for name, logits in own.items():
+        score = keras.layers.UnitNormalization(name=f"{name}_scores")(keras.layers.Activation(activation)(logits))
+        scores.append(batch_normalization(affine=False, dtype="float32", name=f"{name}_standard_scores")(score))
+    stacked = keras.layers.Concatenate(name="stacked_scores")(scores)
+    # One training hardly gets away from random weights here: a macro F1 of .60 on the demo's dev split, so of .76.
+    classifier = keras.layers.Dense(num_outputs, kernel_initializer=StackedIdentity(), dtype="float32", name="logits")
+    return {"logits": classifier(stacked), **own}
+
+
+def _gated_multimodal_unit(low, high, num_outputs, fusion, multi_label):
+    del multi_label
+    features = [
+        normalised(feature, fusion.dropout, name) for name, feature in zip(_MODALITIES, _joined(low, high), strict=True)
+    ]
+    fused = GatedMultimodalUnit(fusion.channels, name="gmu")(features)
+    fused = hidden_stream(fused, fusion.channels, fusion.dropout, "fused")
+    return {"logits": logits_of(fused, num_outputs, fusion.dropout, "logits")}
+
+
+def _central_net(low, high, num_outputs, fusion, multi_label):
+    del multi_label
+    width, dropout = fusion.channels, fusion.dropout
+    levels = []
+    for level, features in (("low", low), ("high", high)):
+        levels.append(
+            [
+                hidden_stream(feature, width, dropout, f"{name}_{level}")
+                for name, feature in zip(_MODALITIES, features, strict=True)
+            ]
+        )
+    central = CentralFusion(name="central_low")(levels[0])
+    central = hidden_stream(central, width, dropout, "central")
+    central = CentralFusion(name="central_high")([central, *levels[1]])
+    own = {
+        name: logits_of(hidden, num_outputs, dropout, f"{name}_logits")
+        for name, hidden in zip(_MODALITIES, levels[1], strict=True)
+    }
+    return {"logits": logits_of(central, num_outputs, dropout, "logits"), **own}
+
+
+def _multimodal_transfer(low, high, num_outputs, fusion, multi_label):
+    low = MultimodalTransfer(name="low_transfer")(low)
+    high = MultimodalTransfer(name="high_transfer")(high)
+    own = _classifiers(_joined(low, high), num_outputs, fusion)
+    return {"logits": AverageLogits(multi_label, dtype="float32", name="logits")(list(own.values()))}
+
+
+def _joined(low, high) -> list[Any]:
+    """Both features of each modality as one vector."""
+    return [
+        keras.layers.Concatenate(name=f"{name}_levels")([keras.layers.Flatten()(feature) for feature in levels])
+        for name, levels in zip(_MODALITIES, zip(low, high, strict=True), strict=True)
+    ]
+
+
+def _classifiers(features, num_outputs, fusion) -> dict[str, Any]:
+    """Logits of each modality alone."""
+    own = {}
+    for name, feature in zip(_MODALITIES, features, strict=True):
+        hidden = hidden_stream(feature, fusion.channels, fusion.dropout, name)
+        own[name] = logits_of(hidden, num_outputs, fusion.dropout, f"{name}_logits")
+    return own
+
+
+#: Which of the two modalities a network reads that reads one alone.
+_UNIMODAL = {"unimodal_first": 0, "unimodal_second": 1}
+
+BASELINES: dict[str, Callable[..., dict[str, Any]]] = {
+    **{name: functools.partial(_unimodal, position) for name, position in _UNIMODAL.items()},
+    "concatenation": _concatenation,
+    "late_average": _late_average,
+    "two_stream": _two_stream,
+    "gmu": _gated_multimodal_unit,
+    "central_net": _central_net,
+    "mmtm": _multimodal_transfer,
+}

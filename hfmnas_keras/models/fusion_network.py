@@ -1,0 +1,65 @@
+"""The fusion network of a run, whichever model it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import keras
+
+from hfmnas_keras.genotype.bm_genotype import BMGenotype
+from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.models.baselines.baseline_model import baseline_model
+from hfmnas_keras.models.bm_nas.bm_model import bm_model
+from hfmnas_keras.models.hf_mnas.searched_model import searched_model
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.models import FIXED_MODELS, SEARCHED_MODELS
+
+
+def fusion_network(
+    model: str,
+    feature_shapes: Mapping[str, Sequence[int]],
+    num_outputs: int,
+    fusion: FusionSettings,
+    multi_label: bool = False,
+    genotype: Genotype | BMGenotype | None = None,
+    vocabulary_size: int | None = None,
+    max_tokens: int | None = None,
+) -> keras.Model:
+    """Builds a model by its name, so that all are trained, gated and served in one way (docs/method.md, section 10).
+
+    Args:
+        model: str. One of `SEARCHED_MODELS` or `FIXED_MODELS` of `hfmnas_keras.settings.models`.
+        feature_shapes: dict from feature name to shape without the batch.
+        num_outputs: int. Classes or labels.
+        fusion: `FusionSettings`.
+        multi_label: bool. Defaults to `False`.
+        genotype: `Genotype` or `BMGenotype`, for a searched model alone.
+        vocabulary_size, max_tokens: as in `searched_model`; the other models read no tokens.
+
+    Returns:
+        Functional `keras.Model` from a dict of features to a dict: `logits`, float32 `(batch, num_outputs)`, and, where
+        a paper trains each modality with a loss of its own, their logits.
+
+    Raises:
+        ValueError: for an unknown model, and for a genotype that is missing, not wanted or of another model.
+    """
+    if model in FIXED_MODELS:
+        if genotype is not None:
+            raise ValueError(f"The model {model!r} is not searched and has no genotype. Leave `genotype` out.")
+        return baseline_model(model, feature_shapes, num_outputs, fusion, multi_label)
+    if model not in SEARCHED_MODELS:
+        raise ValueError(f"There is no model {model!r}. Known ones: {', '.join((*SEARCHED_MODELS, *FIXED_MODELS))}.")
+    if genotype is None:
+        raise ValueError(f"The model {model!r} is built from a genotype. Pass `genotype`, the result of a search.")
+    if genotype.model != model:
+        raise ValueError(
+            f"The model {model!r} is built from a genotype of its own kind. Received: one of {genotype.model!r}. "
+            f"Search with `model={model!r}`, or build {genotype.model!r}."
+        )
+    if isinstance(genotype, BMGenotype):
+        network = bm_model(genotype, feature_shapes, num_outputs, fusion)
+    else:
+        network = searched_model(
+            genotype, feature_shapes, num_outputs, fusion, vocabulary_size=vocabulary_size, max_tokens=max_tokens
+        )
+    return keras.Model(network.inputs, {"logits": network.output}, name=network.name)

@@ -1,0 +1,1 @@
+"""HF-MNAS while its architecture is searched (`supernet`) and after (`searched_model`)."""

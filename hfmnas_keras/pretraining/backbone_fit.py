@@ -1,0 +1,125 @@
+"""Fits a unimodal network to labels."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from hfmnas_keras.data.batch_order import BatchOrder
+from hfmnas_keras.data.prefetched import prefetched
+from hfmnas_keras.optimization.f1_score import macro_f1
+from hfmnas_keras.optimization.losses import task_loss
+from hfmnas_keras.optimization.weight_decay import add_weight_decay
+from hfmnas_keras.pretraining.batched_outputs import BatchedOutputs
+from hfmnas_keras.settings.pretraining import PretrainingSettings
+
+
+class BackboneFit:
+    """Training of a network from rows to logits, which can start again from the same initial state.
+
+    Args:
+        network: `keras.Model` with one input and the logits as output.
+        settings: `PretrainingSettings`.
+        name: str. What the log lines call it.
+    """
+
+    def __init__(self, network: keras.Model, settings: PretrainingSettings, name: str):
+        self.network = network
+        self.settings = settings
+        self.name = name
+        self._logits = BatchedOutputs(network)
+        self._optimizer = keras.optimizers.Adam(settings.learning_rate)
+        self._optimizer.build(network.trainable_variables)
+        # Seeds of dropout are among `variables`: a fold's run does not depend on the runs before it.
+        self._state = [*network.variables, *self._optimizer.variables]
+        self._initial_state = self._snapshot()
+        variables = network.trainable_variables
+        dtype = keras.backend.standardize_dtype(network.inputs[0].dtype)
+
+        @tf.function(reduce_retracing=True)
+        def step(rows, labels):
+            with tf.GradientTape() as tape:
+                loss = task_loss(labels, network(tf.cast(rows, dtype), training=True))
+            gradients = tape.gradient(loss, variables)
+            self._optimizer.apply(add_weight_decay(gradients, variables, settings.weight_decay), variables)
+            return loss
+
+        self._step = step
+
+    def reset(self) -> None:
+        """Goes back to the weights, seeds and optimizer state of the beginning."""
+        self._restore(self._initial_state)
+
+    def logits(self, inputs: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        return self._logits(inputs, rows)
+
+    def run(self, inputs: np.ndarray, labels: np.ndarray, rows: np.ndarray, epochs: int, label: str) -> None:
+        """Trains on the given rows for a number of epochs."""
+        self.reset()
+        bar = keras.utils.Progbar(epochs, stateful_metrics=["loss"])
+        print(f"{self.name}: {label}")
+        for epoch in range(epochs):
+            bar.update(epoch + 1, [("loss", self._epoch(inputs, labels, rows, epoch))])
+
+    def run_until_best(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        dev_inputs: np.ndarray,
+        dev_labels: np.ndarray,
+    ) -> tuple[int, dict[str, list[float]]]:
+        """Trains on all rows until the dev macro F1 stops rising and goes back to its best epoch.
+
+        Returns:
+            Pair of the best epoch, counted from 1, and curves by name (`train_loss`, `dev_loss`, `dev_macro_f1`), one
+            value an epoch.
+
+        Raises:
+            RuntimeError: when the loss is not finite.
+        """
+        self.reset()
+        curves: dict[str, list[float]] = {"train_loss": [], "dev_loss": [], "dev_macro_f1": []}
+        best_epoch, best_score, best_state = 0, -1.0, self._initial_state
+        rows = np.arange(len(labels))
+        print(f"{self.name}: training with dev watched, at most {self.settings.max_epochs} epochs")
+        bar = keras.utils.Progbar(self.settings.max_epochs, stateful_metrics=["loss", "dev_macro_f1", "best"])
+        for epoch in range(self.settings.max_epochs):
+            curves["train_loss"].append(self._epoch(inputs, labels, rows, epoch))
+            dev_logits = self.logits(dev_inputs)
+            curves["dev_loss"].append(float(task_loss(dev_labels, tf.constant(dev_logits))))
+            score = macro_f1(dev_labels, dev_logits)
+            curves["dev_macro_f1"].append(score)
+            if score > best_score:
+                best_epoch, best_score, best_state = epoch + 1, score, self._snapshot()
+            bar.update(epoch + 1, [("loss", curves["train_loss"][-1]), ("dev_macro_f1", score), ("best", best_score)])
+            if epoch + 1 - best_epoch >= self.settings.patience:
+                break
+        print()
+        self._restore(best_state)
+        logging.info("%s: best dev macro F1 %.3f in epoch %d.", self.name, best_score, best_epoch)
+        return best_epoch, curves
+
+    def _epoch(self, inputs, labels, rows, epoch) -> float:
+        order = BatchOrder(len(rows), min(self.settings.batch_size, len(rows)), self.settings.seed)
+        numbers = range(epoch * order.steps_per_pass, (epoch + 1) * order.steps_per_pass)
+
+        def read(batch):
+            return tf.constant(inputs[batch]), tf.constant(labels[batch])
+
+        losses = [self._step(*batch) for batch in prefetched(read, (rows[order.batch(n)] for n in numbers))]
+        loss = float(np.mean(losses))
+        if not np.isfinite(loss):
+            raise RuntimeError(
+                f"{self.name}: the loss of epoch {epoch + 1} is {loss}. Lower `learning_rate` "
+                f"(now {self.settings.learning_rate}) and look at the inputs for NaN and for extreme values."
+            )
+        return loss
+
+    def _snapshot(self):
+        return [keras.ops.convert_to_numpy(variable) for variable in self._state]
+
+    def _restore(self, values):
+        for variable, value in zip(self._state, values, strict=True):
+            variable.assign(value)

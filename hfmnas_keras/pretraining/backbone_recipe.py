@@ -1,0 +1,101 @@
+"""How the backbone of one modality is made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import keras
+
+from hfmnas_keras.backbones.image_backbone import image_backbone
+from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
+from hfmnas_keras.backbones.text_backbone import text_backbone
+from hfmnas_keras.backbones.video_backbone import video_backbone
+from hfmnas_keras.settings.backbones import (
+    ImageBackboneSettings,
+    SkeletonBackboneSettings,
+    TextBackboneSettings,
+    VideoBackboneSettings,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneRecipe:
+    """What `pretrain_backbones` needs to know of a modality.
+
+    Args:
+        build: function without arguments that returns a new backbone: a model from one input to a dict of `low`,
+            `high` and `logits`, in which a layer `head` maps `high` to `logits`.
+        sees_labels: bool. Whether training the backbone changes what its taps say. Such taps know the labels of the
+            rows they were fitted on, so they are cross-fitted.
+        learning_rate: float or None. Adam's rate; `None` (default) takes that of `PretrainingSettings`.
+        weights: optional path of a `.keras` or `.weights.h5` file that replaces the training.
+    """
+
+    build: Callable[[], keras.Model]
+    sees_labels: bool
+    learning_rate: float | None = None
+    weights: str | None = None
+
+
+def text_recipe(
+    vocabulary_size: int,
+    max_tokens: int,
+    num_outputs: int,
+    settings: TextBackboneSettings | None = None,
+    vocabulary: Sequence[str] | None = None,
+) -> BackboneRecipe:
+    """Recipe of `text_backbone`, with its arguments."""
+    settings = settings or TextBackboneSettings()
+    return BackboneRecipe(
+        build=lambda: text_backbone(vocabulary_size, max_tokens, num_outputs, settings, vocabulary),
+        sees_labels=True,
+        learning_rate=settings.learning_rate,
+        weights=settings.weights,
+    )
+
+
+def image_recipe(
+    image_shape: tuple[int, int, int],
+    num_outputs: int,
+    settings: ImageBackboneSettings | None = None,
+    grid: tuple[int, int] = (4, 4),
+) -> BackboneRecipe:
+    """Recipe of `image_backbone`, with its arguments; a frozen trunk's taps see no label."""
+    settings = settings or ImageBackboneSettings()
+    return BackboneRecipe(
+        build=lambda: image_backbone(image_shape, num_outputs, settings, grid),
+        sees_labels=settings.train_trunk,
+        weights=settings.weights,
+    )
+
+
+def video_recipe(
+    input_shape: tuple[int, int, int, int],
+    num_outputs: int,
+    settings: VideoBackboneSettings | None = None,
+    grid: tuple[int, int] = (8, 1),
+    input_name: str = "video",
+) -> BackboneRecipe:
+    """Recipe of `video_backbone`, with its arguments; a frozen trunk's taps see no label."""
+    settings = settings or VideoBackboneSettings()
+    return BackboneRecipe(
+        build=lambda: video_backbone(input_shape, num_outputs, settings, grid, input_name),
+        sees_labels=settings.train_trunk,
+        weights=settings.weights,
+    )
+
+
+def skeleton_recipe(
+    input_shape: tuple[int, int, int, int],
+    num_outputs: int,
+    settings: SkeletonBackboneSettings | None = None,
+    grid: tuple[int, int] = (8, 1),
+) -> BackboneRecipe:
+    """Recipe of `skeleton_backbone`, with its arguments; a frozen trunk's taps see no label."""
+    settings = settings or SkeletonBackboneSettings()
+    return BackboneRecipe(
+        build=lambda: skeleton_backbone(input_shape, num_outputs, settings, grid),
+        sees_labels=settings.train_trunk,
+        weights=settings.weights,
+    )

@@ -1,0 +1,39 @@
+"""Settings of pre-training and cross-fitting (docs/method.md, section 3)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hfmnas_keras.settings.checks import require
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingSettings:
+    """Training of the unimodal heads and cross-fitting of the features (method section 3).
+
+    Args:
+        folds: int. Folds of the cross-fitting: features of a training row come from a backbone fitted without it.
+            `0` turns it off. Modalities whose taps have seen no label of this data are never cross-fitted.
+        align_folds: bool. Map every fold's taps onto the reference's by ridge regression on the dev rows, which
+            neither was fitted on. Defaults to `True`.
+        alignment_ridge: float. Strength of that ridge in mean squared features; it pulls to the identity.
+    """
+
+    max_epochs: int = 60
+    patience: int = 8
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    folds: int = 5
+    align_folds: bool = True
+    alignment_ridge: float = 1e-2
+    seed: int = 0
+
+    def __post_init__(self):
+        require(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
+        require(self.patience >= 1, "patience", self.patience, "at least 1")
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(self.folds == 0 or self.folds >= 2, "folds", self.folds, "0 (off) or at least 2")
+        require(self.alignment_ridge >= 0, "alignment_ridge", self.alignment_ridge, "not negative")

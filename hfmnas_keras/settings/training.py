@@ -1,0 +1,69 @@
+"""Settings of the final training (docs/method.md, section 7)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hfmnas_keras.settings.checks import require, require_devices
+from hfmnas_keras.settings.search import PRECISIONS
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """Training of a searched model: fit on train with dev watched, then retrain on both (method section 7).
+
+    Args:
+        max_epochs: int. Most epochs of the first fit; the best one on dev fixes the epochs of the second.
+        patience: int. Epochs without a better dev macro F1, each taken with its two neighbours, after which the first
+            fit stops.
+        batch_size: int.
+        learning_rate, min_learning_rate: floats. Cosine decay over the fit.
+        weight_decay: float. As in the search.
+        unfreeze_backbones: bool. Train the backbones too (the paper's way) or, `False`, the fusion network on
+            cached features.
+        backbone_rate: float. Learning rate of unfrozen backbones as a share of `learning_rate`: they are pre-trained
+            and a trunk without batch normalisation does not survive the full rate. Defaults to `0.1`.
+        head_weight: float. Weight of the unimodal heads' task loss while backbones are unfrozen: without it the
+            heads, whose evidence is served, would be left behind by the features they read. Defaults to `0.1`.
+        label_smoothing: float. Defaults to `0`.
+        deterministic: bool. As in the search. Defaults to `True`.
+        precision: str. What the fusion network computes in while it trains, as in the search; the trained model, and
+            backbones, compute in float32. Defaults to `"float32"`.
+        device_bytes: int. As in the search.
+        devices: `"all"` or int. As in the search.
+        seed: int.
+    """
+
+    max_epochs: int = 30
+    patience: int = 10
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    min_learning_rate: float = 1e-6
+    weight_decay: float = 4e-3
+    unfreeze_backbones: bool = True
+    backbone_rate: float = 0.1
+    head_weight: float = 0.1
+    label_smoothing: float = 0.0
+    deterministic: bool = True
+    precision: str = "float32"
+    device_bytes: int = 4 << 30
+    devices: int | str = "all"
+    seed: int = 0
+
+    def __post_init__(self):
+        require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
+        require(self.device_bytes >= 0, "device_bytes", self.device_bytes, "0 (stream all) or more")
+        require_devices(self.devices)
+        require(
+            0 <= self.min_learning_rate <= self.learning_rate,
+            "learning_rate",
+            self.learning_rate,
+            f"at least min_learning_rate={self.min_learning_rate}, and that at least 0",
+        )
+        require(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
+        require(self.patience >= 1, "patience", self.patience, "at least 1")
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
+        require(self.backbone_rate >= 0, "backbone_rate", self.backbone_rate, "0 or more")
+        require(self.head_weight >= 0, "head_weight", self.head_weight, "0 or more")

@@ -1,0 +1,1 @@
+"""The comparisons: which variants each study trains. What trains them is one folder up."""

@@ -1,0 +1,36 @@
+"""Study `search`: whether the search decides anything."""
+
+from __future__ import annotations
+
+from hfmnas_keras.settings.fusion import NODE_INPUTS
+from pipeline.config import RunConfig
+from pipeline.studies.study import Study
+from pipeline.studies.variant import RANDOM, Variant
+
+_SEARCHED = "searched"
+_RANDOM_GENOTYPES = 10
+
+
+def _variants(config: RunConfig) -> list[Variant]:
+    folds = 0 if config.pretraining.folds else 5
+    return [
+        Variant("random genotypes", {"model": "hf_mnas"}, genotype=RANDOM, least_seeds=_RANDOM_GENOTYPES),
+        Variant(_SEARCHED, {"model": "hf_mnas"}),
+        *(
+            Variant(f"node inputs: {node_inputs}", {"model": "hf_mnas", "fusion.node_inputs": node_inputs})
+            for node_inputs in NODE_INPUTS
+            if node_inputs != config.fusion.node_inputs
+        ),
+        Variant(
+            f"{folds} folds in place of {config.pretraining.folds}", {"model": "hf_mnas", "pretraining.folds": folds}
+        ),
+    ]
+
+
+SEARCH = Study(
+    name="search",
+    title="searched genotypes against random ones of the same space, and choices inside the search",
+    paper="not in the paper",
+    reference=_SEARCHED,
+    variants_for=_variants,
+)

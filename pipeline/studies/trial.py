@@ -1,0 +1,139 @@
+"""One model of a study, trained from one seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+import hfmnas_keras
+from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.models import SEARCHED_MODELS
+from hfmnas_keras.settings.search import SearchSettings
+from hfmnas_keras.settings.training import TrainingSettings
+from pipeline.config import RunConfig
+from pipeline.studies.variant import RANDOM
+
+#: Where rows lie and how often a state is saved changes no result; on how many devices a step is computed, rounding and
+#: the masks of dropout alone.
+_WITHOUT_INFLUENCE = ("checkpoint_seconds", "device_bytes", "devices")
+#: What any cell can keep.
+_FEWEST = {"kept_nodes": 1, "kept_edges": 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """Everything on which a trained model depends. Equal trials are trained once, whichever studies they are in.
+
+    Args:
+        model: str. As `RunConfig.model`.
+        fusion: `FusionSettings`.
+        search: `SearchSettings` with the trial's seed; `None` where nothing is searched.
+        training: `TrainingSettings` with the trial's seed, on cached features: backbones stay frozen.
+        random_genotype: int or None. Seed of a genotype that is drawn instead of searched.
+        threshold: float. Probability above which a label counts as predicted; multi-label data only.
+        data: str. Digest of the features.
+    """
+
+    model: str
+    fusion: FusionSettings
+    search: SearchSettings | None
+    training: TrainingSettings
+    random_genotype: int | None
+    threshold: float
+    data: str
+
+    @classmethod
+    def of(cls, config: RunConfig, seed: int, data: str, genotype: str) -> Trial:
+        """The trial that a configuration describes.
+
+        Args:
+            config: `RunConfig`, a variant's overrides applied.
+            seed: int.
+            data: str. Digest of the features.
+            genotype: str. As `Variant.genotype`.
+        """
+        is_searched = config.model in SEARCHED_MODELS
+        is_random = is_searched and genotype == RANDOM
+        return cls(
+            model=config.model,
+            fusion=config.fusion,
+            search=dataclasses.replace(config.search, seed=seed) if is_searched and not is_random else None,
+            training=dataclasses.replace(config.training, seed=seed, unfreeze_backbones=False),
+            random_genotype=seed if is_random else None,
+            threshold=config.gate.threshold,
+            data=data,
+        )
+
+    @property
+    def seed(self) -> int:
+        return self.training.seed
+
+    @property
+    def name(self) -> str:
+        """Names the trial's files."""
+        return f"{self.model}-seed_{self.seed}-{_digest(_changed(self))}"
+
+    @property
+    def search_name(self) -> str | None:
+        """Names the search's files; `None` where nothing is searched. Trials that differ in the final model alone share
+        a search."""
+        if self.search is None:
+            return None
+        searched = dataclasses.replace(self, fusion=self.searched_fusion, training=TrainingSettings(), threshold=0.5)
+        return f"{self.model}-seed_{self.seed}-{_digest(_changed(searched))}"
+
+    @property
+    def searched_fusion(self) -> FusionSettings:
+        """What the search is given: without the settings that have no influence on it."""
+        return dataclasses.replace(
+            self.fusion,
+            channels=self.search.channels,
+            num_cells=1,
+            sequence_encoder=FusionSettings.sequence_encoder,
+            **(dict(_FEWEST) if self.keeps_after_search else {}),
+        )
+
+    @property
+    def keeps_after_search(self) -> bool:
+        """Whether how many nodes and edges are kept has no influence on the search, and is decided after it."""
+        return self.model == "hf_mnas" and self.search.select == "last" and self.search.stop_when_stable is None
+
+    def settings(self) -> dict[str, Any]:
+        """All settings with an influence on the result, as JSON has them."""
+        return _plain(self)
+
+    def search_settings(self) -> dict[str, Any]:
+        """Those with an influence on the search."""
+        return {"fusion": _plain(self.searched_fusion), "search": _plain(self.search)}
+
+
+def _changed(trial: Trial) -> dict[str, Any]:
+    """The settings that are not the defaults, so that a new setting does not void what was trained without it.
+
+    The version stands for the code: no fingerprint, or a changed comment would void days of training.
+    """
+    changed: dict[str, Any] = {"version": hfmnas_keras.__version__}
+    for field in dataclasses.fields(trial):
+        value = getattr(trial, field.name)
+        if dataclasses.is_dataclass(value):
+            value = {
+                setting.name: getattr(value, setting.name)
+                for setting in dataclasses.fields(value)
+                if getattr(value, setting.name) != setting.default and setting.name not in _WITHOUT_INFLUENCE
+            }
+        changed[field.name] = value
+    return changed
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    content = json.loads(json.dumps(dataclasses.asdict(settings)))
+    for part in (content, content.get("search") or {}, content.get("training") or {}):
+        for name in _WITHOUT_INFLUENCE:
+            part.pop(name, None)
+    return content
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

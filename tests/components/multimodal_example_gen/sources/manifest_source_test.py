@@ -1,0 +1,366 @@
+import collections
+import json
+import os
+
+import pytest
+
+from components.multimodal_example_gen.count_words import count_words
+from components.multimodal_example_gen.row import SkipRowError
+from components.multimodal_example_gen.sources.manifest_source import ManifestSource, describe_manifest
+from tests.components.multimodal_example_gen import manifest_folder
+
+GOOD = {"id": "a", "split": "train", "text": "some words", "image": "a.png", "label": "cat"}
+
+
+def read(folder, records, **settings):
+    path = manifest_folder.write_jsonl(folder, records)
+    return ManifestSource(path, **{"strict": False, **settings}).read()
+
+
+def skipped(folder, record, **settings):
+    """The reason why one row beside a good one is left out."""
+    listing = read(folder, [dict(GOOD, id="good"), record], **settings)
+    assert [row.id for row in listing.rows] == ["good"]
+    (skip,) = listing.skipped
+    assert skip.place == "line 2" and skip.place in skip.message() and skip.detail
+    return skip.reason
+
+
+def test_a_row(tmp_path):
+    (row,) = read(tmp_path, [GOOD]).rows
+    assert (row.id, row.split, row.text, row.labels, row.place) == ("a", "train", "some words", ("cat",), "line 1")
+    assert row.media == {"image": "a.png"}
+
+
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        ({"id": None}, "missing_id"),
+        ({"id": "  "}, "missing_id"),
+        ({"id": ["a"]}, "wrong_type"),
+        ({"id": True}, "wrong_type"),
+        ({"id": 1.5}, "wrong_type"),
+        ({"id": "good"}, "duplicate_id"),
+        ({"text": ""}, "empty_text"),
+        ({"text": " \t\n"}, "empty_text"),
+        ({"text": None}, "empty_text"),
+        ({"text": 7}, "wrong_type"),
+        ({"text": "half a pair \ud83d"}, "not_utf8"),
+        ({"text": "zero \0 byte"}, "wrong_type"),
+        ({"image": None}, "missing_image"),
+        ({"image": ""}, "missing_image"),
+        ({"image": {"path": "a.png"}}, "wrong_type"),
+        ({"image": "../a.png"}, "path_outside_root"),
+        ({"image": "b/../../a.png"}, "path_outside_root"),
+        ({"image": "..\\a.png"}, "path_outside_root"),
+        ({"image": "/etc/passwd"}, "path_outside_root"),
+        ({"image": "C:\\a.png"}, "path_outside_root"),
+        ({"image": "\\\\host\\a.png"}, "path_outside_root"),
+        ({"image": "file:///etc/passwd"}, "path_outside_root"),
+        ({"image": "https://example.org/a.png"}, "path_outside_root"),
+        ({"image": "a\0.png"}, "wrong_type"),
+        ({"label": None}, "no_label"),
+        ({"label": ""}, "no_label"),
+        ({"label": 3}, "wrong_type"),
+        ({"label": ["cat"]}, "wrong_type"),
+        ({"labels": ["cat"]}, "label_and_labels"),
+        ({"label": None, "labels": []}, "no_label"),
+        ({"label": None, "labels": "cat"}, "wrong_type"),
+        ({"label": None, "labels": ["cat", 3]}, "wrong_type"),
+        ({"label": None, "labels": ["cat", "dog"]}, "several_labels"),
+        ({"split": "training"}, "unknown_split"),
+        ({"split": None}, "unknown_split"),
+        ({"split": 1}, "wrong_type"),
+    ],
+)
+def test_a_row_that_cannot_be_used(tmp_path, change, expected):
+    assert skipped(tmp_path, {**GOOD, "id": "bad", **change}) == expected
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ('{"id": "a", "text"', "broken_row"),
+        ("[1, 2]", "broken_row"),
+        ('"text"', "broken_row"),
+        ("[" * 100_000, "broken_row"),
+        (b'{"id": "a\xff"}', "not_utf8"),
+    ],
+)
+def test_a_line_that_cannot_be_read(tmp_path, line, expected):
+    assert skipped(tmp_path, line) == expected
+
+
+def test_unknown_label(tmp_path):
+    assert skipped(tmp_path, dict(GOOD, id="b", label="cow"), classes=["cat", "dog"]) == "unknown_label"
+    record = {**GOOD, "id": "b", "label": None, "labels": ["cat", "cow"]}
+    assert skipped(tmp_path, record, classes=["cat", "dog"], multi_label=True) == "unknown_label"
+
+
+def test_a_link_out_of_the_data_root(tmp_path):
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    root = tmp_path / "data"
+    root.mkdir()
+    os.symlink(tmp_path / "secret.png", root / "link.png")
+    os.symlink(tmp_path, root / "folder")
+    os.symlink("inner.png", root / "inside.png")
+    assert skipped(root, dict(GOOD, id="b", image="link.png")) == "path_outside_root"
+    assert skipped(root, dict(GOOD, id="b", image="folder/secret.png")) == "path_outside_root"
+    assert len(read(root, [dict(GOOD, image="inside.png")]).rows) == 1
+
+
+def test_a_link_made_after_the_manifest_was_read(tmp_path):
+    root = tmp_path / "data"
+    source = ManifestSource(manifest_folder.write_jsonl(root, [GOOD]))
+    (row,) = source.read().rows
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    os.symlink(tmp_path / "secret.png", root / "a.png")
+    with pytest.raises(SkipRowError) as error:
+        source.image(row)
+    assert error.value.reason == "path_outside_root"
+
+
+def test_a_neighbour_folder_with_the_same_beginning(tmp_path):
+    (tmp_path / "data-secret").mkdir()
+    (tmp_path / "data").mkdir()
+    os.symlink(tmp_path / "data-secret", tmp_path / "data" / "link")
+    assert skipped(tmp_path / "data", dict(GOOD, id="b", image="link/a.png")) == "path_outside_root"
+
+
+def test_data_root_beside_the_manifest(tmp_path):
+    pictures = tmp_path / "pictures"
+    manifest_folder.save_pictures(pictures, [GOOD])
+    path = manifest_folder.write_jsonl(tmp_path / "lists", [GOOD])
+    source = ManifestSource(path, data_root=str(pictures))
+    assert source.image(source.read().rows[0]).startswith(b"\x89PNG")
+
+
+def test_unknown_columns_are_refused_or_ignored(tmp_path):
+    records = [dict(GOOD, weight=3), dict(GOOD, id="b")]
+    listing = read(tmp_path, records, strict=True)
+    assert [skip.reason for skip in listing.skipped] == ["unknown_column"] and "weight" in listing.skipped[0].detail
+    listing = read(tmp_path, records)
+    assert len(listing.rows) == 2 and listing.ignored_columns == {"weight": 1}
+
+
+def test_blank_lines_and_byte_order_mark(tmp_path):
+    listing = read(tmp_path, [b"\xef\xbb\xbf" + json.dumps(GOOD).encode(), "", "  ", dict(GOOD, id="b")])
+    assert [(row.id, row.place) for row in listing.rows] == [("a", "line 1"), ("b", "line 4")]
+
+
+def test_a_text_with_a_line_separator_is_one_line(tmp_path):
+    record = json.dumps(dict(GOOD, text="one\u2028two\x85three"), ensure_ascii=False)
+    (row,) = read(tmp_path, [record]).rows
+    assert row.text == "one\u2028two\x85three"
+
+
+def test_number_ids_become_text_and_clash_with_it(tmp_path):
+    listing = read(tmp_path, [dict(GOOD, id=7), dict(GOOD, id="7")])
+    assert [row.id for row in listing.rows] == ["7"] and [skip.reason for skip in listing.skipped] == ["duplicate_id"]
+
+
+def test_several_labels_once_each_in_their_order(tmp_path):
+    record = {**GOOD, "label": None, "labels": ["dog", "cat", "dog"]}
+    listing = read(tmp_path, [record, dict(GOOD, id="b")], multi_label=True)
+    assert [row.labels for row in listing.rows] == [("dog", "cat"), ("cat",)]
+    assert listing.classes == ("cat", "dog")
+
+
+def test_classes_keep_the_given_order(tmp_path):
+    assert read(tmp_path, [GOOD], classes=["dog", "cat"]).classes == ("dog", "cat")
+
+
+def test_other_names_of_the_dev_split(tmp_path):
+    names = ["val", "valid", "Validation", "dev"]
+    assert {row.split for row in read(tmp_path, [dict(GOOD, id=n, split=n) for n in names]).rows} == {"dev"}
+
+
+def test_split_by_hash(tmp_path):
+    records = [{**GOOD, "id": str(index)} for index in range(3000)]
+    for record in records:
+        del record["split"]
+    first = {row.id: row.split for row in read(tmp_path, records, split_ratios=(0.5, 0.2, 0.3)).rows}
+    counts = collections.Counter(first.values())
+    for split, share in {"train": 0.5, "dev": 0.2, "test": 0.3}.items():
+        assert abs(counts[split] / 3000 - share) < 0.03
+    # A row stays where it is when others go.
+    half = {row.id: row.split for row in read(tmp_path, records[::2], split_ratios=(0.5, 0.2, 0.3)).rows}
+    assert half == {row_id: first[row_id] for row_id in half}
+    other = {row.id: row.split for row in read(tmp_path, records, split_ratios=(0.5, 0.2, 0.3), seed=1).rows}
+    assert other != first
+
+
+def test_csv(tmp_path):
+    records = [
+        dict(GOOD, text='two\nlines, "quoted"'),
+        dict(GOOD, id="b", text="עברית ועוד"),
+        dict(GOOD, id="c"),
+    ]
+    path = manifest_folder.write_csv(tmp_path, records, encoding="utf-8-sig")
+    listing = ManifestSource(path).read()
+    assert [row.text for row in listing.rows] == ['two\nlines, "quoted"', "עברית ועוד", "some words"]
+    # The first row takes lines 2 and 3.
+    assert [row.place for row in listing.rows] == ["line 2", "line 4", "line 5"]
+    assert listing.skipped == []
+
+
+def test_csv_with_several_labels(tmp_path):
+    records = [{**GOOD, "labels": "dog|cat"}, {**GOOD, "id": "b", "labels": "cat"}, {**GOOD, "id": "c", "labels": ""}]
+    for record in records:
+        del record["label"]
+    listing = ManifestSource(manifest_folder.write_csv(tmp_path, records), multi_label=True, strict=False).read()
+    assert [row.labels for row in listing.rows] == [("dog", "cat"), ("cat",)]
+    assert [skip.reason for skip in listing.skipped] == ["no_label"]
+
+
+def test_broken_csv_rows(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_bytes(
+        b"id,text,image,label\n"
+        b"a,words,a.png,cat\n"
+        b"b,words,b.png\n"
+        b"c,words,c.png,cat,more\n"
+        b"d,caf\xe9,d.png,cat\n"
+        b"\n"
+        b"e,words,e.png,cat\n"
+        b'f,"not closed,f.png,cat\n'
+    )
+    listing = ManifestSource(str(path), strict=False).read()
+    assert [row.id for row in listing.rows] == ["a", "e"]
+    found = [(skip.place, skip.reason) for skip in listing.skipped]
+    assert found == [
+        ("line 3", "broken_row"),
+        ("line 4", "broken_row"),
+        ("line 5", "not_utf8"),
+        ("line 8", "broken_row"),
+    ]
+
+
+@pytest.mark.parametrize("header", ["id,text,image", "id,text,label", "", "id,id,text,image,label"])
+def test_a_csv_header_that_lacks_a_column(tmp_path, header):
+    (tmp_path / "m.csv").write_text(header + "\n")
+    with pytest.raises(ValueError, match="header"):
+        ManifestSource(str(tmp_path / "m.csv"), strict=False).read()
+
+
+@pytest.mark.parametrize("header", [b"id,text,\0image,label", b'id,"text"x,image,label'])
+def test_a_csv_header_that_is_none(tmp_path, header):
+    (tmp_path / "m.csv").write_bytes(header + b"\n")
+    source = ManifestSource(str(tmp_path / "m.csv"), strict=False)
+    for look in (source.read, source.fingerprint):
+        with pytest.raises(ValueError, match="header"):
+            look()
+
+
+def test_unknown_csv_columns(tmp_path):
+    path = manifest_folder.write_csv(tmp_path, [dict(GOOD, weight="3")])
+    assert [skip.reason for skip in ManifestSource(path).read().skipped] == ["unknown_column"]
+    assert ManifestSource(path, strict=False).read().ignored_columns == {"weight": 1}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"manifest": "gs://bucket/m.jsonl"},
+        {"manifest": "m.xlsx"},
+        {"split_ratios": (0.5, 0.5, 0.0)},
+        {"split_ratios": (0.5, 0.2, 0.2)},
+        {"split_ratios": (0.5, 0.5)},
+        {"classes": ["cat"]},
+        {"classes": ["cat", "cat"]},
+        {"classes": ["cat", ""]},
+        {"max_image_pixels": 0},
+        {"max_image_bytes": 0},
+    ],
+)
+def test_wrong_settings(settings):
+    with pytest.raises(ValueError, match="Received"):
+        ManifestSource(**{"manifest": "m.jsonl", **settings})
+
+
+def test_no_manifest(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no manifest"):
+        ManifestSource(str(tmp_path / "m.jsonl")).read()
+
+
+class TestFingerprint:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        records = manifest_folder.rows(6)
+        manifest_folder.save_pictures(tmp_path, records)
+        manifest_folder.write_jsonl(tmp_path, records)
+        return tmp_path
+
+    def test_same_data_anywhere_give_the_same_one(self, folder, tmp_path_factory):
+        other = tmp_path_factory.mktemp("other") / "copy"
+        os.rename(folder, other)
+        copied = ManifestSource(str(other / "manifest.jsonl")).fingerprint()
+        os.rename(other, folder)
+        assert ManifestSource(str(folder / "manifest.jsonl")).fingerprint() == copied
+
+    @pytest.mark.parametrize("by", ["content", "metadata"])
+    def test_a_changed_picture_behind_an_unchanged_manifest(self, folder, by):
+        source = ManifestSource(str(folder / "manifest.jsonl"))
+        before = source.fingerprint(by)
+        assert source.fingerprint(by) == before and before.startswith(f"{by}:")
+        picture = folder / "images" / "row-3.png"
+        data = bytearray(picture.read_bytes())
+        data[-1] ^= 1
+        picture.write_bytes(bytes(data))
+        os.utime(picture, (1, 1))
+        assert source.fingerprint(by) != before
+
+    def test_a_touched_picture_is_the_same_picture(self, folder):
+        source = ManifestSource(str(folder / "manifest.jsonl"))
+        before = source.fingerprint()
+        os.utime(folder / "images" / "row-3.png", (1, 1))
+        assert source.fingerprint() == before
+
+    def test_a_picture_that_goes_and_a_changed_text(self, folder):
+        source = ManifestSource(str(folder / "manifest.jsonl"))
+        seen = {source.fingerprint()}
+        (folder / "images" / "row-3.png").unlink()
+        seen.add(source.fingerprint())
+        manifest = folder / "manifest.jsonl"
+        manifest.write_text(manifest.read_text().replace("small", "large"))
+        seen.add(source.fingerprint())
+        assert len(seen) == 3
+
+    def test_another_word(self, folder):
+        with pytest.raises(ValueError, match="content"):
+            ManifestSource(str(folder / "manifest.jsonl")).fingerprint("time")
+
+
+class TestDescribeManifest:
+    def test_single_label(self, tmp_path):
+        records = [dict(GOOD, id=str(n), text=" ".join(["word"] * (n + 1)), label="ab"[n % 2]) for n in range(20)]
+        records.append(dict(GOOD, id="bad", text=""))
+        described = describe_manifest(manifest_folder.write_jsonl(tmp_path, records))
+        assert described == {
+            "classes": ["a", "b"],
+            "multi_label": False,
+            "rows": 20,
+            "rows_by_class": {"a": 10, "b": 10},
+            "has_split": True,
+            "rows_by_split": {"train": 20},
+            "words": {"median": 11, "95th": 20, "max": 20},
+            "skipped": {"empty_text": 1},
+        }
+
+    def test_multi_label_without_split(self, tmp_path):
+        records = [{"id": n, "text": "w", "image": "a.png", "labels": ["a", "b"][: n % 2 + 1]} for n in range(30)]
+        described = describe_manifest(manifest_folder.write_jsonl(tmp_path, records))
+        assert described["multi_label"] is True and described["has_split"] is False
+        assert described["rows_by_class"] == {"a": 30, "b": 15} and sum(described["rows_by_split"].values()) == 30
+
+    def test_nothing_usable(self, tmp_path):
+        with pytest.raises(ValueError, match="line 1.*empty_text"):
+            describe_manifest(manifest_folder.write_jsonl(tmp_path, [dict(GOOD, text="")]))
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [("", 0), ("#*!", 0), ("Don't stop", 3), ("  two  words ", 2), ("日本語 text", 4), ("हिन्दी भाषा", 2), ("a1-b2", 2)],
+)
+def test_count_words(text, expected):
+    assert count_words(text) == expected
