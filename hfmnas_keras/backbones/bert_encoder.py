@@ -56,11 +56,10 @@ class BertShape:
     inner_width: int = 1536
     max_positions: int = 512
     epsilon: float = 1e-12
-    padding_id: int = 0
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value, least = getattr(self, field.name), 0 if field.name in ("epsilon", "padding_id") else 1
+            value, least = getattr(self, field.name), 0 if field.name == "epsilon" else 1
             if value < least:
                 raise ValueError(f"`{field.name}` must be at least {least}. Received: {value}.")
         if self.width % self.heads:
@@ -81,8 +80,8 @@ def bert_encoder(shape: BertShape) -> keras.Model:
         shape: `BertShape`.
 
     Returns:
-        `keras.Model` from `tokens`, int64 `(batch, length)` with any length up to `max_positions`, to a dict of
-        `layer_0` (the embeddings) to `layer_{depth}`, each `(batch, length, width)`.
+        `keras.Model` from `tokens`, int64 `(batch, length)` with any length up to `max_positions`, 0 being padding, to
+        a dict of `layer_0` (the embeddings) to `layer_{depth}`, each `(batch, length, width)`.
 
     Example:
     >>> model = bert_encoder(BertShape(vocabulary_size=40, width=8, depth=2, heads=2, inner_width=16))
@@ -101,7 +100,7 @@ def bert_encoder(shape: BertShape) -> keras.Model:
     hidden = _normalization(shape, "normalization")(hidden)
     taps = {"layer_0": hidden}
     # (batch, 1, length): every token may look at those that are no padding.
-    mask = ops.expand_dims(ops.not_equal(tokens, shape.padding_id), axis=1)
+    mask = ops.expand_dims(ops.not_equal(tokens, 0), axis=1)
     for number in range(1, shape.depth + 1):
         attention = keras.layers.MultiHeadAttention(
             shape.heads, shape.width // shape.heads, name=f"layer_{number}_attention"
@@ -178,22 +177,17 @@ def _shape(family, config, tensors):
     depth = 0
     while any(name.startswith(_PARTS[family][0].format(depth)) for name in tensors):
         depth += 1
-    heads = config.get("num_attention_heads", config.get("n_heads"))
-    epsilon, padding_id = config.get("layer_norm_eps", 1e-12), config.get("pad_token_id", 0)
-    for name, value in (("num_attention_heads", heads), ("layer_norm_eps", epsilon), ("pad_token_id", padding_id)):
-        if type(value) not in (int, float):
-            raise ValueError(f"`{name}` in config.json must be a number. Received: {value!r}.")
+    heads, epsilon = config.get("num_attention_heads", config.get("n_heads")), config.get("layer_norm_eps", 1e-12)
+    if type(heads) is not int or type(epsilon) not in (int, float):
+        raise ValueError(
+            "The number of heads in config.json must be an int and `layer_norm_eps` a number. Received: "
+            f"{heads!r}, {epsilon!r}."
+        )
+    if config.get("pad_token_id", 0) != 0:
+        raise ValueError(f"`pad_token_id` in config.json must be 0. Received: {config['pad_token_id']!r}.")
     vocabulary_size, width = tensors[_WORDS].shape
-    return BertShape(
-        vocabulary_size,
-        width,
-        depth,
-        heads,
-        tensors[inner].shape[0],
-        tensors[_POSITIONS].shape[0],
-        epsilon,
-        padding_id,
-    )
+    inner_width, max_positions = tensors[inner].shape[0], tensors[_POSITIONS].shape[0]
+    return BertShape(vocabulary_size, width, depth, heads, inner_width, max_positions, epsilon)
 
 
 def _places(family, model) -> Iterator[TensorPlace]:

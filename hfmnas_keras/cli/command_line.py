@@ -9,6 +9,7 @@ import click
 import hfmnas_keras
 from hfmnas_keras.cli.backbone_commands import backbone
 from hfmnas_keras.cli.command_group import CommandGroup
+from hfmnas_keras.cli.encoder_commands import encoder
 from hfmnas_keras.cli.genotype_commands import genotype
 from hfmnas_keras.cli.operations_command import operations
 
@@ -26,5 +27,6 @@ def main() -> None:
 
 
 main.add_command(backbone)
+main.add_command(encoder)
 main.add_command(genotype)
 main.add_command(operations)

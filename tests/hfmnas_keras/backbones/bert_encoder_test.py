@@ -67,7 +67,9 @@ def test_padding_behind_a_text_changes_nothing():
         ({"position_embedding_type": "relative_key"}, "absolute positions"),
         ({"is_decoder": True}, "is_decoder=True"),
         ({"num_attention_heads": 3}, "multiple of `heads`"),
-        ({"num_attention_heads": "2"}, "must be a number"),
+        ({"num_attention_heads": "2"}, "must be an int"),
+        ({"num_attention_heads": 2.0}, "must be an int"),
+        ({"pad_token_id": 1}, "`pad_token_id` in config.json must be 0. Received: 1"),
         ({"layer_norm_eps": -1.0}, "`epsilon` must be at least 0"),
     ],
 )

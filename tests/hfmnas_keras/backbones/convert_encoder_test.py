@@ -1,0 +1,100 @@
+import base64
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from hfmnas_keras.backbones.convert_encoder import convert_encoder
+from hfmnas_keras.backbones.encoder_folder import read_description, read_encoder, vocabulary_path
+from tests.hfmnas_keras.backbones.encoder_sources import BERT, SMALL_VOCABULARY, bert_folder
+from tests.hfmnas_keras.backbones.tensor_files import write_safetensors
+from tests.oracles.golden import encoder_golden
+
+
+def test_a_hugging_face_folder_becomes_an_encoder(tmp_path):
+    source = bert_folder(tmp_path / "bert")
+    description = convert_encoder("bert", source, tmp_path / "deep" / "encoder")
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["encoder"]
+    assert description == read_description(tmp_path / "deep" / "encoder")
+    assert (description.modality, description.max_tokens) == ("text", 48)
+    assert (description.low_tap, description.high_tap) == ("layer_1", "layer_2")
+    assert description.source_sha256 == hashlib.sha256((source / "model.safetensors").read_bytes()).hexdigest()
+    assert vocabulary_path(tmp_path / "deep" / "encoder").read_text().splitlines() == SMALL_VOCABULARY
+    model, _ = read_encoder(tmp_path / "deep" / "encoder")
+    # Row by row the golden one's embeddings are the same for fewer words and positions only by name and shape, so the
+    # figures differ from theirs; that every layer equals the reference, `bert_encoder_test.py` shows.
+    assert np.isfinite(model(np.array(BERT["tokens"]))["layer_2"]).all()
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "expected"),
+    [
+        ({}, (True, True)),
+        ({"lowercase": False}, (False, False)),
+        ({"lowercase": False, "strip_accents": True}, (False, True)),
+        ({"strip_accents": False}, (True, False)),
+    ],
+)
+def test_the_tokenizer_is_described(tmp_path, normalizer, expected):
+    description = convert_encoder("bert", bert_folder(tmp_path / "bert", normalizer=normalizer), tmp_path / "encoder")
+    assert (description.lower_case, description.strip_accents) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"), [({}, (True, True)), ({"do_lower_case": False, "strip_accents": None}, (False, False))]
+)
+def test_without_its_file_the_tokenizers_configuration_is_read(tmp_path, content, expected):
+    source = bert_folder(tmp_path / "bert")
+    (source / "tokenizer.json").unlink()
+    (source / "tokenizer_config.json").write_text(json.dumps(content))
+    description = convert_encoder("bert", source, tmp_path / "encoder")
+    assert (description.lower_case, description.strip_accents) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"vocabulary": ["[PAD]", "[UNK]", "[CLS]"]}, r"with \[PAD\], \[UNK\], \[CLS\], \[SEP\] among them"),
+        ({"vocabulary": ["[UNK]", "[PAD]", "[CLS]", "[SEP]"]}, "the first at its beginning"),
+        ({"vocabulary": [*SMALL_VOCABULARY, "a"]}, f"{len(SMALL_VOCABULARY) + 1} lines, {len(SMALL_VOCABULARY)} diff"),
+        ({"normalizer": {"type": "NFKC"}}, "behind 'NFKC'"),
+        ({"normalizer": {"lowercase": "yes"}}, "must be true or false"),
+        ({"normalizer": {"handle_chinese_chars": False}}, "does not part Chinese"),
+        ({"config": {"model_type": "gpt2"}}, "one of bert, distilbert"),
+    ],
+)
+def test_a_folder_of_something_else_is_an_error_and_leaves_nothing(tmp_path, arguments, message):
+    source = bert_folder(tmp_path / "bert", **arguments)
+    with pytest.raises(ValueError, match=message):
+        convert_encoder("bert", source, tmp_path / "encoder")
+    assert [path.name for path in tmp_path.iterdir()] == ["bert"]
+
+
+@pytest.mark.parametrize(("name", "content"), [("config.json", "[1"), ("tokenizer.json", "[1]")])
+def test_damaged_json_is_an_error(tmp_path, name, content):
+    source = bert_folder(tmp_path / "bert")
+    (source / name).write_text(content)
+    with pytest.raises(ValueError, match=name):
+        convert_encoder("bert", source, tmp_path / "encoder")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    source = bert_folder(tmp_path / "bert")
+    (source / "vocab.txt").unlink()
+    with pytest.raises(OSError, match="vocab.txt"):
+        convert_encoder("bert", source, tmp_path / "encoder")
+
+
+def test_another_torch_file_is_no_efficientnet(tmp_path):
+    (tmp_path / "x.pth").write_bytes(base64.b64decode(encoder_golden()["torch_files"]["legacy"]))
+    with pytest.raises(ValueError, match="do not fit `efficientnet_lite2`: missing: _conv_stem.weight"):
+        convert_encoder("efficientnet_lite2", tmp_path / "x.pth", tmp_path / "encoder")
+    write_safetensors(tmp_path / "x.safetensors", {"a": np.zeros(2, "float32")})
+    with pytest.raises(ValueError, match="unknown: a"):
+        convert_encoder("efficientnet_lite0", tmp_path / "x.safetensors", tmp_path / "encoder")
+
+
+def test_an_unknown_kind_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="one of bert, efficientnet_lite0.* Received: 'clip'"):
+        convert_encoder("clip", tmp_path, tmp_path / "encoder")
