@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow_transform as tft
 
-from components.transform.preprocessing import VOCABULARY
+from components.transform.text import VOCABULARY
 
 
 def read_vocabulary(transform_graph: tft.TFTransformOutput) -> list[str]:

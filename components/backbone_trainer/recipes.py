@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow_transform as tft
 
-from components.transform.preprocessing import vocabulary_size
+from components.transform.text import vocabulary_size
 from components.vocabulary import read_vocabulary
 from hfmnas_keras.pretraining.backbone_recipe import (
     BackboneRecipe,

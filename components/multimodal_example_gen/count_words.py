@@ -11,7 +11,7 @@ _ONE_CHARACTER_WORDS = ((0x3041, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0
 def count_words(text: str) -> int:
     """Returns the number of words of a text: runs of letters, marks and digits.
 
-    `components.transform.preprocessing.words_of` splits the same way, up to rare characters.
+    `components.transform.text.words_of` splits the same way, up to rare characters.
 
     Args:
         text: str.

@@ -15,7 +15,7 @@ from tfx.dsl.io import fileio
 
 from components.local_folders import readable_folder, writable_folder
 from components.settings_json import settings_from_json
-from components.transform.preprocessing import vocabulary_size
+from components.transform.text import vocabulary_size
 from hfmnas_keras.cost import model_cost
 from hfmnas_keras.data.feature_files import read_feature_set
 from hfmnas_keras.data.transformed_examples import read_transformed_examples

@@ -17,7 +17,7 @@ from tfx.v1.components import TunerFnResult
 
 from components.local_folders import readable_folder
 from components.settings_json import settings_from_json
-from components.transform.preprocessing import vocabulary_size
+from components.transform.text import vocabulary_size
 from hfmnas_keras.data.feature_files import read_feature_set
 from hfmnas_keras.genotype.load_genotype import load_genotype
 from hfmnas_keras.settings.fusion import FusionSettings

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.transform.preprocessing import vocabulary_size
+from components.transform.text import vocabulary_size
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.data.modalities import MODALITIES
 from hfmnas_keras.data.transformed_examples import TransformedExamples

@@ -12,11 +12,11 @@ import tensorflow_transform as tft
 from PIL import Image
 from tfx import v1 as tfx
 
-from components.multimodal_example_gen.count_words import count_words
 from components.multimodal_example_gen.executor import ingest
 from components.multimodal_example_gen.readers.picture import read_picture
 from components.multimodal_example_gen.sources.manifest_source import ManifestSource
-from components.transform.preprocessing import preprocessing_fn, vocabulary_size, words_of
+from components.transform.preprocessing import preprocessing_fn
+from components.transform.text import vocabulary_size
 from tests.components.multimodal_example_gen import manifest_folder
 
 SCHEMA = pathlib.Path(__file__).resolve().parents[3] / "schemas" / "manifest.pbtxt"
@@ -240,29 +240,6 @@ def test_a_long_and_a_broken_text_in_requests(single):
     data = encoded(Image.new("RGB", (4, 4)), "PNG")
     served = single.serve([data] * 3, ["red " * 1000, "red\xff".encode("latin-1") + b" fish", ""])
     assert served["tokens"].numpy().tolist() == [[1] * LENGTH, [1, 2, 0, 0, 0], [0] * LENGTH]
-
-
-@pytest.mark.parametrize(
-    "text, expected",
-    [
-        ("Red FISH", ["red", "fish"]),
-        ("ÄRGER, Straße 12!", ["ärger", "straße", "12"]),
-        ("don't-stop", ["don", "t", "stop"]),
-        ("日本語 text", ["日", "本", "語", "text"]),
-        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
-        ("שלום עולם", ["שלום", "עולם"]),
-        ("#*! 🎃", []),
-        ("", []),
-    ],
-)
-def test_words(text, expected):
-    found = [word.decode() for word in words_of(tf.constant([text])).to_list()[0]]
-    assert found == expected
-    assert count_words(text) == len(expected)
-
-
-def test_words_of_bytes_that_are_no_text():
-    assert words_of(tf.constant([b"red\xff\xfefish \xc3"])).to_list() == [[b"red", b"fish"]]
 
 
 @pytest.mark.parametrize(
