@@ -257,8 +257,8 @@ def random_texts():
 
 
 def is_old(character):
-    """Of Unicode 3.2: about what came since, Python's table and the tokenizer's disagree from version to version."""
-    return unicodedata.ucd_3_2_0.category(character) != "Cn"
+    """Of Unicode 3.2, and of the same category since: elsewhere tables disagree from version to version."""
+    return unicodedata.ucd_3_2_0.category(character) == unicodedata.category(character) != "Cn"
 
 
 def tokenizer_of(lower_case):
@@ -303,6 +303,11 @@ def wordpiece(minilm):
         "max_tokens": MAX_TOKENS,
         "texts": texts,
         **{name: [tokenizer.encode(text).ids for text in texts] for name, tokenizer in kinds.items()},
+        "changed": [
+            code
+            for code in range(0x110000)
+            if unicodedata.ucd_3_2_0.category(chr(code)) != "Cn" and not is_old(chr(code))
+        ],
         "characters": {"uncased": characters(True), "cased": characters(False)},
     }
 
