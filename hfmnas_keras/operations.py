@@ -1,14 +1,15 @@
 """Names of the operations that a search chooses from, and what each does (docs/method.md, sections 4 and 11).
 
-Plain data, so that a genotype can be read, checked and drawn without Keras. The layers behind the names are made by
-`hfmnas_keras.edge_operations.edge_operation`, `hfmnas_keras.node_operations.node_operation` and, for BM-NAS,
-`hfmnas_keras.models.bm_nas.fusion_operations.fusion_operation`.
+Plain data, so that a genotype can be read, checked and drawn without Keras. The layers behind the names come with
+`hfmnas_keras.edge_operations`, `hfmnas_keras.node_operations` and, for BM-NAS,
+`hfmnas_keras.models.bm_nas.fusion_operations`.
 """
 
 from __future__ import annotations
 
-#: What an operation on an edge makes of its grid (Eq. 10), by name, in the order of the columns of gamma.
-EDGE_OPERATION_DESCRIPTIONS: dict[str, str] = {
+from hfmnas_keras.registry import Registry
+
+_PAPERS_EDGE_OPERATIONS = {
     "none": "cuts the edge: zeros, whatever comes in (searched, but never chosen)",
     "skip": "passes the grid on as it is",
     "max_pool_3x3": "largest of each 3x3 neighbourhood, batch normalisation",
@@ -21,9 +22,7 @@ EDGE_OPERATION_DESCRIPTIONS: dict[str, str] = {
     "linear_elu": "Dense at each position, ELU, batch normalisation, dropout",
 }
 
-#: How a node fuses its two inputs x1 and x2 (Eq. 11-23), by name, in the order of the columns of beta; dropout and
-#: layer normalisation follow each.
-NODE_OPERATION_DESCRIPTIONS: dict[str, str] = {
+_PAPERS_NODE_OPERATIONS = {
     "sum": "x1 + x2",
     "multiply": "x1 * x2",
     "scaled_dot_attention": "softmax(x1 x2^T / sqrt C) x2 over the positions, no weights",
@@ -43,8 +42,14 @@ FUSION_OPERATION_DESCRIPTIONS: dict[str, str] = {
     "concat_fc": "ReLU(BN(Dense([x; y]))); dropout",
 }
 
-EDGE_OPERATIONS: tuple[str, ...] = tuple(EDGE_OPERATION_DESCRIPTIONS)
-NODE_OPERATIONS: tuple[str, ...] = tuple(NODE_OPERATION_DESCRIPTIONS)
+#: Everything that an edge may make of its grid (Eq. 10), and every way to fuse a node's inputs x1 and x2 (Eq. 11-23;
+#: dropout and layer normalisation follow each): the paper's and those of other packages, with their layers.
+EDGE_OPERATION_LAYERS: Registry = Registry("edge operation", _PAPERS_EDGE_OPERATIONS)
+NODE_OPERATION_LAYERS: Registry = Registry("node operation", _PAPERS_NODE_OPERATIONS)
+
+#: The paper's, which are searched by default, in the order of the columns of gamma and of beta.
+EDGE_OPERATIONS: tuple[str, ...] = tuple(_PAPERS_EDGE_OPERATIONS)
+NODE_OPERATIONS: tuple[str, ...] = tuple(_PAPERS_NODE_OPERATIONS)
 FUSION_OPERATIONS: tuple[str, ...] = tuple(FUSION_OPERATION_DESCRIPTIONS)
 #: BM-NAS's edges have the first two alone, so that `none` and `skip` are the first columns of every gamma.
 BM_EDGE_OPERATIONS: tuple[str, ...] = EDGE_OPERATIONS[:2]

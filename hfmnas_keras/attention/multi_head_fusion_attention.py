@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from hfmnas_keras.attention.attention_logits import attention_logits
+from hfmnas_keras.cost.layer_rules import multiply_accumulates, num_positions
 from hfmnas_keras.layers.positions import per_position
 from hfmnas_keras.settings.fusion import ATTENTION_VALUES
 
@@ -106,6 +107,16 @@ class MultiHeadFusionAttention(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], self.channels)
+
+    def multiply_accumulates(self, shapes):
+        positions = num_positions(shapes[0])
+        projections = sum(
+            multiply_accumulates(projection, shape)
+            for projection, shape in zip((self.projection_1, self.projection_2), shapes, strict=True)
+        )
+        # Two directions, each logits and values; the heads of one together are `channels` wide.
+        attention = 2 * 2 * positions * positions * self.channels
+        return projections + attention + multiply_accumulates(self.output_projection, (positions, 2 * self.channels))
 
 
 def _num_positions(grid: Any) -> int:

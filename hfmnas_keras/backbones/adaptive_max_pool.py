@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import no_products
+
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class AdaptiveMaxPool(keras.layers.Layer):
@@ -22,6 +24,8 @@ class AdaptiveMaxPool(keras.layers.Layer):
     Returns:
         Tensor `(batch, *grid, channels)`.
     """
+
+    multiply_accumulates = no_products
 
     def __init__(self, grid, **kwargs):
         super().__init__(**kwargs)

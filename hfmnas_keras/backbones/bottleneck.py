@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from hfmnas_keras.backbones.grouped_convolution import GroupedConvolution3D
+from hfmnas_keras.cost.layer_rules import multiply_accumulates, output_shape
 from hfmnas_keras.layers.normalization import BatchNormalization
 
 
@@ -112,6 +113,15 @@ class Bottleneck(keras.layers.Layer):
             for side, stride in zip(input_shape[1:4], self.strides, strict=True)
         ]
         return (input_shape[0], *sides, self.filters)
+
+    def multiply_accumulates(self, shape):
+        inner = (*shape[:-1], self.inner_filters)
+        padded = tuple(side + 2 for side in inner[:-1]) if self.is_strided else inner[:-1]
+        output = output_shape(self, shape)
+        total = multiply_accumulates(self.conv1, shape)
+        total += multiply_accumulates(self.conv2, (*padded, self.inner_filters))
+        total += multiply_accumulates(self.conv3, (*output[:-1], self.inner_filters))
+        return total + (multiply_accumulates(self.shortcut_conv, shape) if self.has_projection else 0)
 
     def _padded_shape(self, shape):
         if not self.is_strided:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import no_products
+
 # Mean of the ImageNet training pictures, blue, green, red.
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 
@@ -19,6 +21,8 @@ class CaffePreprocessing(keras.layers.Layer):
     Returns:
         Tensor of the same shape.
     """
+
+    multiply_accumulates = no_products
 
     def call(self, inputs):
         return ops.flip(inputs, axis=-1) - ops.cast(ops.array(CAFFE_MEAN), inputs.dtype)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
+
+from hfmnas_keras.cost.layer_rules import multiply_accumulates
 
 # Filters of the second convolution, which become one side of the maps when the joints become channels; four poolings
 # halve it, so that it does not shrink with the width.
@@ -105,6 +109,26 @@ class CooccurrenceNetwork(keras.layers.Layer):
             "flattened": (input_shape[0], conv6[1] * conv6[2] * conv6[3]),
             "fc7": (input_shape[0], self._filters(512)),
         }
+
+    def multiply_accumulates(self, shape):
+        frames, bodies, joints, coordinates = shape
+        motion = frames * frames * joints * coordinates
+        streams = 0
+        for stream in ("", "m"):
+            conv1, conv2, conv3, conv4 = (getattr(self, f"conv{number}{stream}") for number in (1, 2, 3, 4))
+            streams += multiply_accumulates(conv1, (frames, joints, coordinates))
+            streams += multiply_accumulates(conv2, (frames, joints, conv1.filters))
+            # The joints become channels.
+            maps = (frames, conv2.filters, joints)
+            for convolution in (conv3, conv4):
+                streams += multiply_accumulates(convolution, maps)
+                maps = (maps[0] // 2, maps[1] // 2, convolution.filters)
+        maps = (*maps[:2], 2 * maps[2])
+        merged = 0
+        for convolution in (self.conv5, self.conv6):
+            merged += multiply_accumulates(convolution, maps)
+            maps = (maps[0] // 2, maps[1] // 2, convolution.filters)
+        return bodies * (motion + streams + merged) + multiply_accumulates(self.fc7, (math.prod(maps),))
 
     def _stream(self, hidden, stream, training):
         hidden = getattr(self, f"conv2{stream}")(getattr(self, f"conv1{stream}")(hidden))

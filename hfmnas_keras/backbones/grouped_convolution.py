@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 from keras import ops
+
+from hfmnas_keras.cost.layer_rules import num_positions, output_shape
 
 # Channels that one convolution computes together: the fastest of 32, 64, 128 and all, forward and backward, on a CPU.
 CHUNK = 32
@@ -92,3 +96,7 @@ class GroupedConvolution3D(keras.layers.Layer):
             for side, stride in zip(input_shape[1:4], self.strides, strict=True)
         ]
         return (input_shape[0], *sides, self.filters)
+
+    def multiply_accumulates(self, shape):
+        # By definition: the zeros between the groups of a chunk, which the layer multiplies along, are not counted.
+        return num_positions(output_shape(self, shape)) * math.prod(self.kernel.shape)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import multiply_accumulates
+
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class Maxout(keras.layers.Layer):
@@ -49,3 +51,6 @@ class Maxout(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
+
+    def multiply_accumulates(self, shape):
+        return multiply_accumulates(self.linear, shape)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import no_products
+
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class MeanWordVector(keras.layers.Layer):
@@ -26,6 +28,8 @@ class MeanWordVector(keras.layers.Layer):
     Returns:
         Tensor `(batch, embedding_dim)`.
     """
+
+    multiply_accumulates = no_products
 
     def __init__(self, vocabulary_size, embedding_dim, token_dropout=0.0, **kwargs):
         super().__init__(**kwargs)

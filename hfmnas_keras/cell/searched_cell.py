@@ -7,6 +7,7 @@ import itertools
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import multiply_accumulates
 from hfmnas_keras.edge_operations import edge_operation
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
 from hfmnas_keras.layers.normalization import layer_normalization
@@ -120,6 +121,12 @@ class SearchedCell(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], len(self.cell_genotype.kept) * self.channels)
+
+    def multiply_accumulates(self, shapes):
+        grid = shapes[0]
+        return sum(multiply_accumulates(edge, grid) for edge in self.edges) + sum(
+            multiply_accumulates(node, [grid, grid]) for node in self.nodes
+        )
 
 
 def _pair(grids):

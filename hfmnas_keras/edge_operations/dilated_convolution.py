@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import kernel_sizes, num_positions
 from hfmnas_keras.edge_operations.edge_operation_base import EdgeOperation
 from hfmnas_keras.layers.depthwise import depthwise_initializer, kernel_extents
 from hfmnas_keras.layers.normalization import batch_normalization
@@ -59,3 +60,6 @@ class DilatedConvolution(EdgeOperation):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size, "dilation": self.dilation}
+
+    def multiply_accumulates(self, shape):
+        return num_positions(shape) * kernel_sizes(self.depthwise_kernel, self.pointwise_kernel)

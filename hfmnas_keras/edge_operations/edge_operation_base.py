@@ -1,12 +1,17 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
 
 class EdgeOperation(keras.layers.Layer):
     """Base of the edge operations: maps a grid to a grid of the same shape (HF-MNAS, Eq. 10).
+
+    A subclass states `call` and `multiply_accumulates(shape)`, what it costs on a grid `(height, width, channels)`;
+    `build_operation` where it has weights; `has_weights = False` where it learns nothing but a normalisation, of which
+    too many in a genotype are a warning. It takes `dropout` if its `__init__` names it.
+    `register_edge_operation` gives it a name.
 
     Args:
         channels: int. Channels C of the input and of the output.
@@ -23,6 +28,8 @@ class EdgeOperation(keras.layers.Layer):
     Raises:
         ValueError: when the input is not a grid of that many channels.
     """
+
+    has_weights: ClassVar[bool] = True
 
     def __init__(self, channels: int, affine: bool = True, **kwargs: Any):
         super().__init__(**kwargs)

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from hfmnas_keras.cost.layer_rules import multiply_accumulates
 from hfmnas_keras.edge_operations.edge_operation_base import EdgeOperation
 from hfmnas_keras.layers.normalization import batch_normalization
 from hfmnas_keras.layers.positions import per_position
@@ -60,3 +61,6 @@ class LinearActivation(EdgeOperation):
             "activation": keras.activations.serialize(self.activation),
             "dropout": self.dropout,
         }
+
+    def multiply_accumulates(self, shape):
+        return multiply_accumulates(self.dense, shape)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import keras
 
+from hfmnas_keras.cost.layer_rules import no_products
 from hfmnas_keras.edge_operations.edge_operation_base import EdgeOperation
 
 
@@ -15,6 +16,9 @@ class Skip(EdgeOperation):
     >>> float(Skip(channels=8)(np.ones((2, 4, 4, 8))).numpy().min())
     1.0
     """
+
+    has_weights = False
+    multiply_accumulates = no_products
 
     def call(self, inputs):
         return inputs

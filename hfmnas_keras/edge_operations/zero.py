@@ -3,6 +3,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import no_products
 from hfmnas_keras.edge_operations.edge_operation_base import EdgeOperation
 
 
@@ -16,6 +17,9 @@ class Zero(EdgeOperation):
     >>> float(Zero(channels=8)(np.ones((2, 4, 4, 8))).numpy().max())
     0.0
     """
+
+    has_weights = False
+    multiply_accumulates = no_products
 
     def call(self, inputs):
         return ops.zeros_like(inputs)

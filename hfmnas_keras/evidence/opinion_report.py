@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import no_products
 from hfmnas_keras.evidence.opinion import binary_opinions, combine, conflict, evidence_of_logits, opinion
 
 # Past this a softmax or sigmoid has said all it can, and infinity would make the softmax NaN.
@@ -33,6 +34,8 @@ class OpinionReport(keras.layers.Layer):
     Raises:
         ValueError: without `fusion` or without a modality, or with more than two.
     """
+
+    multiply_accumulates = no_products
 
     def __init__(self, multi_label=False, **kwargs):
         # Probabilities that sum to one, and beliefs, need float32 whatever the policy.

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from hfmnas_keras.attention.multi_head_fusion_attention import MultiHeadFusionAttention
+from hfmnas_keras.cost.layer_rules import multiply_accumulates
 from hfmnas_keras.inconsistency.dcca import CorrelationLoss
 from hfmnas_keras.settings.fusion import ATTENTION_VALUES, CORRELATION_NORMS
 
@@ -143,3 +144,13 @@ class InconsistencyMitigation(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], self.channels if self.attention else 2 * self.channels)
+
+    def multiply_accumulates(self, shapes):
+        # The views of the correlation are of the training alone.
+        total = sum(
+            multiply_accumulates(hidden, shape) for hidden, shape in zip(self.hidden_layers, shapes, strict=True)
+        )
+        if self.attention:
+            grid = (*shapes[0][:-1], self.channels)
+            total += multiply_accumulates(self.fusion_attention, [grid, grid])
+        return total

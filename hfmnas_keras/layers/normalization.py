@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import no_products
 from hfmnas_keras.layers.replicas import mean_over_replicas, present_replica
 
 # Keras's 0.99 needs hundreds of steps to forget its start: too many for a search of a few hundred steps, whose
@@ -31,6 +32,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Raises:
         ValueError: when devices share a masked batch.
     """
+
+    multiply_accumulates = no_products
 
     def _moments(self, inputs, mask):
         if present_replica() is None:

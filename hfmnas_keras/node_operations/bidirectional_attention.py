@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from hfmnas_keras.attention.attention_logits import attention_logits
+from hfmnas_keras.cost.layer_rules import multiply_accumulates, num_positions
 from hfmnas_keras.layers.positions import per_position, project_positions
 from hfmnas_keras.node_operations.node_operation_base import NodeOperation
 
@@ -43,3 +44,10 @@ class BidirectionalAttention(NodeOperation):
         attended_2 = ops.einsum("bqk,bqc->bkc", scores_2, rows_1)
         fused = per_position(self.dense, ops.concatenate([attended_1, attended_2], axis=-1))
         return ops.reshape(fused, (-1, *first.shape[1:]))
+
+    def multiply_accumulates(self, shapes):
+        positions, channels = num_positions(shapes[0]), shapes[0][-1]
+        queries = positions * channels * channels
+        # One affinity, two ways of attending.
+        attention = 3 * positions * positions * channels
+        return queries + attention + multiply_accumulates(self.dense, (positions, 2 * channels))

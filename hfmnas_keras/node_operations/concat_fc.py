@@ -3,6 +3,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import multiply_accumulates
 from hfmnas_keras.layers.normalization import batch_normalization
 from hfmnas_keras.layers.positions import per_position
 from hfmnas_keras.node_operations.node_operation_base import NodeOperation
@@ -31,3 +32,6 @@ class ConcatFC(NodeOperation):
     def fuse(self, first, second, training=None):
         projected = per_position(self.dense, ops.concatenate([first, second], axis=-1))
         return ops.relu(self.batch_normalization(projected, training=training))
+
+    def multiply_accumulates(self, shapes):
+        return multiply_accumulates(self.dense, (*shapes[0][:-1], 2 * shapes[0][-1]))

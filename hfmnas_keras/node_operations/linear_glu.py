@@ -3,6 +3,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import multiply_accumulates
 from hfmnas_keras.layers.positions import per_position
 from hfmnas_keras.node_operations.node_operation_base import NodeOperation
 
@@ -34,3 +35,6 @@ class LinearGLU(NodeOperation):
 
     def fuse(self, first, second, training=None):
         return per_position(self.value, first) * ops.sigmoid(per_position(self.gate, second))
+
+    def multiply_accumulates(self, shapes):
+        return multiply_accumulates(self.value, shapes[0]) + multiply_accumulates(self.gate, shapes[1])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import kernel_sizes, multiply_accumulates, num_positions
 from hfmnas_keras.layers.depthwise import depthwise_initializer, kernel_extents
 from hfmnas_keras.layers.positions import per_position
 from hfmnas_keras.node_operations.node_operation_base import NodeOperation
@@ -52,6 +53,14 @@ class MambaFusion(NodeOperation):
         scanned = self.scan(ops.silu(filtered_1 * filtered_2))
         # m * a + m * b = m * (a + b)
         return per_position(self.output_projection, scanned * (ops.silu(gate_1) + ops.silu(gate_2)))
+
+    def multiply_accumulates(self, shapes):
+        projections = multiply_accumulates(self.projection_1, shapes[0]) + multiply_accumulates(
+            self.projection_2, shapes[1]
+        )
+        depthwise = num_positions(shapes[0]) * kernel_sizes(self.depthwise_kernel)
+        scan = multiply_accumulates(self.scan, shapes[0])
+        return projections + depthwise + scan + multiply_accumulates(self.output_projection, shapes[0])
 
     def _dense(self, units: int, name: str) -> keras.layers.Dense:
         dense = keras.layers.Dense(units, use_bias=False, dtype=self.dtype_policy, name=name)

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from hfmnas_keras.attention.multi_head_fusion_attention import MultiHeadFusionAttention
+from hfmnas_keras.cost.layer_rules import multiply_accumulates
 from hfmnas_keras.node_operations.node_operation_base import NodeOperation
 
 
@@ -54,3 +55,6 @@ class MultiHeadAttention(NodeOperation):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_heads": self.num_heads, "values": self.values}
+
+    def multiply_accumulates(self, shapes):
+        return multiply_accumulates(self.attention, shapes)

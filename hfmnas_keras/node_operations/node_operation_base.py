@@ -10,8 +10,9 @@ from hfmnas_keras.layers.normalization import layer_normalization
 class NodeOperation(keras.layers.Layer):
     """Base of the node operations: fuses two grids, then dropout and layer normalisation (HF-MNAS, Eq. 11-23).
 
-    A subclass states `fuse`, and `build_fusion` where it has weights. A supernet that weighs several operations may
-    call their `fuse` and normalise the results together.
+    A subclass states `fuse` and `multiply_accumulates(shapes)`, what it costs on a list of two grids
+    `(height, width, channels)`, and `build_fusion` where it has weights. A supernet that weighs several operations may
+    call their `fuse` and normalise the results together. `register_node_operation` gives it a name.
 
     Args:
         channels: int. Channels C of both inputs and of the output.

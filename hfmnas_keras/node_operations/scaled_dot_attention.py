@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from hfmnas_keras.attention.attention_logits import attention_logits
+from hfmnas_keras.cost.layer_rules import num_positions
 from hfmnas_keras.node_operations.node_operation_base import NodeOperation
 
 
@@ -29,3 +30,8 @@ class ScaledDotAttention(NodeOperation):
 
     def build_fusion(self, height, width):
         self.num_positions = height * width
+
+    def multiply_accumulates(self, shapes):
+        positions, channels = num_positions(shapes[0]), shapes[0][-1]
+        # Logits, then what is attended to.
+        return 2 * positions * positions * channels

@@ -3,6 +3,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import multiply_accumulates
 from hfmnas_keras.node_operations.node_operation_base import NodeOperation
 
 
@@ -28,3 +29,6 @@ class SqueezeExcitation(NodeOperation):
     def fuse(self, first, second, training=None):
         excitation = self.dense(ops.mean(first, axis=(1, 2)))
         return excitation[:, None, None, :] * second
+
+    def multiply_accumulates(self, shapes):
+        return multiply_accumulates(self.dense, (shapes[0][-1],))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import keras
 
+from hfmnas_keras.cost.layer_rules import no_products
 from hfmnas_keras.node_operations.node_operation_base import NodeOperation
 
 
@@ -15,6 +16,8 @@ class Sum(NodeOperation):
     >>> tuple(Sum(channels=8)([np.ones((2, 4, 4, 8))] * 2).shape)
     (2, 4, 4, 8)
     """
+
+    multiply_accumulates = no_products
 
     def fuse(self, first, second, training=None):
         return first + second

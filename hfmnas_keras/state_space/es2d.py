@@ -192,6 +192,15 @@ class ES2D(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
+    def multiply_accumulates(self, shape):
+        sequences, channels, states = self.row_parities * self.column_parities, self.channels, self.state_size
+        # Padded steps count, as they are computed.
+        steps = sequences * self.length
+        selection = channels * (self.step_rank + 2 * states) + self.step_rank * channels
+        # h_t = decay * h_(t-1) + ..., y_t = h_t . C_t, and + skip * x_t
+        recurrence = channels * states + channels * states + channels
+        return steps * (selection + recurrence)
+
 
 def _scan(decays: Any, updates: Any) -> Any:
     """h_t = decay_t * h_(t-1) + update_t along axis 2 of `(sequences, batch, length, channels, states)`.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import no_products
+
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class AverageLogits(keras.layers.Layer):
@@ -19,6 +21,8 @@ class AverageLogits(keras.layers.Layer):
     Returns:
         Tensor of shape `(batch, classes)`: log p, or log p - log(1 - p) in multi-label sets, of the mean p.
     """
+
+    multiply_accumulates = no_products
 
     def __init__(self, multi_label=False, **kwargs):
         super().__init__(**kwargs)

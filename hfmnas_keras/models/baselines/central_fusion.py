@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 from keras import ops
 
@@ -32,3 +34,6 @@ class CentralFusion(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape[0])
+
+    def multiply_accumulates(self, shapes):
+        return len(shapes) * math.prod(shapes[0])

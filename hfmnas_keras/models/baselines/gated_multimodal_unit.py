@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import multiply_accumulates
+
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class GatedMultimodalUnit(keras.layers.Layer):
@@ -58,3 +60,7 @@ class GatedMultimodalUnit(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0][0], self.units)
+
+    def multiply_accumulates(self, shapes):
+        hidden = sum(multiply_accumulates(own, shape) for own, shape in zip(self.hidden_layers, shapes, strict=True))
+        return hidden + multiply_accumulates(self.gate, (shapes[0][-1] + shapes[1][-1],))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import multiply_accumulates
+
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class MultimodalTransfer(keras.layers.Layer):
@@ -64,3 +66,7 @@ class MultimodalTransfer(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return [tuple(shape) for shape in input_shape]
+
+    def multiply_accumulates(self, shapes):
+        squeeze = multiply_accumulates(self.squeeze, (shapes[0][-1] + shapes[1][-1],))
+        return squeeze + sum(multiply_accumulates(own, (self.squeeze.units,)) for own in self.excitations)

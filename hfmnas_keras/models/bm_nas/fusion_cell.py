@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import multiply_accumulates
 from hfmnas_keras.layers.normalization import batch_normalization
 from hfmnas_keras.layers.positions import per_position
 from hfmnas_keras.models.bm_nas.fusion_operations import fusion_operation, grid_normalization
@@ -136,3 +137,10 @@ class FusionCell(_Cell):
 
     def get_config(self):
         return {**super().get_config(), "steps": self.steps}
+
+    def multiply_accumulates(self, shapes):
+        grid = shapes[0]
+        total = sum(multiply_accumulates(operation, [grid, grid]) for operation in self.operations)
+        if self.inner_steps > 1:
+            total += multiply_accumulates(self.projection, (*grid[:-1], self.inner_steps * self.channels))
+        return total

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from hfmnas_keras.attention.attention_logits import attention_logits
+from hfmnas_keras.cost.layer_rules import multiply_accumulates, no_products, num_positions
 from hfmnas_keras.layers.normalization import EPSILON, batch_normalization
 from hfmnas_keras.layers.positions import per_position
 from hfmnas_keras.operations import FUSION_OPERATIONS
@@ -76,6 +77,8 @@ class FusionOperation(keras.layers.Layer):
 class Sum(FusionOperation):
     """x + y."""
 
+    multiply_accumulates = no_products
+
     def call(self, inputs, training=False):
         return inputs[0] + inputs[1]
 
@@ -96,6 +99,11 @@ class ScaledDotAttention(FusionOperation):
         attended = ops.reshape(ops.matmul(attention, values), (-1, *inputs[0].shape[1:]))
         return self.output_norm(self.output_dropout(attended, training=training))
 
+    def multiply_accumulates(self, shapes):
+        positions, channels = num_positions(shapes[0]), shapes[0][-1]
+        # Logits, then what is attended to.
+        return 2 * positions * positions * channels
+
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras.bm_nas")
 class LinearGLU(FusionOperation):
@@ -109,6 +117,9 @@ class LinearGLU(FusionOperation):
         values, gates = ops.split(self._project(inputs, training), 2, axis=-1)
         return self.output_dropout(values * ops.sigmoid(gates), training=training)
 
+    def multiply_accumulates(self, shapes):
+        return multiply_accumulates(self.projection, (*shapes[0][:-1], 2 * self.channels))
+
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras.bm_nas")
 class ConcatFC(FusionOperation):
@@ -120,6 +131,9 @@ class ConcatFC(FusionOperation):
 
     def call(self, inputs, training=False):
         return self.output_dropout(ops.relu(self._project(inputs, training)), training=training)
+
+    def multiply_accumulates(self, shapes):
+        return multiply_accumulates(self.projection, (*shapes[0][:-1], 2 * self.channels))
 
 
 _CLASSES = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.cost.layer_rules import multiply_accumulates
 from hfmnas_keras.layers.normalization import batch_normalization
 from hfmnas_keras.layers.positions import per_position
 from hfmnas_keras.settings.fusion import VECTOR_TO_GRID
@@ -89,6 +90,9 @@ class FeatureGrid(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self.grid, self.channels)
+
+    def multiply_accumulates(self, shape):
+        return multiply_accumulates(self.projection, shape)
 
     def _check_shape(self, input_shape):
         is_vector = len(input_shape) == 2

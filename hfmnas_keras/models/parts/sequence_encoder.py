@@ -69,3 +69,9 @@ class SequenceEncoder(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.channels)
+
+    def multiply_accumulates(self, shape):
+        inputs = self.channels if self.vocabulary_size is not None else shape[-1]
+        units = self.channels // 2
+        # Two directions; four gates, each a matrix for the input and one for the state. Padding is computed, too.
+        return 2 * shape[0] * 4 * units * (inputs + units)

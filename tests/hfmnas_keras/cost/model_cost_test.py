@@ -18,7 +18,7 @@ from hfmnas_keras.models.baselines.baseline_model import baseline_model
 from hfmnas_keras.models.baselines.central_fusion import CentralFusion
 from hfmnas_keras.models.baselines.gated_multimodal_unit import GatedMultimodalUnit
 from hfmnas_keras.models.baselines.multimodal_transfer import MultimodalTransfer
-from hfmnas_keras.models.bm_nas import bm_model
+from hfmnas_keras.models.bm_nas.bm_model import bm_model
 from hfmnas_keras.models.classifier import multimodal_classifier
 from hfmnas_keras.models.hf_mnas.searched_model import searched_model
 from hfmnas_keras.models.parts.sequence_encoder import SequenceEncoder
