@@ -26,7 +26,8 @@ setuptools.setup(
         "pipeline": ["configs/*.yaml"],
     },
     install_requires=[
-        "keras>=3.12",
+        # 3.12.0 lacks the fixes for hostile HDF5 files.
+        "keras>=3.12.1",
         "tensorflow>=2.16.2",
         "numpy>=1.26",
         "absl-py",
@@ -51,8 +52,7 @@ setuptools.setup(
             "tensorboard",
             # Earlier ones do not import beside protobuf 6.
             "tensorflow-serving-api>=2.21; python_version >= '3.11'",
-            # What KubeflowV2DagRunner needs to compile; kfp 2.5 is the newest beside protobuf 3.20.
-            "kfp>=2.5,<2.6; python_version < '3.11'",
+            # All that KubeflowV2DagRunner needs to compile; kfp itself would hold urllib3 at 1.26 on Python 3.10.
             "kfp-pipeline-spec>=0.2.2",
             "pydantic>=2.9,<3",
             "pyyaml",
