@@ -11,7 +11,7 @@ from hfmnas_keras.data.batch_order import BatchOrder
 from hfmnas_keras.data.prefetched import prefetched
 from hfmnas_keras.optimization.f1_score import macro_f1
 from hfmnas_keras.optimization.losses import task_loss
-from hfmnas_keras.optimization.weight_decay import add_weight_decay
+from hfmnas_keras.optimization.weight_decay import WeightDecay
 from hfmnas_keras.pretraining.batched_outputs import BatchedOutputs
 from hfmnas_keras.settings.pretraining import PretrainingSettings
 
@@ -30,20 +30,18 @@ class BackboneFit:
         self.settings = settings
         self.name = name
         self._logits = BatchedOutputs(network)
-        self._optimizer = keras.optimizers.Adam(settings.learning_rate)
-        self._optimizer.build(network.trainable_variables)
+        variables = network.trainable_variables
+        self._optimizer = WeightDecay(settings.weight_decay).adam(settings.learning_rate, variables)
         # Seeds of dropout are among `variables`: a fold's run does not depend on the runs before it.
         self._state = [*network.variables, *self._optimizer.variables]
         self._initial_state = self._snapshot()
-        variables = network.trainable_variables
         dtype = keras.backend.standardize_dtype(network.inputs[0].dtype)
 
         @tf.function(reduce_retracing=True)
         def step(rows, labels):
             with tf.GradientTape() as tape:
                 loss = task_loss(labels, network(tf.cast(rows, dtype), training=True))
-            gradients = tape.gradient(loss, variables)
-            self._optimizer.apply(add_weight_decay(gradients, variables, settings.weight_decay), variables)
+            self._optimizer.apply(tape.gradient(loss, variables), variables)
             return loss
 
         self._step = step

@@ -12,11 +12,10 @@ import tensorflow as tf
 from hfmnas_keras.data.device_rows import DeviceRows
 from hfmnas_keras.layers.replicas import own_part, sum_over_replicas
 from hfmnas_keras.optimization.data_parallel import DataParallel, seeds_of_replica
-from hfmnas_keras.optimization.fused_adam import FusedAdam
 from hfmnas_keras.optimization.loss_scale import LossScale, changes_in
 from hfmnas_keras.optimization.losses import own_losses, task_loss
 from hfmnas_keras.optimization.schedules import CosineWithRestarts
-from hfmnas_keras.optimization.weight_decay import add_weight_decay
+from hfmnas_keras.optimization.weight_decay import WeightDecay, decays_all
 from hfmnas_keras.settings.search import SearchSettings
 
 
@@ -75,12 +74,16 @@ class BilevelStep:
             first_cycle=settings.first_cycle_epochs * steps_per_epoch,
             total_steps=settings.epochs * steps_per_epoch,
         )
-        self.weight_optimizer = FusedAdam(self.schedule, name="weight_adam")
-        self.weight_optimizer.build(self.weight_variables)
-        self.architecture_optimizer = FusedAdam(
-            architecture_learning_rate, beta_1=0.5, beta_2=0.999, name="architecture_adam"
+        self._decay = WeightDecay(settings.weight_decay, settings.decay)
+        self._architecture_decay = WeightDecay(settings.architecture_weight_decay, settings.decay, decays_all)
+        self.weight_optimizer = self._decay.adam(self.schedule, self.weight_variables, name="weight_adam")
+        self.architecture_optimizer = self._architecture_decay.adam(
+            architecture_learning_rate,
+            self.architecture_variables,
+            beta_1=0.5,
+            beta_2=0.999,
+            name="architecture_adam",
         )
-        self.architecture_optimizer.build(self.architecture_variables)
         # The gradients of the two steps differ by orders of magnitude.
         self._weight_scale, self._architecture_scale = (
             LossScale(settings.precision, name=f"{name}_loss_scale") for name in ("weight", "architecture")
@@ -166,7 +169,9 @@ class BilevelStep:
 
     def _weight_step(self, fetched: Any) -> None:
         self.traces["weights"] += 1
-        (loss, added), gradients, held_back = self._devices.run(self._differentiate_weights, self.train.batch(fetched))
+        batch = self.train.batch(fetched)
+        (loss, added), gradients, held_back = self._devices.run(self._differentiate_weights, batch)
+        gradients = self._decay.added_to(gradients, self.weight_variables, batch[1])
 
         def apply():
             self.weight_optimizer.apply(gradients, self.weight_variables)
@@ -199,8 +204,7 @@ class BilevelStep:
     def _weight_gradients(self, tape: tf.GradientTape, total: tf.Tensor, values: list[Any]) -> list[tf.Tensor]:
         # Zero where nothing depends on a variable (a state-space scan over one position never uses its decay).
         gradients = tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        gradients = self._weight_scale.unscaled(sum_over_replicas(gradients))
-        return add_weight_decay(gradients, self.weight_variables, self.settings.weight_decay)
+        return self._weight_scale.unscaled(sum_over_replicas(gradients))
 
     def _architecture_step(self, fetched: Any, fetched_train: Any = None) -> None:
         self.traces["architecture"] += 1
@@ -208,9 +212,7 @@ class BilevelStep:
         if fetched_train is not None:
             batches.append(self.train.batch(fetched_train))
         loss, gradients = self._devices.run(self._differentiate_architecture, *batches)
-        values = [variable.value for variable in self.architecture_variables]
-        decay = self.settings.architecture_weight_decay
-        gradients = [gradient + decay * value for gradient, value in zip(gradients, values, strict=True)]
+        gradients = self._architecture_decay.added_to(gradients, self.architecture_variables, batches[0][1])
 
         def apply():
             self.architecture_optimizer.apply(gradients, self.architecture_variables)
@@ -249,6 +251,7 @@ class BilevelStep:
             tape.watch(values)
             total = self._weight_scale.scaled(own_part(sum(self._train_losses(train_batch, scope))))
         gradients = self._weight_gradients(tape, total, values)
+        gradients = self._decay.added_to(gradients, self.weight_variables, train_batch[1], descent=True)
         rate = self.settings.look_ahead_rate
         rate = self.schedule(self.weight_optimizer.iterations) if rate is None else rate
         return [

@@ -12,6 +12,7 @@ class PretrainingSettings:
     """Training of the unimodal heads and cross-fitting of the features (method section 3).
 
     Args:
+        weight_decay: float. Decoupled (AdamW), on kernels alone. Defaults to `1e-2`.
         folds: int. Folds of the cross-fitting: features of a training row come from a backbone fitted without it.
             `0` turns it off. Modalities whose taps have seen no label of this data are never cross-fitted.
         align_folds: bool. Map every fold's taps onto the reference's by ridge regression on the dev rows, which
@@ -23,7 +24,7 @@ class PretrainingSettings:
     patience: int = 8
     batch_size: int = 32
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
+    weight_decay: float = 1e-2
     folds: int = 5
     align_folds: bool = True
     alignment_ridge: float = 1e-2

@@ -8,6 +8,7 @@ from hfmnas_keras.settings.checks import require, require_devices
 
 ALTERNATIONS = ("ratio", "every_step", "phased")
 SELECTIONS = ("last", "best_dev")
+DECAYS = ("decoupled", "coupled")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16", "auto")
 
 
@@ -29,6 +30,9 @@ class SearchSettings:
             which rate times steps, the farthest a logit can travel, is `travel`. The paper's presets say `3e-4`.
         travel: float. See above. Defaults to `3.0`.
         architecture_weight_decay: float. Defaults to `1e-3`.
+        decay: str. Form of both decays: `"decoupled"` (default, AdamW: each step takes rate times decay of a weight
+            away) or `"coupled"` (the paper's: added to the gradient, divided by the labels of multi-label data), see
+            `WeightDecay`.
         alternation: str. `"ratio"` (default: one architecture step per ceil(train/dev) weight steps), `"every_step"`
             (DARTS) or `"phased"` (BM-NAS, by epoch).
         second_order: bool. Differentiate the dev loss through one gradient step of the weights (DARTS, unrolled), at
@@ -67,6 +71,7 @@ class SearchSettings:
     architecture_learning_rate: float | None = None
     travel: float = 3.0
     architecture_weight_decay: float = 1e-3
+    decay: str = "decoupled"
     alternation: str = "ratio"
     second_order: bool = False
     look_ahead_rate: float | None = None
@@ -107,6 +112,7 @@ class SearchSettings:
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         decay = self.architecture_weight_decay
         require(decay >= 0, "architecture_weight_decay", decay, "0 or more")
+        require(self.decay in DECAYS, "decay", self.decay, f"one of {DECAYS}")
         require(self.discretised_every >= 0, "discretised_every", self.discretised_every, "0 (never) or more")
         stable = self.stop_when_stable
         require(stable is None or stable >= 2, "stop_when_stable", stable, "at least 2 epochs, or None")

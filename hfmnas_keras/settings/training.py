@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from hfmnas_keras.settings.checks import require, require_devices
-from hfmnas_keras.settings.search import PRECISIONS
+from hfmnas_keras.settings.search import DECAYS, PRECISIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,8 @@ class TrainingSettings:
             fit stops.
         batch_size: int.
         learning_rate, min_learning_rate: floats. Cosine decay over the fit.
-        weight_decay: float. As in the search.
+        weight_decay: float. On weights but not on norms, biases and node importance.
+        decay: str. As in the search.
         unfreeze_backbones: bool. Train the backbones too (the paper's way) or, `False`, the fusion network on
             cached features.
         backbone_rate: float. Learning rate of unfrozen backbones as a share of `learning_rate`: they are pre-trained
@@ -40,6 +41,7 @@ class TrainingSettings:
     learning_rate: float = 1e-3
     min_learning_rate: float = 1e-6
     weight_decay: float = 4e-3
+    decay: str = "decoupled"
     unfreeze_backbones: bool = True
     backbone_rate: float = 0.1
     head_weight: float = 0.1
@@ -64,6 +66,7 @@ class TrainingSettings:
         require(self.patience >= 1, "patience", self.patience, "at least 1")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(self.decay in DECAYS, "decay", self.decay, f"one of {DECAYS}")
         require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
         require(self.backbone_rate >= 0, "backbone_rate", self.backbone_rate, "0 or more")
         require(self.head_weight >= 0, "head_weight", self.head_weight, "0 or more")

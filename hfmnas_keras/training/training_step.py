@@ -12,11 +12,10 @@ import tensorflow as tf
 
 from hfmnas_keras.layers.replicas import own_part, sum_over_replicas
 from hfmnas_keras.optimization.data_parallel import DataParallel
-from hfmnas_keras.optimization.fused_adam import FusedAdam
 from hfmnas_keras.optimization.loss_scale import LossScale, changes_in
 from hfmnas_keras.optimization.losses import own_losses, task_loss
 from hfmnas_keras.optimization.schedules import CosineWithRestarts
-from hfmnas_keras.optimization.weight_decay import add_weight_decay
+from hfmnas_keras.optimization.weight_decay import WeightDecay
 from hfmnas_keras.settings.training import TrainingSettings
 
 #: How the names of the outputs end that are the logits of a backbone's head.
@@ -52,6 +51,7 @@ class TrainingStep:
             ("fusion", 1.0, [v for v in model.trainable_variables if id(v) not in backbone_ids]),
             ("backbone", settings.backbone_rate, [v for v in model.trainable_variables if id(v) in backbone_ids]),
         ]
+        self._decay = WeightDecay(settings.weight_decay, settings.decay)
         self._optimizers = []
         for name, factor, variables in groups:
             if variables and factor:
@@ -59,9 +59,7 @@ class TrainingStep:
                 schedule = CosineWithRestarts(
                     factor * settings.learning_rate, factor * settings.min_learning_rate, total_steps, total_steps
                 )
-                optimizer = FusedAdam(schedule, name=f"{name}_adam")
-                optimizer.build(variables)
-                self._optimizers.append((optimizer, variables))
+                self._optimizers.append((self._decay.adam(schedule, variables, name=f"{name}_adam"), variables))
         self._trained_variables = [variable for _, group in self._optimizers for variable in group]
         self._sums = {
             name: keras.Variable(0.0, trainable=False, dtype="float32", name=f"{name}_sum")
@@ -105,7 +103,7 @@ class TrainingStep:
     def _run(self, inputs: dict[str, Any], labels: Any) -> None:
         self.traces += 1
         (loss, added), gradients, held_back = self._devices.run(self._differentiate, (inputs, labels))
-        gradients = add_weight_decay(gradients, self._trained_variables, self.settings.weight_decay)
+        gradients = self._decay.added_to(gradients, self._trained_variables, labels)
 
         def apply():
             start = 0

@@ -40,8 +40,10 @@ def test_gradient_of_an_embedding_with_a_repeated_row():
 
 
 def test_round_trip_and_amsgrad():
-    again = keras.optimizers.deserialize(keras.optimizers.serialize(FusedAdam(0.3, beta_1=0.5)))
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(FusedAdam(0.3, beta_1=0.5, decay_rate=0.2)))
     assert isinstance(again, FusedAdam)
-    assert again.beta_1 == 0.5
+    assert (again.beta_1, again.decay_rate) == (0.5, 0.2)
+    with pytest.raises(ValueError, match="decay_rate"):
+        FusedAdam(weight_decay=0.1)
     with pytest.raises(ValueError, match="amsgrad"):
         FusedAdam(amsgrad=True)

@@ -161,9 +161,10 @@ def test_weight_step_changes_all_but_gamma_and_beta():
     assert names == set(before) - {v.path for v in step.architecture_variables}
 
 
-def test_weight_step_follows_adam_with_l2_decay_on_kernels_only():
+@pytest.mark.parametrize("decay", ["coupled", "decoupled"])
+def test_weight_step_follows_adam_with_decay_on_kernels_only(decay):
     # Independent of the step: gradients by finite differences in float64, Adam's first step by hand. Dropout off.
-    step = make_step(learning_rate=0.01, weight_decay=0.5)
+    step = make_step(learning_rate=0.01, weight_decay=0.5, decay=decay)
     step.model.dropout.rate = 0.0
     rows = np.array([5, 6, 7, 8], "int32")
     x = step.train.inputs["x"].numpy()[rows].astype("float64")
@@ -193,7 +194,7 @@ def test_weight_step_follows_adam_with_l2_decay_on_kernels_only():
             result[index] = (loss(*up) - loss(*down)) / 2e-5
         return result
 
-    expected_kernel_gradient = gradient(0) + 0.5 * w[head_path]
+    expected_kernel_gradient = gradient(0) + (0.5 * w[head_path] if decay == "coupled" else 0.0)
     expected_bias_gradient = gradient(1)
     step.weight_step(rows)
     # Adam's first moment after one step is (1 - beta_1) times the gradient.
@@ -202,6 +203,26 @@ def test_weight_step_follows_adam_with_l2_decay_on_kernels_only():
     bias_momentum = next(m for path, m in momenta.items() if "head_bias" in path)
     np.testing.assert_allclose(kernel_momentum / 0.1, expected_kernel_gradient, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(bias_momentum / 0.1, expected_bias_gradient, rtol=1e-3, atol=1e-5)
+    # Adam's first step is the rate, against the sign.
+    kept = 1.0 if decay == "coupled" else 1.0 - 0.01 * 0.5
+    expected_kernel = kept * w[head_path] - 0.01 * np.sign(expected_kernel_gradient)
+    kernel = next(v for v in step.model.variables if v.path == head_path)
+    np.testing.assert_allclose(kernel, expected_kernel, atol=1e-5)
+
+
+def test_decoupled_decay_of_gamma_and_beta_does_not_reach_the_gradient():
+    momenta, moved = {}, {}
+    for decay in ("coupled", "decoupled"):
+        step = make_step(architecture_weight_decay=0.5, decay=decay)
+        step.architecture_variables[0].assign(np.ones(step.architecture_variables[0].shape))
+        step.architecture_step(np.array([0, 1, 2, 3], "int32"))
+        variables = step.architecture_optimizer.variables
+        momenta[decay] = ops.convert_to_numpy(next(v for v in variables if "momentum" in v.path))
+        moved[decay] = ops.convert_to_numpy(step.architecture_variables[0])
+    # The first moment is half the gradient.
+    np.testing.assert_allclose(momenta["coupled"] - momenta["decoupled"], 0.5 * 0.5, rtol=1e-4)
+    expected = 1.0 - 0.01 * 0.5 - 0.01 * np.sign(momenta["decoupled"])
+    np.testing.assert_allclose(moved["decoupled"], expected, atol=1e-5)
 
 
 def test_no_retracing_over_epochs():

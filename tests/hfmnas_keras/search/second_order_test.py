@@ -106,6 +106,8 @@ def test_gradient_equals_finite_differences_through_the_look_ahead(look_ahead_ra
         learning_rate=0.5,
         weight_decay=0.2,
         architecture_weight_decay=0.3,
+        # As the definition below has it: in the gradient.
+        decay="coupled",
     )
     step.model.gamma.assign([[0.4, -0.3]])
     step.model.kernel.assign(generator.normal(size=(3, 2)))
