@@ -38,11 +38,15 @@ class AdaptiveMaxPool(keras.layers.Layer):
 
     def call(self, inputs):
         height, width = inputs.shape[1:3]
-        # A maximum over a rectangle is a maximum over its rows, then over its columns.
-        rows = [ops.max(inputs[:, start:stop], axis=1) for start, stop in _bins(height, self.grid[0])]
+        # Over a rectangle is over its rows, then over its columns.
+        rows = [self.reduce(inputs[:, start:stop], 1) for start, stop in _bins(height, self.grid[0])]
         pooled = ops.stack(rows, axis=1)
-        columns = [ops.max(pooled[:, :, start:stop], axis=2) for start, stop in _bins(width, self.grid[1])]
+        columns = [self.reduce(pooled[:, :, start:stop], 2) for start, stop in _bins(width, self.grid[1])]
         return ops.stack(columns, axis=2)
+
+    def reduce(self, cells, axis):
+        """What a bin makes of its cells, along one axis."""
+        return ops.max(cells, axis=axis)
 
     def get_config(self):
         config = super().get_config()
@@ -51,7 +55,7 @@ class AdaptiveMaxPool(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         if len(input_shape) != 4 or None in input_shape[1:3]:
-            raise ValueError(f"`AdaptiveMaxPool` needs a map of known size. Received shape: {input_shape}.")
+            raise ValueError(f"`{type(self).__name__}` needs a map of known size. Received shape: {input_shape}.")
         return (input_shape[0], *self.grid, input_shape[-1])
 
 

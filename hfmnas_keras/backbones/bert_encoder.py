@@ -96,7 +96,8 @@ def bert_encoder(shape: BertShape) -> keras.Model:
     # Derived from the input: indices that are constants would be baked in, and the layer lost in the file.
     places = ops.cumsum(ops.ones_like(tokens), axis=1) - 1
     hidden = keras.layers.Embedding(shape.vocabulary_size, shape.width, name="words")(tokens)
-    hidden = hidden + keras.layers.Embedding(shape.max_positions, shape.width, name="positions")(places)
+    position = keras.layers.Embedding(shape.max_positions, shape.width, name="positions")(places)
+    hidden = keras.layers.Add(name="embeddings")([hidden, position])
     hidden = _normalization(shape, "normalization")(hidden)
     taps = {"layer_0": hidden}
     # (batch, 1, length): every token may look at those that are no padding.
@@ -106,11 +107,13 @@ def bert_encoder(shape: BertShape) -> keras.Model:
             shape.heads, shape.width // shape.heads, name=f"layer_{number}_attention"
         )
         attended = attention(hidden, hidden, attention_mask=mask)
-        hidden = _normalization(shape, f"layer_{number}_attention_normalization")(hidden + attended)
+        hidden = keras.layers.Add(name=f"layer_{number}_attention_sum")([hidden, attended])
+        hidden = _normalization(shape, f"layer_{number}_attention_normalization")(hidden)
         # Keras's gelu is the exact one by default.
         inner = keras.layers.Dense(shape.inner_width, activation="gelu", name=f"layer_{number}_inner")(hidden)
         outer = keras.layers.Dense(shape.width, name=f"layer_{number}_outer")(inner)
-        hidden = _normalization(shape, f"layer_{number}_normalization")(hidden + outer)
+        hidden = keras.layers.Add(name=f"layer_{number}_sum")([hidden, outer])
+        hidden = _normalization(shape, f"layer_{number}_normalization")(hidden)
         taps[f"layer_{number}"] = hidden
     return keras.Model(tokens, taps, name="bert_encoder")
 

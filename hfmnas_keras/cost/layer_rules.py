@@ -22,6 +22,8 @@ Shape = Any
 Rule = Callable[[Any, Shape], int]
 
 _RULES: dict[type, Rule] = {}
+# Of `keras.ops` called on symbolic tensors; Keras does not publish their classes.
+_OPERATIONS_WITHOUT_PRODUCTS = {"Cumsum", "ExpandDims", "NotEqual", "OnesLike", "Subtract"}
 
 
 def multiply_accumulates(layer: keras.layers.Layer, shape: Shape) -> int:
@@ -44,6 +46,8 @@ def multiply_accumulates(layer: keras.layers.Layer, shape: Shape) -> int:
         return sum(multiply_accumulates(child, child_shape) for child, child_shape in calls_of(layer))
     # Keras's by the class itself: a subclass may do more.
     rule = getattr(type(layer), "multiply_accumulates", None) or _RULES.get(type(layer))
+    if not isinstance(layer, keras.layers.Layer) and type(layer).__name__ in _OPERATIONS_WITHOUT_PRODUCTS:
+        rule = no_products
     if rule is None:
         raise ValueError(
             f"There is no rule for what the layer `{layer.name}` of the class {type(layer).__module__}."
@@ -133,6 +137,8 @@ def num_positions(shape: Shape) -> int:
     keras.layers.GlobalAveragePooling2D,
     keras.layers.GlobalAveragePooling3D,
     keras.layers.Embedding,
+    keras.layers.Add,
+    keras.layers.Rescaling,
 )
 def no_products(layer: Any, shape: Shape) -> int:
     """The rule, or the method `multiply_accumulates`, of what multiplies and adds up nothing."""
@@ -149,6 +155,18 @@ def _convolution(layer, shape):
     output = output_shape(layer, shape)
     # kernel (..., input channels of a group, filters)
     return num_positions(output) * math.prod(layer.kernel.shape)
+
+
+@rule_of(keras.layers.DepthwiseConv2D)
+def _depthwise_convolution(layer, shape):
+    return num_positions(output_shape(layer, shape)) * math.prod(layer.kernel.shape)
+
+
+@rule_of(keras.layers.MultiHeadAttention)
+def _self_attention(layer, shape):
+    positions, channels, width = num_positions(shape), shape[-1], layer.num_heads * layer.key_dim
+    # Queries, keys, values and what comes of them; logits, then what is attended to.
+    return 4 * positions * channels * width + 2 * positions * positions * width
 
 
 def kernel_sizes(*kernels: Any) -> int:

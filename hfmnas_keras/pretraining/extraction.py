@@ -12,7 +12,13 @@ import keras
 import numpy as np
 
 # Loading a `.keras` file needs these classes registered.
-from hfmnas_keras.backbones import image_backbone, skeleton_backbone, text_backbone, video_backbone  # noqa: F401
+from hfmnas_keras.backbones import (  # noqa: F401
+    encoder_backbone,
+    image_backbone,
+    skeleton_backbone,
+    text_backbone,
+    video_backbone,
+)
 from hfmnas_keras.pretraining.batched_outputs import BatchedOutputs
 from hfmnas_keras.pretraining.cross_fitting import folds_of
 from hfmnas_keras.pretraining.pretraining import BACKBONES_FILE, TAPS
@@ -101,4 +107,11 @@ def load_backbone(backbones_dir: str | os.PathLike, modality: str, name: str = "
     path = pathlib.Path(backbones_dir) / modality / f"{name}.keras"
     if not path.is_file():
         raise RuntimeError(f"{path} is missing, though {BACKBONES_FILE} names it. Run `pretrain_backbones` again.")
-    return keras.saving.load_model(path, compile=False)
+    backbone = keras.saving.load_model(path, compile=False)
+    # The file knows which layers are frozen, but not those that a layer makes when it is built.
+    for layer in backbone.layers:
+        if not layer.trainable:
+            # Keras leaves what is set to what it was.
+            layer.trainable = True
+            layer.trainable = False
+    return backbone

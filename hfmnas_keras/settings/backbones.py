@@ -10,6 +10,7 @@ VIDEO_NETWORKS = ("inflated_resnet50", "resnext101")
 VIDEO_TAPS = ("layer1", "layer2", "layer3", "layer4", "pooled")
 #: Convolutions in each block of a VGG, by depth.
 VGG_CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+POOLINGS = ("mean", "first")
 SKELETON_TAPS = ("conv5", "conv6", "flattened", "fc7")
 
 
@@ -101,6 +102,34 @@ class ImageBackboneSettings:
                 f"{self.depth}, width={self.width}, preprocessing={self.preprocessing!r}. Set depth=16, width=1.0 and "
                 'preprocessing="caffe".'
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderBackboneSettings:
+    """A pre-trained encoder of texts or pictures, frozen, under a head of its own (method section 3).
+
+    Its taps see no label, so they need no cross-fitting and are computed once.
+    """
+
+    encoder: str
+    """Folder that `hfmnas encoder convert` wrote, or a name that `hfmnas encoder fetch` knows, such as `minilm`."""
+    low_tap: str | None = None
+    high_tap: str | None = None
+    """Outputs of the encoder, see its `encoder.json`; `None` for its own defaults."""
+    pooling: str = "mean"
+    """What becomes of a text's sequence of states: their `"mean"`, or the `"first"` one, that of `[CLS]`."""
+    head_dropout: float = 0.5
+    learning_rate: float | None = None
+    """Adam's rate; `None` takes that of `PretrainingSettings`."""
+    kind: str = "encoder"
+
+    def __post_init__(self):
+        require(self.kind == "encoder", "kind", self.kind, '"encoder"')
+        require(self.encoder != "", "encoder", self.encoder, "the name of an encoder or a folder")
+        require(self.pooling in POOLINGS, "pooling", self.pooling, f"one of {POOLINGS}")
+        require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "in [0, 1)")
+        rate = self.learning_rate
+        require(rate is None or rate > 0, "learning_rate", rate, "above 0, or None")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,95 @@
+"""The backbone made of a pre-trained encoder: two of its outputs as taps, and a head on the higher one."""
+
+from __future__ import annotations
+
+import keras
+
+from hfmnas_keras.backbones.adaptive_average_pool import AdaptiveAveragePool
+from hfmnas_keras.backbones.encoder_folder import find_encoder, read_encoder
+from hfmnas_keras.backbones.token_pool import TokenPool
+from hfmnas_keras.layers.normalization import batch_normalization
+from hfmnas_keras.settings.backbones import EncoderBackboneSettings
+
+
+def encoder_backbone(
+    modality: str,
+    input_shape: tuple[int, ...],
+    num_outputs: int,
+    settings: EncoderBackboneSettings,
+    grid: tuple[int, int] = (4, 4),
+) -> keras.Model:
+    """Builds a frozen encoder with two taps and a trainable head (docs/method.md, section 3).
+
+    A text's states become one vector, their mean over the tokens that are no padding or the first state; maps are
+    averaged over the bins of the grid. What follows the high tap is one sub-model named `head`: the mean over the grid,
+    batch normalisation, dropout, one linear layer.
+
+    Args:
+        modality: str. `"text"` or `"image"`.
+        input_shape: tuple of ints. `(max_tokens,)` of a text, height, width and 3 of a picture.
+        num_outputs: int. Classes or labels.
+        settings: `EncoderBackboneSettings`.
+        grid: pair of ints. Size of pooled maps. Defaults to `(4, 4)`.
+
+    Returns:
+        `keras.Model` from `tokens`, int64 `(batch, max_tokens)`, or `image`, float32 `(batch, height, width, 3)` in 0
+        to 255, to a dict of `low` and `high`, `(batch, channels)` of a text, `(batch, *grid, channels)` of a picture,
+        and `logits` `(batch, num_outputs)`.
+
+    Raises:
+        ValueError: when there is no such encoder, it is one of another modality, has no such tap, or reads no texts as
+            long.
+    """
+    encoder, description = read_encoder(find_encoder(settings.encoder))
+    if description.modality != modality:
+        raise ValueError(
+            f"The encoder {settings.encoder!r} is one of the modality {description.modality}. Received: {modality}. "
+            "Take another one."
+        )
+    names = {"low": settings.low_tap or description.low_tap, "high": settings.high_tap or description.high_tap}
+    for setting, tap in names.items():
+        if tap not in description.taps:
+            raise ValueError(
+                f"`{setting}_tap` must be an output of the encoder {settings.encoder!r}: {description.taps}. "
+                f"Received: {tap!r}."
+            )
+    if modality == "text" and input_shape[0] > (description.max_tokens or 0):
+        raise ValueError(
+            f"The encoder {settings.encoder!r} reads texts of at most {description.max_tokens} tokens. Received: "
+            f"max_tokens={input_shape[0]}."
+        )
+    if modality == "image" and settings.pooling != "mean":
+        raise ValueError(f'`pooling` of a picture must be "mean". Received: {settings.pooling!r}.')
+    encoder = _of_fixed_size(encoder, input_shape)
+    taps = {name: _pooled(encoder, tap, settings.pooling, grid, name) for name, tap in names.items()}
+    # In inference mode too: statistics of normalisations stay what they were trained to be.
+    for layer in encoder.layers:
+        layer.trainable = False
+    head = _head(tuple(taps["high"].shape[1:]), num_outputs, settings)
+    return keras.Model(encoder.input, {**taps, "logits": head(taps["high"])}, name=f"{modality}_backbone")
+
+
+def _of_fixed_size(encoder, input_shape):
+    """The encoder for inputs of one size, so that all shapes in it are known."""
+    (given,) = encoder.inputs
+    inputs = keras.Input(input_shape, dtype=given.dtype, name=given.name)
+    fixed = keras.models.clone_model(encoder, input_tensors=inputs)
+    fixed.set_weights(encoder.get_weights())
+    return fixed
+
+
+def _pooled(encoder, tap, pooling, grid, name):
+    states = encoder.output[tap]
+    if len(states.shape) == 4:
+        return AdaptiveAveragePool(grid, name=f"{name}_pool")(states)
+    return TokenPool(pooling, name=f"{name}_pool")([states, encoder.input])
+
+
+def _head(input_shape, num_outputs, settings):
+    layers = [keras.Input(input_shape, name="head_input")]
+    if len(input_shape) == 3:
+        layers.append(keras.layers.GlobalAveragePooling2D(name="average"))
+    layers.append(batch_normalization(affine=True, dtype=None, name="normalization"))
+    layers.append(keras.layers.Dropout(settings.head_dropout, name="dropout"))
+    layers.append(keras.layers.Dense(num_outputs, dtype="float32", name="logits"))
+    return keras.Sequential(layers, name="head")
