@@ -7,6 +7,8 @@ Plain data, so that a genotype can be read, checked and drawn without Keras. The
 
 from __future__ import annotations
 
+from typing import Any
+
 from hfmnas_keras.registry import Registry
 
 _PAPERS_EDGE_OPERATIONS = {
@@ -53,3 +55,26 @@ NODE_OPERATIONS: tuple[str, ...] = tuple(_PAPERS_NODE_OPERATIONS)
 FUSION_OPERATIONS: tuple[str, ...] = tuple(FUSION_OPERATION_DESCRIPTIONS)
 #: BM-NAS's edges have the first two alone, so that `none` and `skip` are the first columns of every gamma.
 BM_EDGE_OPERATIONS: tuple[str, ...] = EDGE_OPERATIONS[:2]
+
+
+def checked_operations(name: str, operations: Any, registry: Registry) -> tuple[str, ...]:
+    """Names of operations to search, as a setting or a file has them.
+
+    Args:
+        name: str. What they are called there, for messages.
+        operations: list or tuple of known names, each once.
+        registry: `EDGE_OPERATION_LAYERS`, of which `"none"` must be among them, or `NODE_OPERATION_LAYERS`.
+
+    Raises:
+        ValueError: when they are something else.
+    """
+    if not isinstance(operations, (list, tuple)) or not operations:
+        raise ValueError(f"`{name}` must be a list of names. Received: {operations!r}.")
+    for operation in operations:
+        registry.check(operation)
+    if len(set(operations)) != len(operations):
+        raise ValueError(f"`{name}` must name each operation once. Received: {list(operations)}.")
+    if registry is EDGE_OPERATION_LAYERS and ("none" not in operations or len(operations) < 2):
+        # It is never chosen, but the supernet needs it for the edges that are not.
+        raise ValueError(f"`{name}` must have `none` and what to choose from. Received: {list(operations)}.")
+    return tuple(operations)

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
+
 import keras
 import numpy as np
 from keras import ops
 
-from hfmnas_keras.edge_operations import EDGE_OPERATIONS
+from hfmnas_keras.edge_operations import EDGE_OPERATIONS, edge_operation
 from hfmnas_keras.layers.depthwise import depthwise_initializer, kernel_extents
 from hfmnas_keras.layers.normalization import BATCH_MOMENTUM, EPSILON
 from hfmnas_keras.layers.replicas import mean_over_replicas
 
-# Where the columns of the probabilities split: `none`; then what has no kernels; then convolutions and linear ones.
+# How the fused kernels order the paper's operations: `none`; then what has no kernels; then convolutions and linear
+# ones.
 _UNLEARNED = ("skip", "max_pool_3x3", "avg_pool_3x3")
 _LINEAR = ("linear_relu", "linear_sigmoid", "linear_tanh", "linear_elu")
 _LEARNED = ("sep_conv_3x3", "dil_conv_3x3", *_LINEAR)
 _IS_LINEAR = np.array([[name not in _LINEAR for name in _LEARNED], [name in _LINEAR for name in _LEARNED]], "float32")
-if ("none", *_UNLEARNED, *_LEARNED) != EDGE_OPERATIONS:
-    raise RuntimeError(f"`MixedEdges` reads another order of the edge operations than {EDGE_OPERATIONS}.")
+_FUSED = ("none", *_UNLEARNED, *_LEARNED)
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class MixedEdges(keras.layers.Layer):
-    """Every edge that leaves one source node, each a mixture of all ten edge operations (HF-MNAS, Eq. 10).
+    """Every edge that leaves one source node, each a mixture of edge operations (HF-MNAS, Eq. 10).
 
-    The same result as one layer per edge and operation, in a few dozen kernels instead of hundreds: what has no
-    weights (`none`, `skip`, the two pools) is the same on all edges and made once; the linear operations of all edges
-    are one matrix product; the convolutions are batched products too. Batch normalisation has no scale and offset, so
-    that the outputs of operations stay comparable while searching (docs/method.md, section 4).
+    Of the paper's ten the same result as one layer per edge and operation, in a few dozen kernels instead of hundreds:
+    what has no weights (`none`, `skip`, the two pools) is the same on all edges and made once; the linear operations
+    of all edges are one matrix product; the convolutions are batched products too. Further operations are one layer an
+    edge. Batch normalisation has no scale and offset, so that the outputs of operations stay comparable while
+    searching (docs/method.md, section 4).
 
     Args:
         channels: int. Channels C of the source and of every edge.
@@ -36,10 +39,12 @@ class MixedEdges(keras.layers.Layer):
         partial_channels: int. K: the first of K equal parts of the channels passes the operations, the others go round
             them unchanged, and the channels are shuffled, as of K groups, so that the next edge's first part has some
             of each (PC-DARTS). Defaults to `1`: all pass.
+        operations: names of edge operations. Those of the paper that are not among them are computed all the same.
+            Defaults to the paper's ten.
 
     Call arguments:
         inputs: pair of the source `(batch, height, width, channels)` and the probabilities of the operations on each
-            edge `(num_edges, 10)`, in the order of `EDGE_OPERATIONS`.
+            edge `(num_edges, number of operations)`, in the order of `operations`.
 
     Returns:
         Tensor of shape `(num_edges, batch, height, width, channels)`.
@@ -53,7 +58,7 @@ class MixedEdges(keras.layers.Layer):
      - [Long et al., 2025, Eq. 10]; partial channels: [Xu et al., 2020, Eq. 2](https://arxiv.org/abs/1907.05737)
     """
 
-    def __init__(self, channels, num_edges, dropout=0.1, partial_channels=1, **kwargs):
+    def __init__(self, channels, num_edges, dropout=0.1, partial_channels=1, operations=EDGE_OPERATIONS, **kwargs):
         super().__init__(**kwargs)
         if channels < 1 or num_edges < 1:
             raise ValueError(
@@ -69,6 +74,8 @@ class MixedEdges(keras.layers.Layer):
         self.dropout = dropout
         self.partial_channels = partial_channels
         self.mixed_channels = channels // partial_channels
+        self.operations = tuple(operations)
+        self._further = [name for name in self.operations if name not in _FUSED]
 
     def build(self, input_shape):
         height, width = self._check_shape(input_shape[0])
@@ -120,6 +127,19 @@ class MixedEdges(keras.layers.Layer):
         self.learned_norm.build((edges, len(_LEARNED), channels, None))
         self.linear_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="linear_dropout")
         self.linear_dropout.build((edges, None))
+        # In one flat list, edge by edge: of a nested one a `.keras` file would hold no weights.
+        self.further_operations = []
+        for edge, name in itertools.product(range(edges), self._further):
+            operation = edge_operation(
+                name,
+                channels,
+                dropout=self.dropout,
+                affine=False,
+                dtype=self.dtype_policy,
+                name=f"edge_{edge}_{name}",
+            )
+            operation.build((None, height, width, channels))
+            self.further_operations.append(operation)
 
     def call(self, inputs, training=False):
         source, probabilities = inputs
@@ -137,7 +157,8 @@ class MixedEdges(keras.layers.Layer):
         # over one contiguous row.
         # (channels, positions, batch)
         columns = ops.transpose(source, (2, 1, 0))
-        _, unlearned_weights, learned_weights = ops.split(probabilities, [1, 1 + len(_UNLEARNED)], axis=1)
+        fused = probabilities if self.operations == _FUSED else self._columns(probabilities, _FUSED)
+        _, unlearned_weights, learned_weights = ops.split(fused, [1, 1 + len(_UNLEARNED)], axis=1)
         # (edges, operations, channels, positions * batch)
         learned = ops.stack([*self._convolutions(columns, training), *self._linear(columns)], axis=1)
         learned = self.learned_norm(learned, training=training)
@@ -152,7 +173,23 @@ class MixedEdges(keras.layers.Layer):
         # (edges, batch, positions, channels)
         mixed = ops.reshape(ops.transpose(mixed, (0, 3, 2, 1)), (self.num_edges, -1))
         unlearned = ops.reshape(self._unlearned(source, training), (len(_UNLEARNED), -1))
-        return mixed + ops.matmul(unlearned_weights, unlearned)
+        mixed = mixed + ops.matmul(unlearned_weights, unlearned)
+        if self._further:
+            mixed = mixed + self._further_mixed(source, self._columns(probabilities, self._further), training)
+        return mixed
+
+    def _columns(self, probabilities, names):
+        """Columns of the probabilities by name, zeros for operations that are not there."""
+        places = np.array([[own == name for name in names] for own in self.operations], "float32")
+        return ops.matmul(probabilities, ops.cast(places, probabilities.dtype))
+
+    def _further_mixed(self, source, probabilities, training):
+        """The operations that the fused kernels do not know, layer by layer, weighed: `(edges, everything else)`."""
+        grid = ops.reshape(source, (-1, self.height, self.width, self.mixed_channels))
+        outputs = ops.stack([operation(grid, training=training) for operation in self.further_operations])
+        # (edges, operations, batch * positions * channels)
+        outputs = ops.reshape(outputs, (self.num_edges, len(self._further), -1))
+        return ops.squeeze(ops.matmul(ops.expand_dims(probabilities, 1), outputs), axis=1)
 
     def _shuffled(self, mixed, passed_by):
         """What went through the operations and what went round them, the channels shuffled as of K groups."""
@@ -172,6 +209,7 @@ class MixedEdges(keras.layers.Layer):
                 "num_edges": self.num_edges,
                 "dropout": self.dropout,
                 "partial_channels": self.partial_channels,
+                "operations": list(self.operations),
             }
         )
         return config

@@ -11,7 +11,7 @@ from hfmnas_keras.node_operations import NODE_OPERATIONS, node_operation
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class MixedNode(keras.layers.Layer):
-    """The mixture of all nine node operations on one pair of inputs (HF-MNAS, Eq. 11-23).
+    """The mixture of node operations on one pair of inputs (HF-MNAS, Eq. 11-23).
 
     Dropout and LayerNorm, which follow every operation, are applied to all of them at once.
 
@@ -20,10 +20,11 @@ class MixedNode(keras.layers.Layer):
         dropout: float. Rate after each operation. Defaults to `0.1`.
         num_heads: int. Heads of `multi_head_attention`. Defaults to `4`.
         attention_values: str. Whose values `multi_head_attention` reads, `"query"` (default) or `"key"`.
+        operations: names of node operations. Defaults to the paper's nine.
 
     Call arguments:
         inputs: triple of x1, x2, both `(batch, height, width, channels)`, and the probabilities of the operations
-            `(9,)`, in the order of `NODE_OPERATIONS`.
+            `(number of operations,)`, in the order of `operations`.
 
     Returns:
         Tensor of shape `(batch, height, width, channels)`.
@@ -32,16 +33,19 @@ class MixedNode(keras.layers.Layer):
      - [Long et al., 2025, Eq. 11-23]; docs/method.md, section 4
     """
 
-    def __init__(self, channels, dropout=0.1, num_heads=4, attention_values="query", **kwargs):
+    def __init__(
+        self, channels, dropout=0.1, num_heads=4, attention_values="query", operations=NODE_OPERATIONS, **kwargs
+    ):
         super().__init__(**kwargs)
         self.channels = channels
         self.dropout = dropout
         self.num_heads = num_heads
         self.attention_values = attention_values
+        self.operation_names = tuple(operations)
 
     def build(self, input_shape):
         self.operations = []
-        for name in NODE_OPERATIONS:
+        for name in self.operation_names:
             operation = node_operation(
                 name,
                 self.channels,
@@ -54,7 +58,7 @@ class MixedNode(keras.layers.Layer):
             )
             operation.build(list(input_shape[:2]))
             self.operations.append(operation)
-        stack_shape = (len(NODE_OPERATIONS), *input_shape[0])
+        stack_shape = (len(self.operations), *input_shape[0])
         self.stack_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="stack_dropout")
         self.stack_dropout.build(input_shape[0])
         self.stack_norm = layer_normalization(affine=False, dtype=self.dtype_policy, name="stack_norm")
@@ -68,7 +72,7 @@ class MixedNode(keras.layers.Layer):
             # The operations share a mask: each still drops at its rate, and they compete on equal terms.
             outputs = outputs * self.stack_dropout(ops.ones_like(first), training=True)
         outputs = self.stack_norm(outputs)
-        mixed = ops.matmul(ops.expand_dims(probabilities, 0), ops.reshape(outputs, (len(NODE_OPERATIONS), -1)))
+        mixed = ops.matmul(ops.expand_dims(probabilities, 0), ops.reshape(outputs, (len(self.operations), -1)))
         return ops.reshape(mixed, (-1, *first.shape[1:]))
 
     def get_config(self):
@@ -79,6 +83,7 @@ class MixedNode(keras.layers.Layer):
                 "dropout": self.dropout,
                 "num_heads": self.num_heads,
                 "attention_values": self.attention_values,
+                "operations": list(self.operation_names),
             }
         )
         return config

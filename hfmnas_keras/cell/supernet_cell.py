@@ -21,7 +21,7 @@ class SupernetCell(keras.layers.Layer):
     """A cell of which every edge and node is a mixture of all operations (HF-MNAS, Fig. 8, Eq. 10-25).
 
     Two inputs and `num_nodes` nodes; node `i` reads the inputs and all earlier nodes. Architecture parameters are
-    `gamma`, one row of ten logits an edge, and `beta`, one row of nine logits a node. `importance`, the w of Eq. 24-25,
+    `gamma`, one row of logits an edge, and `beta`, one row of logits a node. `importance`, the w of Eq. 24-25,
     is an ordinary weight: it is trained on the training loss.
 
     Each node's operations take two inputs, which `node_inputs` makes of its mixed edges z_j (docs/method.md, section
@@ -41,8 +41,8 @@ class SupernetCell(keras.layers.Layer):
         num_heads: int. Heads of `multi_head_attention`. Defaults to `4`.
         attention_values: str. Whose values `multi_head_attention` reads, `"query"` (default) or `"key"`.
         partial_channels: int. As of `MixedEdges`. Defaults to `1`.
-        excluded_operations: names of operations that have no part in any mixture, though they are computed. Defaults to
-            none of them.
+        edge_operations, node_operations: names of the operations that are searched, `"none"` among those of edges: the
+            columns of gamma and beta. Default to the paper's ten and nine.
 
     Call arguments:
         inputs: pair of tensors, each of shape `(batch, height, width, channels)`.
@@ -66,7 +66,8 @@ class SupernetCell(keras.layers.Layer):
         num_heads=4,
         attention_values="query",
         partial_channels=1,
-        excluded_operations=(),
+        edge_operations=EDGE_OPERATIONS,
+        node_operations=NODE_OPERATIONS,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -83,17 +84,8 @@ class SupernetCell(keras.layers.Layer):
         self.num_heads = num_heads
         self.attention_values = attention_values
         self.partial_channels = partial_channels
-        self.excluded_operations = tuple(excluded_operations)
-
-    @property
-    def edge_logits(self):
-        """Gamma, as the softmax of Eq. 10 takes it: that of an excluded operation makes a probability of 0."""
-        return self._without_excluded(self.gamma, EDGE_OPERATIONS)
-
-    @property
-    def node_logits(self):
-        """Beta, in the same way."""
-        return self._without_excluded(self.beta, NODE_OPERATIONS)
+        self.edge_operations = tuple(edge_operations)
+        self.node_operations = tuple(node_operations)
 
     @property
     def num_edges(self) -> int:
@@ -107,8 +99,8 @@ class SupernetCell(keras.layers.Layer):
         # Small random logits: all choices start nearly equal, but not tied. Never in half precision, in which steps
         # of the architecture's size would be lost.
         logits = {"initializer": keras.initializers.RandomNormal(stddev=1e-3), "autocast": False, "dtype": "float32"}
-        self.gamma = self.add_weight(shape=(self.num_edges, len(EDGE_OPERATIONS)), name="gamma", **logits)
-        self.beta = self.add_weight(shape=(self.num_nodes, len(NODE_OPERATIONS)), name="beta", **logits)
+        self.gamma = self.add_weight(shape=(self.num_edges, len(self.edge_operations)), name="gamma", **logits)
+        self.beta = self.add_weight(shape=(self.num_nodes, len(self.node_operations)), name="beta", **logits)
         self.importance = self.add_weight(
             shape=(self.num_nodes,), initializer="zeros", autocast=False, dtype="float32", name="importance"
         )
@@ -125,10 +117,11 @@ class SupernetCell(keras.layers.Layer):
                 len(readers),
                 dropout=self.dropout,
                 partial_channels=self.partial_channels,
+                operations=self.edge_operations,
                 dtype=self.dtype_policy,
                 name=f"source_{source}",
             )
-            edges.build([source_shape, (len(readers), len(EDGE_OPERATIONS))])
+            edges.build([source_shape, (len(readers), len(self.edge_operations))])
             self.edges_of_source.append(edges)
         self.nodes = []
         for index in range(self.num_nodes):
@@ -137,10 +130,11 @@ class SupernetCell(keras.layers.Layer):
                 dropout=self.dropout,
                 num_heads=self.num_heads,
                 attention_values=self.attention_values,
+                operations=self.node_operations,
                 dtype=self.dtype_policy,
                 name=f"node_{index}",
             )
-            node.build([source_shape, source_shape, (len(NODE_OPERATIONS),)])
+            node.build([source_shape, source_shape, (len(self.node_operations),)])
             self.nodes.append(node)
         self.output_norm = layer_normalization(affine=False, dtype=self.dtype_policy, name="output_norm")
         self.output_norm.build((*source_shape[:-1], self.num_nodes, self.channels))
@@ -148,9 +142,9 @@ class SupernetCell(keras.layers.Layer):
 
     def call(self, inputs, training=False, discretised=False):
         # Rows of gamma, source by source.
-        probabilities = ops.take(ops.softmax(self.edge_logits), self._edges_by_source, axis=0)
+        probabilities = ops.take(ops.softmax(self.gamma), self._edges_by_source, axis=0)
         probabilities_of_source = ops.split(probabilities, self._first_edges[1:], axis=0)
-        fusion_probabilities = ops.unstack(ops.softmax(self.node_logits), num=self.num_nodes, axis=0)
+        fusion_probabilities = ops.unstack(_softmax(self.beta), num=self.num_nodes, axis=0)
         mixing = self._mixing("pair" if discretised else self.node_inputs)
         mixing = ops.unstack(ops.cast(mixing, self.compute_dtype), num=self.num_nodes, axis=0)
         grid_shape = (-1, *inputs[0].shape[1:])
@@ -180,8 +174,8 @@ class SupernetCell(keras.layers.Layer):
         return ops.reshape(outputs, (*grid_shape[:-1], self.num_nodes * self.channels))
 
     def probabilities(self):
-        """Softmax of the logits by their names: `gamma` (edges, 10), `beta` (nodes, 9) and `importance` (nodes,)."""
-        tables = {"gamma": self.edge_logits, "beta": self.node_logits, "importance": self.importance}
+        """Softmax of the logits by their names: `gamma`, a row an edge, `beta`, a row a node, and `importance`."""
+        tables = {"gamma": self.gamma, "beta": self.beta, "importance": self.importance}
         return {name: ops.convert_to_numpy(_softmax(ops.convert_to_tensor(logits))) for name, logits in tables.items()}
 
     def get_config(self):
@@ -195,18 +189,14 @@ class SupernetCell(keras.layers.Layer):
                 "num_heads": self.num_heads,
                 "attention_values": self.attention_values,
                 "partial_channels": self.partial_channels,
-                "excluded_operations": list(self.excluded_operations),
+                "edge_operations": list(self.edge_operations),
+                "node_operations": list(self.node_operations),
             }
         )
         return config
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], self.num_nodes * self.channels)
-
-    def _without_excluded(self, logits, operations):
-        if not self.excluded_operations:
-            return logits
-        return logits + np.where(np.isin(operations, self.excluded_operations), -1e9, 0.0).astype("float32")
 
     def _mixing(self, node_inputs):
         """How each node's two inputs are made of its mixed edges, (nodes, 2, largest number of predecessors)."""
@@ -216,8 +206,8 @@ class SupernetCell(keras.layers.Layer):
             earlier_nodes = [0.5] * (self.num_nodes - 1)
             return ops.convert_to_tensor([[[1.0, 0.0, *earlier_nodes], [0.0, 1.0, *earlier_nodes]]] * self.num_nodes)
         # In logarithms, where products of small probabilities do not vanish.
-        learned = [index for index, name in enumerate(EDGE_OPERATIONS) if name != "none"]
-        strengths = ops.max(ops.take(ops.log_softmax(self.edge_logits), learned, axis=1), axis=1)
+        learned = [index for index, name in enumerate(self.edge_operations) if name != "none"]
+        strengths = ops.max(ops.take(ops.log_softmax(self.gamma), learned, axis=1), axis=1)
         pair_logits = ops.take(strengths, self._pairs.first_edge) + ops.take(strengths, self._pairs.second_edge)
         pair_probabilities = _softmax(ops.where(self._pairs.exists, pair_logits, -1e9))
         return ops.einsum("mp,mptn->mtn", pair_probabilities, ops.convert_to_tensor(self._pairs.members))

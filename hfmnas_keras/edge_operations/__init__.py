@@ -71,6 +71,12 @@ def edge_operation(
     return make_operation(maker, {"dropout": dropout}, channels=channels, affine=affine, **kwargs)
 
 
+def has_weights(operation: str) -> bool:
+    """Whether the edge operation of this name learns more than a normalisation."""
+    maker = EDGE_OPERATION_LAYERS[operation]
+    return getattr(maker, "func", maker).has_weights
+
+
 for _name, _class in {
     "none": Zero,
     "skip": Skip,
@@ -83,4 +89,11 @@ for _name, _class in {
 for _activation in ("relu", "sigmoid", "tanh", "elu"):
     register_edge_operation(f"linear_{_activation}")(functools.partial(LinearActivation, activation=_activation))
 
-__all__ = ["EDGE_OPERATIONS", "EDGE_OPERATION_LAYERS", "EdgeOperation", "edge_operation", "register_edge_operation"]
+__all__ = [
+    "EDGE_OPERATIONS",
+    "EDGE_OPERATION_LAYERS",
+    "EdgeOperation",
+    "edge_operation",
+    "has_weights",
+    "register_edge_operation",
+]

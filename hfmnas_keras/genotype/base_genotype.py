@@ -21,7 +21,7 @@ VERSION = 1
 
 _HEADER = ("version", "model")
 #: What a genotype's JSON object has beside the network that it describes.
-_BESIDE_THE_CHOICES = ("importance", "metadata")
+_BESIDE_THE_CHOICES = ("importance", "metadata", "edge_operations", "node_operations")
 
 AnyGenotype = TypeVar("AnyGenotype", bound="BaseGenotype")
 

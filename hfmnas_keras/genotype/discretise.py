@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
@@ -10,7 +12,13 @@ from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 
 
 def discretise(
-    gamma: np.ndarray, beta: np.ndarray, importance: np.ndarray, kept_nodes: int = 3, kept_edges: int = 2
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    importance: np.ndarray,
+    kept_nodes: int = 3,
+    kept_edges: int = 2,
+    edge_operations: Sequence[str] = EDGE_OPERATIONS,
+    node_operations: Sequence[str] = NODE_OPERATIONS,
 ) -> CellGenotype:
     """Chooses the strongest of everything in one cell (HF-MNAS, Eq. 12; docs/method.md, section 4).
 
@@ -20,12 +28,14 @@ def discretise(
     Ties go to the lower index.
 
     Args:
-        gamma: array `(M * (M + 3) / 2, 10)`, logits of the edge operations; the edges of node 0 (from predecessors
-            0, 1) come first, then those of node 1 (0, 1, 2), and so on.
-        beta: array `(M, 9)`, logits of the node operations.
+        gamma: array `(M * (M + 3) / 2, edge operations)`, logits; the edges of node 0 (from predecessors 0, 1) come
+            first, then those of node 1 (0, 1, 2), and so on.
+        beta: array `(M, node operations)`, logits.
         importance: array `(M,)`, logits w of the node importance.
         kept_nodes: int. K, from 1 to M. Defaults to `3`.
         kept_edges: int. Predecessors of a node, from 2 to M + 1; a node that has fewer keeps all. Defaults to `2`.
+        edge_operations, node_operations: names of the columns of gamma, `"none"` among them, and of beta. Default to
+            the paper's.
 
     Returns:
         `CellGenotype`.
@@ -34,11 +44,11 @@ def discretise(
         ValueError: when shapes do not fit each other, or a logit is NaN.
     """
     gamma, beta, importance = (np.asarray(logits, dtype=np.float64) for logits in (gamma, beta, importance))
-    _check(gamma, beta, importance, kept_nodes, kept_edges)
+    _check(gamma, beta, importance, kept_nodes, kept_edges, (len(edge_operations), len(node_operations)))
     num_nodes = len(beta)
     # `none` takes part in the softmax, so an edge that is mostly `none` ranks low, but is never chosen.
     strength = _softmax(gamma)
-    strength[:, EDGE_OPERATIONS.index("none")] = -1.0
+    strength[:, edge_operations.index("none")] = -1.0
     nodes = {}
     for index in range(num_nodes):
         first_edge = index * (index + 3) // 2
@@ -49,8 +59,8 @@ def discretise(
         nodes[index] = NodeChoice(
             index=index,
             predecessors=predecessors,
-            edges=tuple(EDGE_OPERATIONS[int(edges[predecessor].argmax())] for predecessor in predecessors),
-            fusion=NODE_OPERATIONS[int(beta[index].argmax())],
+            edges=tuple(edge_operations[int(edges[predecessor].argmax())] for predecessor in predecessors),
+            fusion=node_operations[int(beta[index].argmax())],
         )
     shares = _softmax(importance)
     # Ranked by the logits: shares of very unequal logits can both round to 0.
@@ -72,11 +82,18 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def _check(gamma: np.ndarray, beta: np.ndarray, importance: np.ndarray, kept_nodes: int, kept_edges: int) -> None:
+def _check(
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    importance: np.ndarray,
+    kept_nodes: int,
+    kept_edges: int,
+    num_operations: tuple[int, int],
+) -> None:
     num_nodes = len(beta) if beta.ndim else 0
     expected = {
-        "gamma": (gamma, (num_nodes * (num_nodes + 3) // 2, len(EDGE_OPERATIONS))),
-        "beta": (beta, (num_nodes, len(NODE_OPERATIONS))),
+        "gamma": (gamma, (num_nodes * (num_nodes + 3) // 2, num_operations[0])),
+        "beta": (beta, (num_nodes, num_operations[1])),
         "importance": (importance, (num_nodes,)),
     }
     for name, (logits, shape) in expected.items():

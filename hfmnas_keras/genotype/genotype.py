@@ -12,10 +12,19 @@ from hfmnas_keras.genotype.cell_diagram import CellDiagram, DiagramNode, shown_n
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
 from hfmnas_keras.genotype.json_text import check_keys, checked_mapping
 from hfmnas_keras.genotype.probability_table import ProbabilityTable
-from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
+from hfmnas_keras.operations import (
+    EDGE_OPERATION_LAYERS,
+    EDGE_OPERATIONS,
+    NODE_OPERATION_LAYERS,
+    NODE_OPERATIONS,
+    checked_operations,
+)
 
 CELLS = ("lfbc", "hfbc")
 
+#: What was searched, and where it is known by name.
+_SEARCHED = {"edge_operations": EDGE_OPERATION_LAYERS, "node_operations": NODE_OPERATION_LAYERS}
+_PAPERS = {"edge_operations": EDGE_OPERATIONS, "node_operations": NODE_OPERATIONS}
 _TITLES = {"lfbc": "LFBC: low features", "hfbc": "HFBC: high features"}
 _DEFAULT_TAPS = {"lfbc": ("text_low", "image_low"), "hfbc": ("text_high", "image_high")}
 
@@ -34,14 +43,18 @@ class Genotype(BaseGenotype):
     ```
 
     `edge_3` comes from predecessor 3, that is from node 1 (0 and 1 are the cell's inputs). `importance` (the softmax
-    of w over all nodes), `metadata` and `model` may be left out of a genotype written by hand.
+    of w over all nodes), `metadata` and `model` may be left out of a genotype written by hand. `edge_operations` and
+    `node_operations` are there where others than the paper's were searched.
 
     Args:
         lfbc, hfbc: `CellGenotype`s of the low and of the high branch (method section 4).
         metadata: mapping of JSON-able values that say where the genotype comes from: seed, taps, date, ...
+        edge_operations, node_operations: tuples of str. The operations that the search chose from, in the order of the
+            columns of gamma and beta. Default to the paper's.
 
     Raises:
-        ValueError: when the cells differ in their number of nodes or the metadata cannot be written as JSON.
+        ValueError: when the cells differ in their number of nodes or have operations that were not searched, or the
+            metadata cannot be written as JSON.
 
     Example:
     >>> genotype = Genotype.load("genotype.json")
@@ -49,12 +62,14 @@ class Genotype(BaseGenotype):
     """
 
     model: ClassVar[str] = "hf_mnas"
-    _keys: ClassVar[frozenset[str]] = frozenset({"num_nodes", "cells", "kept", "importance"})
-    _optional_keys: ClassVar[frozenset[str]] = frozenset({"importance"})
+    _keys: ClassVar[frozenset[str]] = frozenset({"num_nodes", "cells", "kept", "importance", *_SEARCHED})
+    _optional_keys: ClassVar[frozenset[str]] = frozenset({"importance", *_SEARCHED})
 
     lfbc: CellGenotype
     hfbc: CellGenotype
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    edge_operations: tuple[str, ...] = EDGE_OPERATIONS
+    node_operations: tuple[str, ...] = NODE_OPERATIONS
 
     def __post_init__(self):
         for name in CELLS:
@@ -65,6 +80,15 @@ class Genotype(BaseGenotype):
                 f"Both cells have the same number of nodes. Received: {self.lfbc.num_nodes} in the LFBC and "
                 f"{self.hfbc.num_nodes} in the HFBC."
             )
+        nodes = [node for cell in self.cells.values() for node in cell.nodes]
+        chosen = {
+            "edge_operations": {"none"}.union(*(node.edges for node in nodes)),
+            "node_operations": {node.fusion for node in nodes},
+        }
+        for name, registry in _SEARCHED.items():
+            object.__setattr__(self, name, checked_operations(name, getattr(self, name), registry))
+            if missing := sorted(chosen[name] - set(getattr(self, name))):
+                raise ValueError(f"The cells have {missing}, which are not among `{name}`: {getattr(self, name)}.")
         self._freeze_metadata()
 
     @property
@@ -106,14 +130,15 @@ class Genotype(BaseGenotype):
             chosen = tuple(
                 node.index * (node.index + 3) // 2 + source for node in cell.nodes for source in node.predecessors
             )
-            tables[f"{name}/gamma"] = ProbabilityTable(edges, EDGE_OPERATIONS, chosen)
-            tables[f"{name}/beta"] = ProbabilityTable(nodes, NODE_OPERATIONS, tuple(node.index for node in cell.nodes))
+            tables[f"{name}/gamma"] = ProbabilityTable(edges, self.edge_operations, chosen)
+            kept = tuple(node.index for node in cell.nodes)
+            tables[f"{name}/beta"] = ProbabilityTable(nodes, self.node_operations, kept)
         return tables
 
     def with_kept_nodes(self, kept_nodes: int) -> Genotype:
         """The same architecture with fewer nodes in each cell's output, see `CellGenotype.with_kept_nodes`."""
-        cells = {name: cell.with_kept_nodes(kept_nodes) for name, cell in self.cells.items()}
-        return Genotype(**cells, metadata=self.metadata)
+        cells: dict[str, Any] = {name: cell.with_kept_nodes(kept_nodes) for name, cell in self.cells.items()}
+        return dataclasses.replace(self, **cells)
 
     def _diagram_of(self, name: str, cell: CellGenotype) -> CellDiagram:
         pruned = sorted(set(range(cell.num_nodes)) - {node.index for node in cell.nodes})
@@ -150,6 +175,7 @@ class Genotype(BaseGenotype):
                 for name, cell in self.cells.items()
                 for index, share in enumerate(cell.importance)
             },
+            **{name: list(names) for name in _SEARCHED if (names := getattr(self, name)) != _PAPERS[name]},
         }
 
     @classmethod
@@ -164,7 +190,7 @@ class Genotype(BaseGenotype):
         kept = checked_mapping("kept", content["kept"])
         check_keys("`kept`", kept, required=CELLS, allowed=CELLS)
         importance = _importance(content.get("importance"), num_nodes)
-        cells = {}
+        cells: dict[str, Any] = {}
         for name in CELLS:
             if not isinstance(kept[name], list):
                 raise ValueError(f"`kept` of {name} must be a list of node numbers. Received: {kept[name]!r}.")
@@ -172,7 +198,8 @@ class Genotype(BaseGenotype):
                 cells[name] = CellGenotype.from_labels(labels[name], num_nodes, tuple(kept[name]), importance[name])
             except ValueError as error:
                 raise ValueError(f"In the genotype of the cell `{name}`: {error}") from error
-        return cls(**cells, metadata=metadata)
+        searched = {name: content[name] for name in _SEARCHED if name in content}
+        return cls(**cells, metadata=metadata, **searched)
 
 
 def _importance(value: Any, num_nodes: Any) -> dict[str, tuple[float, ...]]:

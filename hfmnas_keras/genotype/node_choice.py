@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
+from hfmnas_keras.operations import EDGE_OPERATION_LAYERS, NODE_OPERATION_LAYERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +16,8 @@ class NodeChoice:
     Args:
         index: int. Number of the node in its cell, from 0.
         predecessors: tuple of two or more ints, rising, each below `2 + index`.
-        edges: tuple of names from `EDGE_OPERATIONS` other than `"none"`, in the order of `predecessors`.
-        fusion: name from `NODE_OPERATIONS`.
+        edges: tuple of names from `EDGE_OPERATION_LAYERS` other than `"none"`, in the order of `predecessors`.
+        fusion: name from `NODE_OPERATION_LAYERS`.
 
     Raises:
         ValueError: when an operation is unknown, or a predecessor is not one the node can read (a later node would
@@ -44,14 +44,14 @@ class NodeChoice:
         if len(self.edges) != len(places):
             raise ValueError(f"{label} needs one edge operation a predecessor. Received: {self.edges!r}.")
         for name in self.edges:
-            if name == "none" or name not in EDGE_OPERATIONS:
-                known = ", ".join(item for item in EDGE_OPERATIONS if item != "none")
-                raise ValueError(f"{label} has an edge operation that is not one of {known}. Received: {name!r}.")
-        if self.fusion not in NODE_OPERATIONS:
-            raise ValueError(
-                f"{label} has a node operation that is not one of {', '.join(NODE_OPERATIONS)}. "
-                f"Received: {self.fusion!r}."
-            )
+            if name == "none":
+                raise ValueError(f"{label} has the edge operation 'none', which is never chosen: leave the edge out.")
+        try:
+            for name in self.edges:
+                EDGE_OPERATION_LAYERS.check(name)
+            NODE_OPERATION_LAYERS.check(self.fusion)
+        except ValueError as error:
+            raise ValueError(f"In {label}: {error}") from error
         object.__setattr__(self, "predecessors", places)
         object.__setattr__(self, "edges", tuple(self.edges))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
@@ -11,7 +13,11 @@ from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 _RULED_OUT = -1e4
 
 
-def one_hot_logits(cell: CellGenotype) -> tuple[np.ndarray, np.ndarray]:
+def one_hot_logits(
+    cell: CellGenotype,
+    edge_operations: Sequence[str] = EDGE_OPERATIONS,
+    node_operations: Sequence[str] = NODE_OPERATIONS,
+) -> tuple[np.ndarray, np.ndarray]:
     """Gamma and beta under which a supernet's cell computes what a genotype describes (docs/method.md, section 4).
 
     The inverse of `discretise`. What was not chosen has probability 0; on edges that were not chosen, those into
@@ -19,9 +25,10 @@ def one_hot_logits(cell: CellGenotype) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         cell: `CellGenotype` of M nodes.
+        edge_operations, node_operations: as of `discretise`.
 
     Returns:
-        Pair of float32 arrays, gamma `(M * (M + 3) / 2, 10)` and beta `(M, 9)`.
+        Pair of float32 arrays, gamma `(M * (M + 3) / 2, edge operations)` and beta `(M, node operations)`.
 
     Example:
     >>> gamma, beta = one_hot_logits(genotype.lfbc)
@@ -29,13 +36,13 @@ def one_hot_logits(cell: CellGenotype) -> tuple[np.ndarray, np.ndarray]:
     True
     """
     num_edges = cell.num_nodes * (cell.num_nodes + 3) // 2
-    chosen_edges = np.full(num_edges, EDGE_OPERATIONS.index("none"))
+    chosen_edges = np.full(num_edges, edge_operations.index("none"))
     chosen_fusions = np.zeros(cell.num_nodes, int)
     for node in cell.nodes:
         for predecessor, edge in zip(node.predecessors, node.edges, strict=True):
-            chosen_edges[node.index * (node.index + 3) // 2 + predecessor] = EDGE_OPERATIONS.index(edge)
-        chosen_fusions[node.index] = NODE_OPERATIONS.index(node.fusion)
-    return _one_hot(chosen_edges, len(EDGE_OPERATIONS)), _one_hot(chosen_fusions, len(NODE_OPERATIONS))
+            chosen_edges[node.index * (node.index + 3) // 2 + predecessor] = edge_operations.index(edge)
+        chosen_fusions[node.index] = node_operations.index(node.fusion)
+    return _one_hot(chosen_edges, len(edge_operations)), _one_hot(chosen_fusions, len(node_operations))
 
 
 def _one_hot(chosen: np.ndarray, size: int) -> np.ndarray:

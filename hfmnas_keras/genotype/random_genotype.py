@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hfmnas_keras.genotype.discretise import discretise
@@ -25,12 +27,15 @@ def random_genotype(fusion: FusionSettings, seed: int) -> Genotype:
     """
     generator = np.random.default_rng(seed)
     nodes = fusion.num_nodes
-    shapes = ((nodes * (nodes + 3) // 2, len(EDGE_OPERATIONS)), (nodes, len(NODE_OPERATIONS)), (nodes,))
-    cells = {}
+    searched: dict[str, Any] = {
+        "edge_operations": [name for name in EDGE_OPERATIONS if name not in fusion.excluded_operations],
+        "node_operations": [name for name in NODE_OPERATIONS if name not in fusion.excluded_operations],
+    }
+    edges, fusions = map(len, searched.values())
+    shapes = ((nodes * (nodes + 3) // 2, edges), (nodes, fusions), (nodes,))
+    cells: dict[str, Any] = {}
     for name in CELLS:
         gamma, beta, importance = (generator.normal(size=shape) for shape in shapes)
-        gamma[:, np.isin(EDGE_OPERATIONS, fusion.excluded_operations)] = -np.inf
-        beta[:, np.isin(NODE_OPERATIONS, fusion.excluded_operations)] = -np.inf
-        cells[name] = discretise(gamma, beta, importance, fusion.kept_nodes, fusion.kept_edges)
+        cells[name] = discretise(gamma, beta, importance, fusion.kept_nodes, fusion.kept_edges, **searched)
     taps = {f"{name}_taps": list(getattr(fusion, f"{name}_taps")) for name in CELLS}
-    return Genotype(**cells, metadata={**taps, "random_seed": seed})
+    return Genotype(**cells, metadata={**taps, "random_seed": seed}, **searched)

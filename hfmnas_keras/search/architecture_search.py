@@ -291,7 +291,7 @@ class _Search:
             "dev_macro_f1": macro_f1(labels, logits),
             **discretised_scores,
             "learning_rate": self._learning_rate(),
-            **decisiveness(probabilities),
+            **decisiveness(probabilities, self.supernet.genotype().probability_tables()),
             "largest_movement": self._largest_movement(),
             "genotype": genotype,
             "probabilities": {

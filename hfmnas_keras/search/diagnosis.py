@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from hfmnas_keras.edge_operations import has_weights
 from hfmnas_keras.genotype.base_genotype import BaseGenotype
 from hfmnas_keras.genotype.cell_diagram import CellDiagram
-from hfmnas_keras.operations import EDGE_OPERATIONS
+from hfmnas_keras.genotype.probability_table import ProbabilityTable
 from hfmnas_keras.search.search_warning import SearchWarning
 
-PARAMETER_FREE = ("skip", "max_pool_3x3", "avg_pool_3x3")
 # The bounds, with what they mean for a cell of eight chosen edges (docs/method.md, section 7). By chance, all nine
 # operations alike, fewer than 1 cell in 350 has seven edges without parameters, and 1 in 1,300 five that are `skip`.
 MOST_SKIP = 0.5
@@ -26,14 +26,15 @@ LEAST_GAP = 0.05
 LEAST_TRAVEL = 1.0
 
 
-def decisiveness(probabilities: Mapping[str, np.ndarray]) -> dict[str, float]:
+def decisiveness(probabilities: Mapping[str, np.ndarray], tables: Mapping[str, ProbabilityTable]) -> dict[str, float]:
     """How far the choices have parted, as means over the choices of all cells.
 
     Args:
         probabilities: arrays by label, as of `BaseSupernet.probabilities`.
+        tables: what their columns are, as of `BaseGenotype.probability_tables`.
 
     Returns:
-        dict: `gamma_entropy` and `beta_entropy` (1 is uniform over the operations that are not excluded), `gamma_gap`
+        dict: `gamma_entropy` and `beta_entropy` (1 is uniform over the operations left), `gamma_gap`
         and `beta_gap` (between the best and the second probability), `skip_share` and `none_share` (mean probability
         on the edges).
     """
@@ -42,12 +43,16 @@ def decisiveness(probabilities: Mapping[str, np.ndarray]) -> dict[str, float]:
         rows = _rows(probabilities, kind)
         entropy = -(rows * np.log(np.maximum(rows, 1e-300))).sum(axis=1)
         ordered = np.sort(rows, axis=1)
-        # Excluded operations have a probability of 0 everywhere.
+        # Of no probability anywhere: no longer to choose from.
         choices = max(np.count_nonzero(rows.any(axis=0)), 2)
         record[f"{kind}_entropy"] = float(entropy.mean() / np.log(choices))
-        record[f"{kind}_gap"] = float((ordered[:, -1] - ordered[:, -2]).mean())
+        # Of one operation alone there is no second.
+        second = ordered[:, -2] if rows.shape[1] > 1 else 0.0
+        record[f"{kind}_gap"] = float((ordered[:, -1] - second).mean())
+    (columns,) = {tables[label].columns for label in probabilities if label.endswith("/gamma")}
     for operation in ("skip", "none"):
-        record[f"{operation}_share"] = float(_rows(probabilities, "gamma")[:, EDGE_OPERATIONS.index(operation)].mean())
+        share = _rows(probabilities, "gamma")[:, [name == operation for name in columns]]
+        record[f"{operation}_share"] = float(share.sum(axis=1).mean())
     return record
 
 
@@ -59,8 +64,8 @@ def search_warnings(
 ) -> tuple[SearchWarning, ...]:
     """What speaks against the result of a search (docs/method.md, section 7).
 
-    Collapsed, in a cell: more than `MOST_SKIP` of the chosen edges are `skip`; more than `MOST_PARAMETER_FREE` are
-    `PARAMETER_FREE`; on more than `MOST_NONE` of them `none`, which is never chosen, is the likeliest; all edges, or
+    Collapsed, in a cell: more than `MOST_SKIP` of the chosen edges are `skip`; more than `MOST_PARAMETER_FREE` have
+    no weights; on more than `MOST_NONE` of them `none`, which is never chosen, is the likeliest; all edges, or
     all nodes, have the same operation (`FEWEST_ALIKE` of them or more). Edges that have no operations to choose from,
     as those of BM-NAS, are judged by `none` alone.
 
@@ -82,8 +87,8 @@ def search_warnings(
     for cell in genotype.diagram():
         label = f"{cell.name}/gamma"
         chosen = np.asarray(probabilities[label], "float64")[list(tables[label].chosen)]
-        warnings += _collapse(cell, chosen.argmax(axis=1) == EDGE_OPERATIONS.index("none"))
-    present = decisiveness(probabilities)
+        warnings += _collapse(cell, chosen.argmax(axis=1) == tables[label].columns.index("none"))
+    present = decisiveness(probabilities, tables)
     for kind, what in (("gamma", "edges"), ("beta", "nodes")):
         lowest = min(record[f"{kind}_entropy"] for record in history)
         if lowest > LEAST_ENTROPY_UNDECIDED:
@@ -148,7 +153,7 @@ def _collapse(cell: CellDiagram, none_wins: np.ndarray) -> list[SearchWarning]:
         ("skip", _share(edge == "skip" for edge in edges), MOST_SKIP, "are `skip`"),
         (
             "parameter_free",
-            _share(edge in PARAMETER_FREE for edge in edges),
+            _share(not has_weights(edge) for edge in edges),
             MOST_PARAMETER_FREE,
             "have no parameters (skip and pools)",
         ),

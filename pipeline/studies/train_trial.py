@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -153,12 +154,14 @@ def _genotype(trial: Trial, search: dict[str, Any]) -> Genotype | BMGenotype:
     found = genotype_from_json(search["genotype"], trial.model)
     if not trial.keeps_after_search:
         return found
-    cells = {}
+    cells: dict[str, Any] = {}
     for name in CELLS:
         with np.errstate(divide="ignore"):  # a choice that has become impossible
             logits = [np.log(search["probabilities"][f"{name}/{table}"]) for table in ("gamma", "beta", "importance")]
-        cells[name] = discretise(*logits, trial.fusion.kept_nodes, trial.fusion.kept_edges)
-    return Genotype(**cells, metadata=found.metadata)
+        cells[name] = discretise(
+            *logits, trial.fusion.kept_nodes, trial.fusion.kept_edges, found.edge_operations, found.node_operations
+        )
+    return dataclasses.replace(found, **cells)
 
 
 def _resumed(folder: pathlib.Path, work: Callable[[], Any]) -> Any:

@@ -16,6 +16,7 @@ from hfmnas_keras.genotype.one_hot_logits import one_hot_logits
 from hfmnas_keras.models.parts.base_supernet import BaseSupernet
 from hfmnas_keras.models.parts.feature_grid import FeatureGrid
 from hfmnas_keras.models.parts.mitigation import mitigation_of
+from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
@@ -96,7 +97,7 @@ class Supernet(BaseSupernet):
         choices = {}
         for name, cell in genotype.cells.items():
             in_output = np.isin(np.arange(cell.num_nodes), cell.kept).astype("float32")
-            choices[name] = (*one_hot_logits(cell), in_output)
+            choices[name] = (*one_hot_logits(cell, genotype.edge_operations, genotype.node_operations), in_output)
         return choices
 
     def discretised_logits(self, inputs, choices):
@@ -132,10 +133,18 @@ class Supernet(BaseSupernet):
             num_heads=self.fusion.num_heads,
             attention_values=self.fusion.attention_values,
             partial_channels=self.partial_channels,
-            excluded_operations=self.fusion.excluded_operations,
+            **self._searched_operations,
             dtype=self.dtype_policy,
             name=name,
         )
+
+    @property
+    def _searched_operations(self):
+        excluded = self.fusion.excluded_operations
+        return {
+            "edge_operations": tuple(name for name in EDGE_OPERATIONS if name not in excluded),
+            "node_operations": tuple(name for name in NODE_OPERATIONS if name not in excluded),
+        }
 
     def feature_grids_of(self, cell: str) -> list[FeatureGrid]:
         """The projections of the two inputs of a cell, `"lfbc"` or `"hfbc"`."""
@@ -154,17 +163,18 @@ class Supernet(BaseSupernet):
             metadata: mapping of JSON-able values to add to the genotype's, which names the taps.
         """
         fusion = self.fusion
-        chosen = {}
+        chosen: dict[str, Any] = {}
         for name, cell in self.cells.items():
-            logits = (cell.edge_logits, cell.node_logits, cell.importance)
-            gamma, beta, importance = map(ops.convert_to_numpy, logits)
-            chosen[name] = discretise(gamma, beta, importance, fusion.kept_nodes, fusion.kept_edges)
+            gamma, beta, importance = map(ops.convert_to_numpy, (cell.gamma, cell.beta, cell.importance))
+            chosen[name] = discretise(
+                gamma, beta, importance, fusion.kept_nodes, fusion.kept_edges, **self._searched_operations
+            )
         taps = {f"{name}_taps": list(taps) for name, taps in self.taps.items()}
         settings = {name: getattr(fusion, name) for name in ("node_inputs", "attention_values")}
-        return Genotype(**chosen, metadata={**taps, **settings, **(metadata or {})})
+        return Genotype(**chosen, metadata={**taps, **settings, **(metadata or {})}, **self._searched_operations)
 
     def probabilities(self) -> dict[str, np.ndarray]:
-        """Softmax of all logits by label: `lfbc/gamma` (edges, 10), `lfbc/beta` (nodes, 9), `lfbc/importance`, ..."""
+        """Softmax of all logits by label: `lfbc/gamma` (edges, operations), `lfbc/beta`, `lfbc/importance`, ..."""
         return {
             f"{name}/{variable}": values
             for name, cell in self.cells.items()

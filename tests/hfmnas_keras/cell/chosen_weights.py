@@ -34,6 +34,9 @@ def copy_edge(mixed_edges, edge, name, layer):
     elif name.endswith("pool_3x3"):
         pool = ("max_pool_3x3", "avg_pool_3x3").index(name)
         _copy_statistics(mixed_edges.pool_norm, (pool, 0, 0), layer.normalization)
+    elif name not in EDGE_OPERATIONS:
+        further = [operation for operation in mixed_edges.operations if operation not in EDGE_OPERATIONS]
+        layer.set_weights(mixed_edges.further_operations[edge * len(further) + further.index(name)].get_weights())
 
 
 def edge_weights(supernet_cell, node, predecessor, name):
@@ -57,7 +60,7 @@ def copy_cell(supernet_cell, searched_cell):
     for choice, edges, node in choices:
         for predecessor, name, layer in zip(choice.predecessors, choice.edges, edges, strict=True):
             _copy_cell_edge(supernet_cell, choice.index, predecessor, name, layer)
-        operation = supernet_cell.nodes[choice.index].operations[NODE_OPERATIONS.index(choice.fusion)]
+        operation = supernet_cell.nodes[choice.index].operations[supernet_cell.node_operations.index(choice.fusion)]
         source = {_inner_path(weight, operation): weight for weight in operation.weights}
         for weight in node.weights:
             path = _inner_path(weight, node)

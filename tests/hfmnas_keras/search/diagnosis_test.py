@@ -127,7 +127,8 @@ def test_decisiveness_by_hand():
     beta[0, 2] = 1.0
     other = np.zeros((1, 9))
     other[0, [0, 8]] = 0.5
-    received = decisiveness({"lfbc/gamma": gamma, "lfbc/beta": beta, "hfbc/gamma": gamma, "hfbc/beta": other})
+    probabilities = {"lfbc/gamma": gamma, "lfbc/beta": beta, "hfbc/gamma": gamma, "hfbc/beta": other}
+    received = decisiveness(probabilities, Genotype(make_cell(), make_cell()).probability_tables())
     assert received == pytest.approx(
         {
             # Operations of no probability anywhere are excluded: three are left, and three.
@@ -147,7 +148,7 @@ def test_leaving_operations_out_makes_no_search_decided():
         gamma, beta = np.full((14, 10), 1 / 9), np.full((4, 9), 1 / 8)
         gamma[:, EDGE_OPERATIONS.index("skip")] = beta[:, 0] = 0.0
         uniform.update({f"{name}/gamma": gamma, f"{name}/beta": beta})
-    record = decisiveness(uniform)
+    record = decisiveness(uniform, Genotype(make_cell(), make_cell()).probability_tables())
     assert [record["gamma_entropy"], record["beta_entropy"]] == pytest.approx([1.0, 1.0])
     found, _ = rules(probabilities=uniform, history=[record])
     assert [rule for told, rule in found if told == "undecided"] == [
@@ -192,9 +193,9 @@ def test_collapse_of_bm_nas():
 
 
 def test_decisiveness_of_bm_nas_leaves_out_what_is_no_choice():
-    _, probabilities = bm_search([1.0, 0.0, 0.5], [1.0, 0.0, 0.5, 1.0], beta=((1.0, 0.0, 0.0, 0.0),))
+    genotype, probabilities = bm_search([1.0, 0.0, 0.5], [1.0, 0.0, 0.5, 1.0], beta=((1.0, 0.0, 0.0, 0.0),))
     # Two of seven edges are even; the edges of the first step, even too, do not count.
-    assert decisiveness(probabilities) == pytest.approx(
+    assert decisiveness(probabilities, genotype.probability_tables()) == pytest.approx(
         {
             "gamma_entropy": 2 / 7,
             "beta_entropy": 0.0,
