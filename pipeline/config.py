@@ -26,7 +26,7 @@ from hfmnas_keras.settings.pretraining import PretrainingSettings
 from hfmnas_keras.settings.search import SearchSettings
 from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.tuned_settings import OF_HF_MNAS, TUNABLE, value_of, with_values
-from pipeline.data_config import SOURCE_DATA, DataConfig, DemoData, FolderData
+from pipeline.data_config import DataConfig, DemoData, FolderData, source_data
 
 CONFIG_VARIABLE = "HFMNAS_CONFIG"
 SCHEMAS_FOLDER = pathlib.Path(__file__).resolve().parent.parent / "schemas"
@@ -241,11 +241,10 @@ class RunConfig(pydantic.BaseModel):
     def _takes_defaults_from_the_modalities(cls, content: Any) -> Any:
         data, fusion = (content.get(key, {}) for key in ("data", "fusion")) if isinstance(content, dict) else (0, 0)
         source = data.get("source") if isinstance(data, dict) else getattr(data, "source", None)
-        known = SOURCE_DATA.get(source or "demo") if isinstance(source, str | None) else None
-        if known is None or not isinstance(fusion, dict):
+        if not isinstance(source, str | None) or not isinstance(fusion, dict):
             # Wrong, or complete; the fields will say.
             return content
-        return {**content, "fusion": {**fusion_defaults(known.modalities), **fusion}}
+        return {**content, "fusion": {**fusion_defaults(source_data(source or "demo").modalities), **fusion}}
 
     @pydantic.model_validator(mode="after")
     def _has_only_modalities_of_its_source(self) -> RunConfig:
@@ -389,7 +388,7 @@ def load_config(path: str | os.PathLike[str] | None = None) -> RunConfig:
     try:
         config = RunConfig.model_validate(content)
     except pydantic.ValidationError as error:
-        raise ValueError(_explanation(file, error)) from error
+        raise ValueError(_explanation(file, error, content)) from error
     return _with_absolute_paths(config, file.resolve().parent)
 
 
@@ -435,15 +434,15 @@ def with_overrides(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig
     try:
         return RunConfig.model_validate(content)
     except pydantic.ValidationError as error:
-        raise ValueError(_explanation(f"{config.name!r} with {dict(overrides)}", error)) from error
+        raise ValueError(_explanation(f"{config.name!r} with {dict(overrides)}", error, content)) from error
 
 
-def _explanation(source: pathlib.Path | str, error: pydantic.ValidationError) -> str:
+def _explanation(source: pathlib.Path | str, error: pydantic.ValidationError, content: Mapping[str, Any]) -> str:
     lines = [f"{source} does not describe a run:"]
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"]) or "(the whole file)"
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            lines.append(f"  `{key}`: unknown key. Known here: {', '.join(_known_keys(problem['loc'][:-1]))}.")
+            lines.append(f"  `{key}`: unknown key. Known here: {', '.join(_known_keys(problem['loc'][:-1], content))}.")
         elif problem["type"] == "missing":
             lines.append(f"  `{key}`: is missing. Add it.")
         else:
@@ -453,14 +452,11 @@ def _explanation(source: pathlib.Path | str, error: pydantic.ValidationError) ->
     return "\n".join(lines)
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+def _known_keys(location: tuple[int | str, ...], content: Mapping[str, Any]) -> list[str]:
     known: Any = RunConfig
     for part in location:
         if known is RunConfig and part == "data":
-            # Under `data` the next part of a place is the name of the source.
-            known = SOURCE_DATA
-        elif isinstance(known, dict):
-            known = known[part]
+            known = source_data(content["data"]["source"])
         else:
             known = known.model_fields[part].annotation
             # Of what may be left out, the other kind.

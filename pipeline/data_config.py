@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 import pydantic
 
@@ -31,8 +33,8 @@ class InconsistencyData(pydantic.BaseModel):
 class SourceData(pydantic.BaseModel):
     """What every source can be told.
 
-    A further source is one more subclass with a `source` name of its own, listed in `DataConfig`. Its other fields are
-    arguments of the source's class in `components.multimodal_example_gen`.
+    The fields of a subclass, beside the `source`'s name, are arguments of the source's class in
+    `components.multimodal_example_gen`. Of a source that another package registers the subclass is made of its class.
 
     Args:
         schema_file: str or None. Schema of the raw examples, relative to the configuration file. `None` (default)
@@ -250,13 +252,59 @@ class EgoGestureData(FolderData):
     strict: bool = False
 
 
-DataConfig = Annotated[
-    DemoData | ManifestData | MmimdbData | MmimdbHdf5Data | HarmData | NtuData | EgoGestureData,
-    pydantic.Field(discriminator="source"),
-]
 #: The classes above by the name of their source.
 SOURCE_DATA: dict[str, type[SourceData]] = {
-    name: data
-    for data in get_args(get_args(DataConfig)[0])
-    for name in get_args(data.model_fields["source"].annotation)
+    get_args(data.model_fields["source"].annotation)[0]: data
+    for data in (DemoData, ManifestData, MmimdbData, MmimdbHdf5Data, HarmData, NtuData, EgoGestureData)
 }
+
+
+@functools.cache
+def source_data(source: str) -> type[SourceData]:
+    """Class of the `data` part of a source, which another package may have registered.
+
+    Raises:
+        ValueError: when there is no such source.
+    """
+    if source in SOURCE_DATA:
+        return SOURCE_DATA[source]
+    # Only here: it takes TFX's import.
+    from components.multimodal_example_gen.sources.source import SOURCES
+
+    source_class = SOURCES[source]
+    hints = get_type_hints(source_class.__init__)
+    fields: dict[str, Any] = {
+        name: (hints.get(name, Any), ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(source_class).parameters.items()
+    }
+    shared = tuple(name for name in ("classes", "multi_label") if fields.pop(name, None))
+    base = type(SourceData)(
+        f"{source_class.__name__}Data",
+        (SourceData,),
+        {
+            "__module__": __name__,
+            "modalities": tuple(source_class.modalities),
+            "paths": (*source_class.paths, "schema_file"),
+            "shared": shared,
+            "multi_label": None if "multi_label" in shared else source_class.multi_label,
+        },
+    )
+    return pydantic.create_model(
+        base.__name__,
+        __base__=base,
+        source=(Literal[source], source),
+        schema_file=(str | None, source_class.schema_file),
+        **fields,
+    )
+
+
+def _of_its_source(content: Any) -> Any:
+    """Checks the `data` part by the class of the source that it names."""
+    if not isinstance(content, dict):
+        return content
+    if not isinstance(source := content.get("source"), str):
+        raise ValueError(f"`source` must be a name, such as {', '.join(SOURCE_DATA)}. Received: {source!r}.")
+    return source_data(source).model_validate(content)
+
+
+DataConfig = Annotated[pydantic.SerializeAsAny[SourceData], pydantic.BeforeValidator(_of_its_source)]

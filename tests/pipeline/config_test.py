@@ -13,6 +13,7 @@ import yaml
 
 from components.multimodal_example_gen.sources.manifest_source import ManifestSource
 from components.multimodal_example_gen.sources.registry import SOURCES
+from components.multimodal_example_gen.sources.source import Source, register_source
 from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.search import SearchSettings
 from pipeline.config import PRESETS_FOLDER, load_config
@@ -126,7 +127,7 @@ def test_texts_are_replaced_only_if_asked(write):
 
 def test_every_source_has_the_modalities_of_its_class():
     assert {name: data.modalities for name, data in SOURCE_DATA.items()} == {
-        name: source.modalities for name, source in SOURCES.items()
+        name: SOURCES[name].modalities for name in SOURCES
     }
 
 
@@ -217,8 +218,8 @@ def test_a_wrong_key_or_value_is_named(write, line, told):
     ("old", "new", "told"),
     [
         ("name: mine", "name: My Run", "`name`"),
-        ("manifest: data/rows.jsonl", "manifst: data/rows.jsonl", "`data.manifest.manifst`: unknown key"),
-        ("source: manifest", "source: nowhere", "'demo', 'manifest'"),
+        ("manifest: data/rows.jsonl", "manifst: data/rows.jsonl", "`data.manifst`: unknown key. Known here: data_root"),
+        ("source: manifest", "source: nowhere", "no source 'nowhere'. Known ones: demo, manifest"),
         ("[cat, dog]", "[cat]", "`preparation.classes`"),
         ("[cat, dog]", "[cat, cat]", "class names must be distinct"),
         ("min_f1_m: 0.5", "min_f1_m: 50", "`gate.min_f1_m`"),
@@ -289,3 +290,35 @@ def test_reading_a_configuration_does_not_wait_for_tensorflow():
     # The runner quiets TensorFlow before it is imported; and a slip in the file should show at once.
     code = "import sys, pipeline.config; pipeline.config.load_config('demo'); sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=pathlib.Path(__file__).parents[2])
+
+
+def test_a_source_of_another_package_is_configured_by_its_class(write, tmp_path, monkeypatch):
+    for table in ("_things", "_descriptions"):
+        monkeypatch.setattr(SOURCES, table, dict(getattr(SOURCES, table)))
+
+    @register_source
+    class MemeSource(Source):
+        name = "memes_of_mine"
+        paths = ("folder",)
+        schema_file = "/schemas/memes.pbtxt"
+
+        def __init__(self, folder: str, classes, rows: int = 3):
+            self.folder, self.classes, self.rows = folder, classes, rows
+
+        def read(self):
+            raise NotImplementedError
+
+        def files(self):
+            raise NotImplementedError
+
+    content = MINIMAL.replace("source: manifest, manifest: data/rows.jsonl", "source: memes_of_mine, folder: memes")
+    config = load_config(write(content))
+    assert config.source_settings() == {"folder": str(tmp_path / "memes"), "rows": 3, "classes": ["cat", "dog"]}
+    assert config.schema_file == pathlib.Path("/schemas/memes.pbtxt")
+    assert config.data.modalities == ("text", "image")
+    with pytest.raises(ValueError, match="`data.rows`: Input should be a valid integer"):
+        load_config(write(content.replace("folder: memes", "folder: memes, rows: many")))
+    with pytest.raises(ValueError, match="`data.row`: unknown key. Known here: .*folder.*rows"):
+        load_config(write(content.replace("folder: memes", "folder: memes, row: 2")))
+    with pytest.raises(ValueError, match="must be false for the source 'memes_of_mine'"):
+        load_config(write(content.replace("dog]", "dog], multi_label: true")))

@@ -13,20 +13,18 @@ from components.multimodal_example_gen.sources.manifest_source import ManifestSo
 from components.multimodal_example_gen.sources.mmimdb_hdf5_source import MmimdbHdf5Source
 from components.multimodal_example_gen.sources.mmimdb_source import MmimdbSource
 from components.multimodal_example_gen.sources.ntu_source import NtuSource
-from components.multimodal_example_gen.sources.source import Source, check_keys
+from components.multimodal_example_gen.sources.source import SOURCES, Source, check_keys, register_source
 
-SOURCES: dict[str, type[Source]] = {
-    source.name: source
-    for source in (
-        DemoSource,
-        ManifestSource,
-        MmimdbSource,
-        MmimdbHdf5Source,
-        HarmSource,
-        NtuSource,
-        EgoGestureSource,
-    )
-}
+for _source in (
+    DemoSource,
+    ManifestSource,
+    MmimdbSource,
+    MmimdbHdf5Source,
+    HarmSource,
+    NtuSource,
+    EgoGestureSource,
+):
+    register_source(_source)
 
 
 def make_source(name: str, config: dict[str, Any] | str | None = None) -> Source:
@@ -42,18 +40,17 @@ def make_source(name: str, config: dict[str, Any] | str | None = None) -> Source
     Raises:
         ValueError: for an unknown source, unknown settings or wrong values.
     """
-    if name not in SOURCES:
-        raise ValueError(f"There is no source {name!r}. Known ones: {sorted(SOURCES)}.")
+    source = SOURCES[name]
     if isinstance(config, str):
         config = json.loads(config)
     if config is not None and not isinstance(config, dict):
         raise ValueError(f"Settings of the source {name!r} must be a dictionary. Received: {config!r}.")
-    parameters = inspect.signature(SOURCES[name]).parameters
+    parameters = inspect.signature(source).parameters
     check_keys(name, config or {}, parameters)
     missing = [key for key, value in parameters.items() if value.default is value.empty and key not in (config or {})]
     if missing:
         raise ValueError(f"The source {name!r} needs the settings {missing}. Received: {sorted(config or {})}.")
-    return SOURCES[name](**(config or {}))
+    return source(**(config or {}))
 
 
 def source_fingerprint(name: str, config: dict[str, Any] | str | None = None, by: str | None = None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from components.multimodal_example_gen.row import OTHER_LABEL, SHARES_LABEL, Row, Skip
+from hfmnas_keras.registry import Registry
 
 _CHUNK = 1 << 20
 
@@ -41,7 +42,7 @@ class Source(abc.ABC):
 
     `read` lists the rows in the main process: it is where splits, duplicates and labels are decided, which needs all
     rows at once and no pictures. `features` then reads one row's pictures on whichever Beam worker got the row. A
-    further source is one more subclass with its settings as arguments of `__init__`, and a line in `sources.py`.
+    further source is one more subclass with its settings as arguments of `__init__`, and `@register_source`.
 
     An instance travels to Beam workers, so it holds plain settings only.
     """
@@ -50,6 +51,10 @@ class Source(abc.ABC):
     name: str
     #: What `features` gives, in the paper's order: the image or its stand-in comes second.
     modalities: tuple[str, ...] = ("text", "image")
+    #: Those of its settings that are paths, relative to the configuration file.
+    paths: tuple[str, ...] = ()
+    #: Path of the raw examples' schema; `None`: the configuration names it, or it is in this project's `schemas/`.
+    schema_file: str | None = None
     #: What tells by default that the data changed, see `fingerprint`.
     fingerprint_by: str = "content"
     #: Whom to credit where the data are shown.
@@ -146,6 +151,33 @@ class Source(abc.ABC):
             # A file that the manifest names and that is not there is a fact about the data too.
             digest.update(digest_of[by](path) if os.path.isfile(path) else b"absent")
         return f"{by}:{digest.hexdigest()[:32]}"
+
+
+#: Every source by its name: ours, which `sources.registry` imports, and those of other packages.
+SOURCES: Registry[type[Source]] = Registry(
+    "source",
+    {
+        "demo": "the embedded pictures and words",
+        "manifest": "the user's own JSON lines or CSV",
+        "mmimdb": "MM-IMDB, a JSON and a picture a movie",
+        "mmimdb_hdf5": "MM-IMDB as one HDF5 file",
+        "harm": "HARM-C or HARM-P",
+        "ntu": "NTU RGB+D",
+        "egogesture": "EgoGesture",
+    },
+)
+
+
+def register_source(source: type[Source]) -> type[Source]:
+    """Decorator that makes a `Source` known by its `name`.
+
+    Its configuration follows from its class: the arguments of `__init__` are settings, checked against their
+    annotations; `classes` and `multi_label` among them are those of `preparation`.
+
+    Raises:
+        ValueError: when the name is taken.
+    """
+    return SOURCES.register(source.name)(source)
 
 
 def check_keys(source: str, config: dict[str, Any], known: Iterable[str]) -> None:
