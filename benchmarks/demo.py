@@ -2,14 +2,13 @@
 
 Each seed runs the whole pipeline, with that seed for the search and for the final training; backbones and features are
 those of the first run, from the cache. Its numbers are the Evaluator's. Beside it, from the same split: an MLP on the
-concatenation of the very features that the search reads, and scikit-learn on simple features. Everything is chosen on
+concatenation of the very features that the search reads, and the linear references of the run. Everything is chosen on
 the dev split, and each model reads the test split once.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import glob
 import json
 import os
 import pathlib
@@ -22,13 +21,10 @@ from pipeline.local_runner import run  # isort: skip
 import click
 import keras
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from benchmarks.simple_features import picture_features, text_features
 from pipeline.config import RunConfig, load_config
 
-_STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 _MLP = "MLP on the concatenated features"
 _MLP_EPOCHS = 30
 _MLP_BATCH = 32
@@ -55,13 +51,13 @@ def main(seeds: int, config_path: str, output: str) -> None:
         if not seed:
             rows = _features(summary.uris)
             # No chance in them: once is enough.
-            scikit_learn = {name: [score] for name, score in _scikit_learn(summary.uris).items()}
+            linear = {f"linear, {name}": [score] for name, score in summary.references().items()}
         for name, score in {**summary.f1_m(), _MLP: _mlp(rows, seed)}.items():
             results.setdefault(name, []).append(score)
         with open(os.path.join(summary.uris["ArchitectureSearch.search_report"], "search.json")) as file:
             travels.append(json.load(file)["travel"])
         # After each seed: a comparison takes long and may be cut off.
-        _write(pathlib.Path(output), {"macro_f1": {**results, **scikit_learn}, "travel": travels, "seconds": seconds})
+        _write(pathlib.Path(output), {"macro_f1": {**results, **linear}, "travel": travels, "seconds": seconds})
 
 
 def _with_seed(config: RunConfig, seed: int) -> RunConfig:
@@ -124,44 +120,6 @@ def _mlp_model(shapes: list[tuple[int, ...]], num_classes: int) -> keras.Model:
         keras.optimizers.AdamW(1e-3, weight_decay=1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
     return model
-
-
-def _scikit_learn(uris: dict[str, str]) -> dict[str, float]:
-    """Macro F1 of logistic regression on tf-idf, on histograms of gradients and colours, and on both."""
-    import tensorflow as tf
-
-    rows = {}
-    for split in ("train", "dev", "test"):
-        images, texts, labels = [], [], []
-        for features in _raw_rows(uris, split):
-            image = tf.io.decode_image(features["image"].bytes_list.value[0], channels=3, expand_animations=False)
-            images.append(image.numpy())
-            texts.append(features["text"].bytes_list.value[0].decode("utf-8"))
-            labels.append(features["labels"].bytes_list.value[0])
-        rows[split] = (picture_features(np.stack(images)), texts, np.array(labels))
-    texts = text_features(*(rows[split][1] for split in ("train", "dev", "test")))
-    pictures = [rows[split][0] for split in ("train", "dev", "test")]
-    labels = [rows[split][2] for split in ("train", "dev", "test")]
-    joined = [np.concatenate(pair, axis=1) for pair in zip(texts, pictures, strict=True)]
-    return {
-        f"scikit-learn, {name}": _logistic_regression(features, labels)
-        for name, features in (("text", texts), ("image", pictures), ("both", joined))
-    }
-
-
-def _logistic_regression(features: list[np.ndarray], labels: list[np.ndarray]) -> float:
-    models = [LogisticRegression(C=strength, max_iter=3000).fit(features[0], labels[0]) for strength in _STRENGTHS]
-    scores = [f1_score(labels[1], model.predict(features[1]), average="macro", zero_division=0) for model in models]
-    best = models[int(np.argmax(scores))]
-    return float(f1_score(labels[2], best.predict(features[2]), average="macro", zero_division=0))
-
-
-def _raw_rows(uris: dict[str, str], split: str):
-    import tensorflow as tf
-
-    files = sorted(glob.glob(os.path.join(uris["MultimodalExampleGen.examples"], f"Split-{split}", "*")))
-    for record in tf.data.TFRecordDataset(files, compression_type="GZIP"):
-        yield tf.train.Example.FromString(record.numpy()).features.feature
 
 
 def _macro_f1(labels: np.ndarray, outputs: np.ndarray) -> float:

@@ -106,6 +106,8 @@ class GateConfig(pydantic.BaseModel):
     Args:
         min_f1_m: float. Least macro F1 on the test split.
         change_tolerance: float. How much macro F1 may fall below that of the last blessed model.
+        above_reference: bool. Whether the model must not fall behind a linear model on one modality, nor behind one of
+            its own heads. Defaults to `True`; `False` shows the references only.
         threshold: float. Probability above which a label counts as predicted; multi-label data only.
     """
 
@@ -113,6 +115,7 @@ class GateConfig(pydantic.BaseModel):
 
     min_f1_m: _Share
     change_tolerance: _Share = 0.0
+    above_reference: bool = True
     threshold: _Share = 0.5
 
 

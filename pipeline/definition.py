@@ -14,9 +14,11 @@ from components.architecture_search.component import ArchitectureSearch
 from components.backbone_trainer.component import BackboneTrainer
 from components.code_fingerprint import code_fingerprint
 from components.evaluator.baseline_strategy import CANDIDATE_KEY, OtherBlessedModelStrategy
+from components.evaluator.component import Evaluator
 from components.evaluator.eval_config import make_eval_config
 from components.example_validator.component import ExampleValidator
 from components.feature_extractor.component import FeatureExtractor
+from components.linear_references.component import LinearReferenceTrainer
 from components.multimodal_example_gen.component import MultimodalExampleGen
 from components.pusher.component import Pusher
 from components.run_report.component import RunReport
@@ -141,6 +143,14 @@ def create_pipeline(
         examples=transform.outputs["transformed_examples"], backbones=backbone_trainer.outputs["backbones"]
     )
 
+    # What a user would have without a search, in seconds: linear models on simple features.
+    linear_references = LinearReferenceTrainer(
+        examples=example_gen.outputs["examples"],
+        class_names=preparation.classes,
+        multi_label=preparation.multi_label,
+        modalities=served_modalities,
+    )
+
     # How to fuse: the bilevel search on train and dev, where the model is a searched one.
     searches = []
     search_outputs = {}
@@ -204,11 +214,12 @@ def create_pipeline(
     ).with_id("LatestBlessedModel")
 
     # The gate, on the test split, which it alone reads.
-    evaluator = tfx.components.Evaluator(
+    evaluator = Evaluator(
         examples=example_gen.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=latest_blessed.outputs["model"],
-        example_splits=["test"],
+        references=linear_references.outputs["references"],
+        above_reference=config.gate.above_reference,
         eval_config=make_eval_config(
             preparation.classes,
             preparation.multi_label,
@@ -254,6 +265,7 @@ def create_pipeline(
         statistics=statistics_gen.outputs["statistics"],
         backbones=backbone_trainer.outputs["backbones"],
         model_run=trainer.outputs["model_run"],
+        references=linear_references.outputs["references"],
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
         infra_blessing=serving_check.outputs["blessing"],
@@ -270,6 +282,7 @@ def create_pipeline(
         transform,
         backbone_trainer,
         feature_extractor,
+        linear_references,
         *searches,
         *tuners,
         trainer,

@@ -65,6 +65,9 @@ class RunSummary:
             scores = self.f1_m()
             lines.append(f"Macro F1 on the test split ({self.evaluation['examples']} examples)")
             lines.extend(f"  {what:<{width}} {_number(score):>8}" for what, score in scores.items())
+            if references := self.references():
+                lines.append("Linear models on the same rows")
+                lines.extend(f"  {what:<{width}} {_number(score):>8}" for what, score in references.items())
             gate = self.evaluation["gate"]
             compared = "compared with the last blessed model" if gate["compared"] else "no blessed model before it"
             lines.append(f"Gate: bar {gate['min_f1_m']:.3f}, {compared}")
@@ -86,6 +89,14 @@ class RunSummary:
         overall = self.evaluation["overall"]
         heads = {f"{output.removesuffix(_HEAD)} head": output for output in sorted(overall) if output.endswith(_HEAD)}
         return {what: overall[output]["f1_m"] for what, output in {**heads, "fused": "probabilities"}.items()}
+
+    def references(self) -> dict[str, float]:
+        """Macro F1 of the linear models on the same rows."""
+        if self.evaluation is None or self.evaluation["references"] is None:
+            return {}
+        titles = {"joined": "both together", "average": "each, averaged"}
+        scores = self.evaluation["references"]["macro_f1"]
+        return {titles.get(name, name): score for name, score in scores.items()}
 
     @property
     def report_file(self) -> str | None:

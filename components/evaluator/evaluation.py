@@ -16,6 +16,7 @@ from tfx.dsl.io import fileio
 
 from components.evaluator.eval_config import GATED_OUTPUT, SLICE_FEATURE
 from components.evaluator.prediction_counts import PredictionCounts, divide_or_zero
+from components.evaluator.reference_gate import read_references, reference_reasons
 from components.evaluator.risk_coverage_metric import COVERAGES, DOUBTS, PREFIX
 
 BLESSED_FILE = "BLESSED"
@@ -59,6 +60,9 @@ def read_evaluation(folder: str) -> dict[str, Any]:
             `uncertainty` and `probability` (one minus that of what was decided) as doubts, see `RiskCoverageMetric`;
             quarters from the least doubt to the greatest. `None` of a model whose outputs are not finite, and of an
             evaluation made before there was such a metric;
+          - `references`: `{"modalities": [str], "macro_f1": {model: float}, "dev_macro_f1": {model: float},
+            "above_reference": bool}` of the linear models, see `components.linear_references`; `None` where there
+            were none;
           - `gate`: `{"blessed": bool, "reasons": [str], "min_f1_m": float, "change_tolerance": float or None,
             "compared": bool}`; a reason for each condition that failed. `compared`: a baseline was there.
 
@@ -84,6 +88,10 @@ def read_evaluation(folder: str) -> dict[str, Any]:
     examples = metrics[GATED_OUTPUT].pop("example_count")
     baseline = _by_output(slices[None], BASELINE) if has_baseline else None
     by_slice = {name: _by_output(record, candidate_name) for name, record in slices.items() if name is not None}
+    references = read_references(folder)
+    gate = _read_gate(folder, eval_config, has_baseline)
+    gate["reasons"] += reference_reasons(metrics[GATED_OUTPUT]["f1_m"], metrics, references)
+    gate["blessed"] = not gate["reasons"]
     return {
         "class_names": settings["class_names"],
         "multi_label": settings["multi_label"],
@@ -98,7 +106,8 @@ def read_evaluation(folder: str) -> dict[str, Any]:
         },
         "confusion": {output: matrix.tolist() for output, matrix in confusion.items()},
         "risk_coverage": risk_coverage,
-        "gate": _read_gate(folder, eval_config, has_baseline),
+        "references": references,
+        "gate": gate,
     }
 
 
@@ -183,8 +192,9 @@ def _read_gate(folder: str, eval_config: config_pb2.EvalConfig, has_baseline: bo
     ]
     if result.missing_slices:
         reasons.append("The evaluated split has no examples.")
+    if not result.validation_ok and not reasons:
+        reasons.append("The evaluation did not pass TFMA's validation.")
     return {
-        "blessed": bool(result.validation_ok),
         "reasons": reasons,
         "min_f1_m": gate.value_threshold.lower_bound.value,
         # TFMA drops the condition from the configuration of a run without a baseline.

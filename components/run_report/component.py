@@ -7,7 +7,7 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components import Backbones, Genotype, SearchReport
+from components import Backbones, Genotype, LinearReferences, SearchReport
 from components import RunReport as RunReportArtifact
 from components.code_fingerprint import code_fingerprint
 from components.run_report import executor
@@ -25,6 +25,7 @@ class RunReportSpec(ComponentSpec):
         "genotype": ChannelParameter(type=Genotype, optional=True),
         "tuner_results": ChannelParameter(type=standard_artifacts.TunerResults, optional=True),
         "model_run": ChannelParameter(type=standard_artifacts.ModelRun),
+        "references": ChannelParameter(type=LinearReferences),
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
         "infra_blessing": ChannelParameter(type=standard_artifacts.InfraBlessing),
@@ -45,6 +46,7 @@ class RunReport(base_component.BaseComponent):
         genotype=architecture_search.outputs["genotype"],
         tuner_results=tuner.outputs["tuner_results"],
         model_run=trainer.outputs["model_run"],
+        references=linear_references.outputs["references"],
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
         infra_blessing=serving_check.outputs["blessing"],
@@ -53,9 +55,9 @@ class RunReport(base_component.BaseComponent):
     ```
 
     Args:
-        examples, statistics, backbones, search_report, genotype, tuner_results, model_run, evaluation, blessing,
-            infra_blessing, pushed_model: channels of what the stages of the run made. All are listed by id and place
-            under "Lineage". `search_report` and `genotype` are left out where the model is not searched,
+        examples, statistics, backbones, search_report, genotype, tuner_results, model_run, references, evaluation,
+            blessing, infra_blessing, pushed_model: channels of what the stages of the run made. All are listed by id
+            and place under "Lineage". `search_report` and `genotype` are left out where the model is not searched,
             `tuner_results` where nothing is tuned.
 
     Outputs:

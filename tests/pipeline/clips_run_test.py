@@ -35,7 +35,7 @@ CONFIG = {
         "learning_rate": 0.004,
         "unfreeze_backbones": False,
     },
-    "gate": {"min_f1_m": 0.8},
+    "gate": {"min_f1_m": 0.8, "above_reference": False},
 }
 
 

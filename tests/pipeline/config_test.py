@@ -83,8 +83,18 @@ def test_cells_of_hf_mnas_are_not_tuned_in_other_models(write):
 def test_a_minimal_file_takes_the_defaults_of_the_method(write):
     config = load_config(write(MINIMAL))
     assert config.search == SearchSettings()
-    assert config.gate.change_tolerance == 0.0
+    assert config.gate.change_tolerance == 0.0 and config.gate.above_reference
     assert config.beam_args[0] == "--direct_running_mode=in_memory"
+
+
+@pytest.mark.parametrize("preset", sorted(path.stem for path in PRESETS_FOLDER.glob("*.yaml")))
+def test_no_gate_of_a_preset_is_empty(preset):
+    config = load_config(preset)
+    assert config.gate.above_reference
+    classes = len(config.preparation.classes)
+    # More than guessing; of several labels a row, with as many labels as MM-IMDB has, 2.48 a movie.
+    guessing = 2.48 / classes if config.preparation.multi_label else 1 / classes
+    assert config.gate.min_f1_m >= round(guessing - 0.005, 2)
 
 
 def test_data_paths_are_relative_to_the_file_and_outputs_to_the_current_folder(write, tmp_path, monkeypatch):

@@ -33,6 +33,7 @@ STAGES = {
     "Transform",
     "BackboneTrainer",
     "FeatureExtractor",
+    "LinearReferenceTrainer",
     "ArchitectureSearch",
     "Trainer",
     "LatestBlessedModel",
@@ -84,7 +85,15 @@ def test_the_summary_tells_scores_gate_times_and_places(first):
     assert last.startswith("BLESSED and pushed: macro F1")
     assert set(summary.f1_m()) == {"text head", "image head", "fused"}
     assert summary.f1_m()["fused"] >= 0.8
-    for words in ("ArchitectureSearch", "text head", "image head", "Gate: bar 0.800", "SavedModel: ", "Report: "):
+    for words in (
+        "ArchitectureSearch",
+        "text head",
+        "image head",
+        "Gate: bar 0.800",
+        "both together",
+        "SavedModel: ",
+        "Report: ",
+    ):
         assert words in finished.text
     assert "INFO" not in finished.text and "WARNING" not in finished.text
 
@@ -174,6 +183,31 @@ def test_another_model_is_compared_with_the_blessed_one_and_a_bar_above_it_is_no
     assert worse.code == (BLESSED if summary.f1_m()["fused"] >= baseline else NOT_BLESSED)
     assert summary.f1_m()["fused"] < baseline
     assert len(list(first[0].config.push_destination.iterdir())) == 1
+
+
+def test_a_model_below_a_linear_one_is_refused_in_one_sentence(first, again):
+    linear = first[1].references()
+    assert set(linear) == {"text", "image", "both together", "each, averaged"}
+    # Hardly trained, and below what any classifier of the words reaches.
+    refused = run_changed(
+        first,
+        "outdone",
+        training={"max_epochs": 1, "learning_rate": 1e-6},
+        gate={"min_f1_m": 0.0, "above_reference": True},
+    )
+    assert refused.code == NOT_BLESSED, refused.text
+    summary = summarise_run(first[0].config.metadata_path)
+    states = {stage.name: stage.state for stage in summary.stages}
+    assert states["LinearReferenceTrainer"] == "cached" and states["Evaluator"] == "complete"
+    fused = summary.f1_m()["fused"]
+    heads = {f"its own {name}": score for name, score in summary.f1_m().items() if name != "fused"}
+    simpler = {**{f"a linear model on {name} alone": linear[name] for name in ("text", "image")}, **heads}
+    best = max(simpler, key=simpler.get)
+    assert fused < simpler[best]
+    sentence = f"Macro F1 is {fused:.4f}, below the {simpler[best]:.4f} of {best}."
+    assert sentence in refused.text and sentence in summary.evaluation["gate"]["reasons"]
+    assert sentence in pathlib.Path(summary.report_file).read_text(encoding="utf-8")
+    assert not summary.is_blessed and not summary.is_pushed
 
 
 def test_an_anomaly_stops_the_run(first, again):

@@ -21,7 +21,7 @@ def test_pictures_alone_are_trained_gated_and_served_without_a_text(tmp_path, un
         write_shapes(tmp_path / "data"),
         fusion={**TINY["fusion"], "lfbc_taps": ["image_low"] * 2, "hfbc_taps": ["image_high"] * 2},
         training={**TINY["training"], "unfreeze_backbones": unfrozen},
-        gate={"min_f1_m": 0.5},
+        gate={"min_f1_m": 0.5, "above_reference": False},
     )
     finished = run_once(config)
     assert finished.code == BLESSED, finished.text

@@ -146,6 +146,12 @@ def make_summary():
                     "probability": doubt_record(0.0911, 0.0522, (0.0, 0.1, 0.2, 0.6)),
                 },
             },
+            "references": {
+                "above_reference": True,
+                "modalities": ["text", "image"],
+                "macro_f1": {"text": 0.5111, "image": 0.2222, "joined": 0.5333, "average": 0.5444},
+                "dev_macro_f1": {"text": 0.5011, "image": 0.2122, "joined": 0.5233, "average": 0.5344},
+            },
             "gate": {
                 "blessed": True,
                 "reasons": [],
@@ -189,6 +195,8 @@ def test_scores_and_counts_stand_in_the_tables(page):
     assert ["fused", "0.732", "0.754", "0.769"] in rows
     assert ["text head", "0.611", "0.622", "0.633"] in rows
     assert ["image head", "0.444", "0.456", "0.467"] in rows
+    assert ["text", "0.501", "0.511"] in rows
+    assert ["each, averaged", "0.534", "0.544"] in rows
     assert ["birds", "0.811", "0.801", "0.821", "17"] in rows
     assert ["text", "0.912", "0.611", "0.587", "12", "5", "yes"] in rows
     assert ["birds", "71", "16", "17"] in rows
@@ -294,6 +302,7 @@ def test_a_refused_run_says_why_and_unknown_numbers_are_dashes():
     summary = make_summary()
     summary["evaluation"]["overall"]["probabilities"] = metrics(None, None, None)
     summary["evaluation"]["risk_coverage"] = None
+    summary["evaluation"]["references"] = None
     summary["evaluation"]["baseline"] = {"probabilities": metrics(0.7013, 0.7024, 0.7035)}
     summary["evaluation"]["gate"].update(
         blessed=False, reasons=["Macro F1 is not a number."], compared=True, change_tolerance=0.015
@@ -306,7 +315,7 @@ def test_a_refused_run_says_why_and_unknown_numbers_are_dashes():
     for words in ("not blessed", "failed", "Not pushed.", "Macro F1 is not a number.", "Mostly noise", "0.015 worse"):
         assert words in page
     assert '<b class="no">undecided</b>' in page and "<b>undecided</b>: Mostly noise" in page
-    assert "scores of doubt" not in page
+    assert "scores of doubt" not in page and "Linear references" not in page
     assert "The answer was &lt;script&gt;" in page and EVIL not in page
     rows = table_rows(page)
     assert ["fused", "–", "–", "–"] in rows

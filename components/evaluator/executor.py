@@ -1,0 +1,64 @@
+"""The work of Evaluator: TFX's, then the linear references on the same rows."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from absl import logging
+from tfx import types
+from tfx.components.evaluator import constants
+from tfx.components.evaluator import executor as tfx_evaluator_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, json_utils
+
+from components.evaluator.evaluation import read_evaluation
+from components.evaluator.reference_gate import write_references
+from components.linear_references.raw_rows import read_raw_rows
+from components.linear_references.references import LinearReferences
+
+
+class Executor(tfx_evaluator_executor.Executor):
+    """Executor of `Evaluator`."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Evaluates the model and blesses it or not.
+
+        Args:
+            input_dict:
+              - `examples`: raw examples.
+              - `model`: the exported model.
+              - `baseline_model`: the last blessed one, optional.
+              - `references`: linear models.
+            output_dict:
+              - `evaluation`: what TFMA writes, and `references.json`.
+              - `blessing`: as TFX's Evaluator writes it; not blessed, too, where the references say so.
+            exec_properties:
+              - `eval_config`: JSON of `EvalConfig`.
+              - `example_splits`: JSON list of splits.
+              - `above_reference`: 0 or 1.
+              - `code_fingerprint`.
+        """
+        super().Do(input_dict, output_dict, exec_properties)
+        evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        references = LinearReferences.load(artifact_utils.get_single_uri(input_dict["references"]))
+        splits = json_utils.loads(exec_properties["example_splits"])
+        folders = [uri for split in splits for uri in artifact_utils.get_split_uris(input_dict["examples"], split)]
+        rows = read_raw_rows(folders, references.modalities, references.class_names, references.multi_label)
+        write_references(evaluation.uri, references, rows, bool(exec_properties["above_reference"]))
+
+        gate = read_evaluation(evaluation.uri)["gate"]
+        for reason in gate["reasons"]:
+            logging.info(reason)
+        blessed_file = os.path.join(blessing.uri, constants.BLESSED_FILE_NAME)
+        if not gate["blessed"] and fileio.exists(blessed_file):
+            fileio.remove(blessed_file)
+            io_utils.write_string_file(os.path.join(blessing.uri, constants.NOT_BLESSED_FILE_NAME), "")
+            blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, constants.NOT_BLESSED_VALUE)
