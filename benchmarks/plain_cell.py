@@ -11,6 +11,7 @@ from hfmnas_keras.edge_operations import EDGE_OPERATIONS, edge_operation
 from hfmnas_keras.layers.normalization import layer_normalization
 from hfmnas_keras.node_operations import NODE_OPERATIONS, node_operation
 from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.space import SpaceSettings
 from tests.hfmnas_keras.cell.chosen_weights import edge_weights, fusion_weights
 
 
@@ -21,7 +22,9 @@ class PlainCell(keras.layers.Layer):
     with a dropout and a normalisation of its own.
 
     Args:
-        fusion: `FusionSettings`, with `node_inputs="pair"`.
+        channels: int.
+        fusion: `FusionSettings`.
+        space: `SpaceSettings`, with `node_inputs="pair"`.
 
     Call arguments:
         inputs: pair of tensors, each of shape `(batch, height, width, channels)`.
@@ -30,29 +33,29 @@ class PlainCell(keras.layers.Layer):
         Tensor of shape `(batch, height, width, num_nodes * channels)`.
     """
 
-    def __init__(self, fusion: FusionSettings, **kwargs):
+    def __init__(self, channels: int, fusion: FusionSettings, space: SpaceSettings, **kwargs):
         super().__init__(**kwargs)
-        if fusion.node_inputs != "pair":
-            raise ValueError(f'`PlainCell` knows `node_inputs="pair"` alone. Received: {fusion.node_inputs!r}.')
-        self.fusion = fusion
+        if space.node_inputs != "pair":
+            raise ValueError(f'`PlainCell` knows `node_inputs="pair"` alone. Received: {space.node_inputs!r}.')
+        self.channels, self.fusion, self.space = channels, fusion, space
 
     def build(self, input_shape):
-        fusion = self.fusion
+        fusion, space = self.fusion, self.space
         source_shape = tuple(input_shape[0])
         logits = {"initializer": keras.initializers.RandomNormal(stddev=1e-3), "autocast": False, "dtype": "float32"}
-        num_edges = fusion.num_nodes * (fusion.num_nodes + 3) // 2
+        num_edges = space.num_nodes * (space.num_nodes + 3) // 2
         self.gamma = self.add_weight(shape=(num_edges, len(EDGE_OPERATIONS)), name="gamma", **logits)
-        self.beta = self.add_weight(shape=(fusion.num_nodes, len(NODE_OPERATIONS)), name="beta", **logits)
+        self.beta = self.add_weight(shape=(space.num_nodes, len(NODE_OPERATIONS)), name="beta", **logits)
         self.importance = self.add_weight(
-            shape=(fusion.num_nodes,), initializer="zeros", autocast=False, dtype="float32", name="importance"
+            shape=(space.num_nodes,), initializer="zeros", autocast=False, dtype="float32", name="importance"
         )
         self.edges = []
         self.fusions = []
-        for node in range(fusion.num_nodes):
+        for node in range(space.num_nodes):
             for predecessor, name in itertools.product(range(2 + node), EDGE_OPERATIONS):
                 edge = edge_operation(
                     name,
-                    fusion.channels,
+                    self.channels,
                     dropout=fusion.dropout,
                     affine=False,
                     dtype=self.dtype_policy,
@@ -63,7 +66,7 @@ class PlainCell(keras.layers.Layer):
             for name in NODE_OPERATIONS:
                 operation = node_operation(
                     name,
-                    fusion.channels,
+                    self.channels,
                     dropout=fusion.dropout,
                     affine=False,
                     num_heads=fusion.num_heads,
@@ -85,7 +88,7 @@ class PlainCell(keras.layers.Layer):
         importance = ops.cast(importance / ops.sum(importance), self.compute_dtype)
         sources = list(inputs)
         outputs = []
-        for node in range(self.fusion.num_nodes):
+        for node in range(self.space.num_nodes):
             first_edge = node * (node + 3) // 2
             mixed, strengths = [], []
             for edge, source in enumerate(sources, start=first_edge):
@@ -101,11 +104,11 @@ class PlainCell(keras.layers.Layer):
                 beta[node, index] * layer([first, second], training=training) for index, layer in enumerate(operations)
             )
             sources.append(output)
-            outputs.append(self.output_norm(output) * self.fusion.num_nodes * importance[node])
+            outputs.append(self.output_norm(output) * self.space.num_nodes * importance[node])
         return ops.concatenate(outputs, axis=-1)
 
     def compute_output_shape(self, input_shape):
-        return (*input_shape[0][:-1], self.fusion.num_nodes * self.fusion.channels)
+        return (*input_shape[0][:-1], self.space.num_nodes * self.channels)
 
     def copy_weights(self, supernet_cell) -> None:
         """Takes over the weights, logits and moving averages of a `SupernetCell` of the same settings."""
@@ -113,7 +116,7 @@ class PlainCell(keras.layers.Layer):
             getattr(self, name).assign(getattr(supernet_cell, name))
         edges = iter(self.edges)
         fusions = iter(self.fusions)
-        for node in range(self.fusion.num_nodes):
+        for node in range(self.space.num_nodes):
             for predecessor, name in itertools.product(range(2 + node), EDGE_OPERATIONS):
                 _assign(next(edges), edge_weights(supernet_cell, node, predecessor, name))
             for name in NODE_OPERATIONS:

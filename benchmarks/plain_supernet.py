@@ -19,4 +19,4 @@ class PlainSupernet(Supernet):
             layer.set_weights(source.get_weights())
 
     def _make_cell(self, name):
-        return PlainCell(self.fusion, dtype=self.dtype_policy, name=name)
+        return PlainCell(self.channels, self.fusion, self.space, dtype=self.dtype_policy, name=name)

@@ -39,6 +39,7 @@ from hfmnas_keras.search.bilevel_step import BilevelStep
 from hfmnas_keras.search.graph_rewriting import without_graph_rewriting
 from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.search import SearchSettings
+from hfmnas_keras.settings.space import SpaceSettings
 
 # Rows of MM-IMDB's splits, by which an epoch is counted.
 TRAIN_ROWS, DEV_ROWS = 15_552, 2_608
@@ -53,26 +54,37 @@ class Case:
     """Shapes of one data set of the paper, or smaller ones.
 
     Args:
+        channels: int. Width of the supernet.
         fusion: `FusionSettings`.
         feature_shapes: dict from feature name to shape without the rows.
         num_outputs: int.
+        space: `SpaceSettings`. Defaults to the paper's.
     """
 
+    channels: int
     fusion: FusionSettings
     feature_shapes: dict[str, tuple[int, ...]]
     num_outputs: int
+    space: SpaceSettings = SpaceSettings()
+
+    def supernet(self, form: type[Supernet], dropout: float | None = None, **kwargs: Any) -> Supernet:
+        """The network of this case in one form; `None` leaves the dropout as it is."""
+        fusion = self.fusion if dropout is None else dataclasses.replace(self.fusion, dropout=dropout)
+        settings = {"fusion": fusion, "space": self.space, "channels": self.channels}
+        return form(self.feature_shapes, self.num_outputs, **settings, **kwargs)
 
 
 # VGG-19 and Maxout; inflated ResNet-50 and the co-occurrence network.
 CASES = {
     "image_text": Case(
-        FusionSettings(channels=192, grid=(4, 4)),
+        192,
+        FusionSettings(grid=(4, 4)),
         {"text_low": (64,), "text_high": (128,), "image_low": (4, 4, 512), "image_high": (4, 4, 512)},
         23,
     ),
     "video": Case(
+        128,
         FusionSettings(
-            channels=128,
             grid=(8, 1),
             lfbc_taps=("video_low", "skeleton_low"),
             hfbc_taps=("video_high", "skeleton_high"),
@@ -101,9 +113,9 @@ def main(names: tuple[str, ...], channels: int | None, steps: int, memory_steps:
         case = CASES[name]
         changes: dict[str, Any] = {"channels": channels} if channels else {}
         if quick:
-            changes.update(num_nodes=2, kept_nodes=1)
-        case = dataclasses.replace(case, fusion=dataclasses.replace(case.fusion, **changes))
-        click.echo(f"{name}: {case.fusion.channels} channels, this takes minutes.")
+            changes["space"] = SpaceSettings(num_nodes=2, kept_nodes=1)
+        case = dataclasses.replace(case, **changes)
+        click.echo(f"{name}: {case.channels} channels, this takes minutes.")
         # As the search does, for both forms.
         with without_graph_rewriting():
             results["cases"][name] = measure(case, steps, memory_steps, results["machine"]["large_product_gflops"])
@@ -133,7 +145,7 @@ def measure(case: Case, steps: int, memory_steps: int, large_product_gflops: flo
     difference = largest_difference(case)
     if not difference <= _TOLERANCE:
         raise RuntimeError(f"The plain form computes something else: it differs by {difference}.")
-    settings = SearchSettings(channels=case.fusion.channels)
+    settings = SearchSettings(channels=case.channels)
     rows = _random_rows(case, _ROWS)
     # The fast form alone first: what the process takes until then is its own.
     fast, fast_compile = _compiled(Supernet, case, rows, settings)
@@ -143,9 +155,9 @@ def measure(case: Case, steps: int, memory_steps: int, large_product_gflops: flo
 
     epoch = steps_of_epoch(settings.alternation, TRAIN_ROWS, DEV_ROWS, settings.batch_size)
     result: dict[str, Any] = {
-        "channels": case.fusion.channels,
+        "channels": case.channels,
         "grid": list(case.fusion.grid),
-        "nodes": case.fusion.num_nodes,
+        "nodes": case.space.num_nodes,
         "batch_size": settings.batch_size,
         "largest_difference": difference,
         "memory": memory,
@@ -181,10 +193,7 @@ def largest_difference(case: Case) -> float:
 
     Of the logits in inference and while training, of the added loss, and of the task's gradients by gamma and beta.
     """
-    fusion = dataclasses.replace(case.fusion, dropout=0.0)
-    fast, plain = (
-        form(case.feature_shapes, case.num_outputs, fusion, dtype="float64") for form in (Supernet, PlainSupernet)
-    )
+    fast, plain = (case.supernet(form, dropout=0.0, dtype="float64") for form in (Supernet, PlainSupernet))
     plain.copy_weights(fast)
     rows = _random_rows(case, 4)
     received = []
@@ -254,7 +263,7 @@ def _compiled(
 ) -> tuple[BilevelStep, dict[str, float]]:
     """The two steps after their first call, and how long tracing and that call took."""
     keras.utils.set_random_seed(0)
-    model = form(case.feature_shapes, case.num_outputs, case.fusion, name="supernet")
+    model = case.supernet(form, name="supernet")
     device_rows = DeviceRows(rows, tuple(case.feature_shapes))
     steps_per_epoch = -(-TRAIN_ROWS // settings.batch_size)
     step = BilevelStep(model, device_rows, device_rows, settings, steps_per_epoch, 3e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import pathlib
@@ -20,12 +21,13 @@ from hfmnas_keras.settings.backbones import (
     TextBackboneSettings,
     VideoBackboneSettings,
 )
-from hfmnas_keras.settings.fusion import FusionSettings, fusion_defaults
+from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings, defaults_by_modality
 from hfmnas_keras.settings.models import FIXED_MODELS, SEARCHED_MODELS
 from hfmnas_keras.settings.pretraining import PretrainingSettings
 from hfmnas_keras.settings.search import SearchSettings
+from hfmnas_keras.settings.space import BMSpaceSettings, SpaceSettings
 from hfmnas_keras.settings.training import TrainingSettings
-from hfmnas_keras.training.tuned_settings import OF_HF_MNAS, TUNABLE, value_of, with_values
+from hfmnas_keras.training.tuned_settings import OF_HF_MNAS, TUNABLE
 from pipeline.data_config import DataConfig, DemoData, FolderData, source_data
 
 CONFIG_VARIABLE = "HFMNAS_CONFIG"
@@ -85,8 +87,8 @@ class TuningConfig(pydantic.BaseModel):
     """What is tuned before the final model is trained, by trials on train and dev.
 
     Args:
-        choices: mapping from settings of `fusion` and `training`, such as `training.learning_rate`, to values to try;
-            the value that the configuration has is always one of them. See `hfmnas_keras.training.tuned_settings`.
+        choices: mapping from settings of the final model and its training, such as `training.learning_rate`, to values
+            to try; the configuration's own value is always one of them. See `hfmnas_keras.training.tuned_settings`.
         trials: int. Most trials; fewer where there are fewer combinations.
         seed: int. Of the drawing.
     """
@@ -192,8 +194,9 @@ class RunConfig(pydantic.BaseModel):
         name: str. Name of the pipeline; small letters, digits, `-` and `_`.
         model: str. The fusion model: `"hf_mnas"` (default) or `"bm_nas"` (docs/method.md, section 11), which are
             searched, or a plain one (section 10), for which there is no search.
-        data, preparation, fusion, backbones, pretraining, search, training, gate, serving, paths, kubeflow: see the
-            class of each field.
+        data, preparation, backbones, pretraining, fusion, mitigation, space, bm_nas, search, final_model, training,
+            gate, serving, paths, kubeflow: see the class of each field. `space` is what `hf_mnas` chooses from,
+            `bm_nas` what the model of that name does.
         tuning: `TuningConfig`, or None (default): nothing is tuned.
         beam_args: tuple of str. Options of Beam, for the stages that use it. One process by default; several by
             `["--direct_running_mode=multi_processing", "--direct_num_workers=2", "--sdk_container_image=unused"]`.
@@ -205,10 +208,14 @@ class RunConfig(pydantic.BaseModel):
     model: str = "hf_mnas"
     data: DataConfig = DemoData()
     preparation: PreparationConfig
-    fusion: FusionSettings = FusionSettings()
     backbones: BackbonesConfig = BackbonesConfig()
     pretraining: PretrainingSettings = PretrainingSettings()
+    fusion: FusionSettings = FusionSettings()
+    mitigation: MitigationSettings = MitigationSettings()
+    space: SpaceSettings = SpaceSettings()
+    bm_nas: BMSpaceSettings = BMSpaceSettings()
     search: SearchSettings = SearchSettings()
+    final_model: FinalModelSettings = FinalModelSettings()
     tuning: TuningConfig | None = None
     training: TrainingSettings = TrainingSettings()
     gate: GateConfig
@@ -242,12 +249,19 @@ class RunConfig(pydantic.BaseModel):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _takes_defaults_from_the_modalities(cls, content: Any) -> Any:
-        data, fusion = (content.get(key, {}) for key in ("data", "fusion")) if isinstance(content, dict) else (0, 0)
+        data = content.get("data", {}) if isinstance(content, dict) else 0
         source = data.get("source") if isinstance(data, dict) else getattr(data, "source", None)
-        if not isinstance(source, str | None) or not isinstance(fusion, dict):
-            # Wrong, or complete; the fields will say.
+        if not isinstance(content, dict) or not isinstance(source, str | None):
+            # Wrong; the fields will say.
             return content
-        return {**content, "fusion": {**fusion_defaults(source_data(source or "demo").modalities), **fusion}}
+        defaults = defaults_by_modality(source_data(source or "demo").modalities)
+        # What is no mapping is wrong, or complete.
+        parts = {
+            part: {**defaults[part], **content.get(part, {})}
+            for part in defaults
+            if isinstance(content.get(part, {}), dict)
+        }
+        return {**content, **parts}
 
     @pydantic.model_validator(mode="after")
     def _has_only_modalities_of_its_source(self) -> RunConfig:
@@ -275,17 +289,21 @@ class RunConfig(pydantic.BaseModel):
                 "`search.partial_channels` must be 1 for `model: bm_nas`, whose edges have no operations. "
                 f"Received: {self.search.partial_channels}."
             )
+        if self.model == "bm_nas" and self.mitigation.in_bm_nas and self.bm_nas.cells != 2:
+            # Of more, nothing would read the first: the searched model's cells read features alone.
+            raise ValueError(f"`bm_nas.cells` must be 2 for `mitigation.in_bm_nas`. Received: {self.bm_nas.cells}.")
         heads = self.fusion.num_heads
-        if self.search.channels < 1 or self.search.channels % heads:
-            raise ValueError(
-                f"`search.channels` must be a positive multiple of `fusion.num_heads`, {heads}. "
-                f"Received: {self.search.channels}."
-            )
+        for part, channels in (("search", self.search.channels), ("final_model", self.final_model.channels)):
+            if channels < 1 or channels % heads:
+                raise ValueError(
+                    f"`{part}.channels` must be a positive multiple of `fusion.num_heads`, {heads}. "
+                    f"Received: {channels}."
+                )
         # BM-NAS has no sequence encoder.
-        if self.model == "hf_mnas" and self.fusion.sequence_encoder and self.fusion.channels % 2:
+        if self.model == "hf_mnas" and self.final_model.sequence_encoder and self.final_model.channels % 2:
             raise ValueError(
-                "`fusion.channels` must be even for `fusion.sequence_encoder`, half of them a direction. "
-                f"Received: {self.fusion.channels}. Or set `sequence_encoder: false`."
+                "`final_model.channels` must be even for `final_model.sequence_encoder`, half of them a direction. "
+                f"Received: {self.final_model.channels}. Or set `sequence_encoder: false`."
             )
         return self
 
@@ -297,22 +315,33 @@ class RunConfig(pydantic.BaseModel):
             if name in OF_HF_MNAS and self.model != "hf_mnas":
                 raise ValueError(f"`tuning.choices` of {name!r} are for `model: hf_mnas`. Received: {self.model}.")
             for value in values:
-                fusion, training = with_values(self.fusion, self.training, {name: value})
-                if name == "fusion.kept_nodes" and value > self.fusion.kept_nodes:
+                if name == "space.kept_nodes" and value > self.space.kept_nodes:
                     raise ValueError(
-                        f"`tuning.choices` of {name!r} must be at most `fusion.kept_nodes`, "
-                        f"{self.fusion.kept_nodes}: the nodes that the search keeps. Received: {value}."
+                        f"`tuning.choices` of {name!r} must be at most `space.kept_nodes`, "
+                        f"{self.space.kept_nodes}: the nodes that the search keeps. Received: {value}."
                     )
-                self.__class__.model_validate({**dict(self), "tuning": None, "fusion": fusion, "training": training})
+                self._with_values({name: value})
         # Values that fit by themselves: some heads do not divide some channels.
         for names in itertools.combinations(choices, 2):
             for values in itertools.product(*(choices[name] for name in names)):
                 pair = dict(zip(names, values, strict=True))
                 try:
-                    with_values(self.fusion, self.training, pair)
+                    self._with_values(pair)
                 except ValueError as error:
                     raise ValueError(f"`tuning.choices` do not fit together, {pair}: {error}") from error
         return self
+
+    def _with_values(self, values: Mapping[str, Any]) -> RunConfig:
+        parts: dict[str, Any] = {**dict(self), "tuning": None}
+        for name, value in values.items():
+            part, field = name.split(".")
+            parts[part] = dataclasses.replace(parts[part], **{field: value})
+        return self.__class__.model_validate(parts)
+
+    @property
+    def search_space(self) -> SpaceSettings | BMSpaceSettings:
+        """What the searched model chooses from."""
+        return self.bm_nas if self.model == "bm_nas" else self.space
 
     @property
     def tuning_choices(self) -> dict[str, list[int | float]]:
@@ -321,7 +350,8 @@ class RunConfig(pydantic.BaseModel):
         for name, values in (self.tuning.choices if self.tuning else {}).items():
             if name not in TUNABLE:
                 raise ValueError(f"`tuning.choices` knows no {name!r}. What can be tuned: {', '.join(TUNABLE)}.")
-            own = value_of(name, self.fusion, self.training)
+            part, field = name.split(".")
+            own = getattr(getattr(self, part), field)
             if isinstance(own, int) and not all(float(value).is_integer() for value in values):
                 raise ValueError(f"`tuning.choices` of {name!r} must be whole numbers. Received: {list(values)}.")
             choices[name] = list(dict.fromkeys([own, *(type(own)(value) for value in values)]))
@@ -417,7 +447,7 @@ def with_overrides(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig
 
     Args:
         config: `RunConfig`.
-        overrides: dict from dotted keys, such as `"fusion.imm_attention"`, to values.
+        overrides: dict from dotted keys, such as `"mitigation.attention"`, to values.
 
     Returns:
         `RunConfig`.

@@ -11,8 +11,9 @@ from components import Backbones, Genotype, SearchReport
 from components.architecture_search import executor
 from components.code_fingerprint import code_fingerprint
 from components.settings_json import settings_to_json
-from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.fusion import FusionSettings, MitigationSettings
 from hfmnas_keras.settings.search import SearchSettings
+from hfmnas_keras.settings.space import BMSpaceSettings, SpaceSettings
 
 
 class ArchitectureSearchSpec(ComponentSpec):
@@ -22,6 +23,8 @@ class ArchitectureSearchSpec(ComponentSpec):
         "model": ExecutionParameter(type=str),
         "num_outputs": ExecutionParameter(type=int),
         "fusion": ExecutionParameter(type=str),
+        "mitigation": ExecutionParameter(type=str),
+        "space": ExecutionParameter(type=str),
         "search": ExecutionParameter(type=str),
         "checkpoint_root": ExecutionParameter(type=str),
         "code_fingerprint": ExecutionParameter(type=str),
@@ -46,6 +49,8 @@ class ArchitectureSearch(base_component.BaseComponent):
         model="hf_mnas",
         num_outputs=9,
         fusion=FusionSettings(),
+        mitigation=MitigationSettings(),
+        space=SpaceSettings(),
         search=SearchSettings(),
         checkpoint_root="runs/demo/checkpoints",
     )
@@ -59,6 +64,8 @@ class ArchitectureSearch(base_component.BaseComponent):
         model: str. What is searched, one of `SEARCHED_MODELS` of `hfmnas_keras.settings.models`.
         num_outputs: int. Classes.
         fusion: `FusionSettings`.
+        mitigation: `MitigationSettings`.
+        space: `SpaceSettings`, or `BMSpaceSettings` for `bm_nas`.
         search: `SearchSettings`.
         checkpoint_root: str. Folder of checkpoints that outlives an attempt.
 
@@ -77,6 +84,8 @@ class ArchitectureSearch(base_component.BaseComponent):
         model: str,
         num_outputs: int,
         fusion: FusionSettings,
+        mitigation: MitigationSettings,
+        space: SpaceSettings | BMSpaceSettings,
         search: SearchSettings,
         checkpoint_root: str,
     ):
@@ -87,6 +96,8 @@ class ArchitectureSearch(base_component.BaseComponent):
                 model=model,
                 num_outputs=num_outputs,
                 fusion=settings_to_json(fusion),
+                mitigation=settings_to_json(mitigation),
+                space=settings_to_json(space),
                 search=settings_to_json(search),
                 checkpoint_root=checkpoint_root,
                 code_fingerprint=code_fingerprint("components.architecture_search.executor"),

@@ -18,8 +18,9 @@ from components.settings_json import settings_from_json
 from components.splits import read_features
 from hfmnas_keras.pretraining.pretraining import BACKBONES_FILE
 from hfmnas_keras.search.architecture_search import search_architecture
-from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.fusion import FusionSettings, MitigationSettings
 from hfmnas_keras.settings.search import SearchSettings
+from hfmnas_keras.settings.space import SPACE_SETTINGS
 
 
 class Executor(base_executor.BaseExecutor):
@@ -36,8 +37,8 @@ class Executor(base_executor.BaseExecutor):
         Args:
             input_dict: `features`, Examples with the splits `train` and `dev`; `backbones`, which made them.
             output_dict: `genotype` and `search_report`.
-            exec_properties: `model`; `num_outputs`; `fusion` and `search`, settings as JSON; `checkpoint_root`;
-                `code_fingerprint`.
+            exec_properties: `model`; `num_outputs`; `fusion`, `mitigation`, `space` and `search`, settings as JSON;
+                `checkpoint_root`; `code_fingerprint`.
         """
         features = artifact_utils.get_single_instance(input_dict["features"])
         backbones_uri = artifact_utils.get_single_uri(input_dict["backbones"])
@@ -59,6 +60,8 @@ class Executor(base_executor.BaseExecutor):
                 report_dir=report_folder,
                 unimodal_heads=backbones["modalities"],
                 model=exec_properties["model"],
+                space=settings_from_json(SPACE_SETTINGS[exec_properties["model"]], exec_properties["space"]),
+                mitigation=settings_from_json(MitigationSettings, exec_properties["mitigation"]),
             )
             result.genotype.save(os.path.join(genotype_folder, "genotype.json"))
         report.set_float_custom_property("seconds", float(result.cost["seconds"]))

@@ -18,7 +18,6 @@ from components.backbone_trainer import executor
 from components.code_fingerprint import code_fingerprint
 from components.settings_json import settings_to_json
 from hfmnas_keras.settings.backbones import PATH_SETTINGS
-from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.pretraining import PretrainingSettings
 
 
@@ -28,7 +27,7 @@ class BackboneTrainerSpec(ComponentSpec):
     PARAMETERS = {
         "num_outputs": ExecutionParameter(type=int),
         "multi_label": ExecutionParameter(type=int),
-        "fusion": ExecutionParameter(type=str),
+        "grid": ExecutionParameter(type=str),
         "backbones_settings": ExecutionParameter(type=str),
         "pretraining": ExecutionParameter(type=str),
         "checkpoint_root": ExecutionParameter(type=str),
@@ -51,7 +50,7 @@ class BackboneTrainer(base_component.BaseComponent):
         transform_graph=transform.outputs["transform_graph"],
         num_outputs=9,
         multi_label=False,
-        fusion=FusionSettings(),
+        grid=(4, 4),
         backbones={"text": TextBackboneSettings(), "image": ImageBackboneSettings()},
         pretraining=PretrainingSettings(),
         checkpoint_root="runs/demo/checkpoints",
@@ -63,7 +62,7 @@ class BackboneTrainer(base_component.BaseComponent):
         transform_graph: channel of `TransformGraph`, which knows the vocabulary.
         num_outputs: int. Classes.
         multi_label: bool.
-        fusion: `FusionSettings`, for the grid that maps are pooled to.
+        grid: pair of ints. Height and width that maps are pooled to.
         backbones: mapping from the two modalities to their settings, see
                 `hfmnas_keras.settings.backbones.BACKBONE_SETTINGS`.
         pretraining: `PretrainingSettings`.
@@ -85,7 +84,7 @@ class BackboneTrainer(base_component.BaseComponent):
         transform_graph: types.BaseChannel,
         num_outputs: int,
         multi_label: bool,
-        fusion: FusionSettings,
+        grid: tuple[int, int],
         backbones: Mapping[str, Any],
         pretraining: PretrainingSettings,
         checkpoint_root: str,
@@ -96,7 +95,7 @@ class BackboneTrainer(base_component.BaseComponent):
                 transform_graph=transform_graph,
                 num_outputs=num_outputs,
                 multi_label=int(multi_label),
-                fusion=settings_to_json(fusion),
+                grid=json.dumps(grid),
                 backbones_settings=json.dumps(
                     {modality: settings_to_json(settings) for modality, settings in backbones.items()}
                 ),

@@ -18,7 +18,6 @@ from components.settings_json import settings_from_json
 from components.splits import read_examples
 from hfmnas_keras.pretraining.pretraining import pretrain_backbones
 from hfmnas_keras.settings.backbones import BACKBONE_SETTINGS
-from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.pretraining import PretrainingSettings
 
 
@@ -36,7 +35,7 @@ class Executor(base_executor.BaseExecutor):
         Args:
             input_dict: `examples`, transformed; `transform_graph`.
             output_dict: `backbones`.
-            exec_properties: `num_outputs`; `multi_label`; `fusion` and `pretraining`, settings as JSON;
+            exec_properties: `num_outputs`; `multi_label`; `grid`, as JSON; `pretraining`, settings as JSON;
                 `backbones_settings`, JSON of a mapping from modality to settings as JSON; `checkpoint_root`;
                 `files_fingerprint`; `code_fingerprint`.
 
@@ -63,7 +62,7 @@ class Executor(base_executor.BaseExecutor):
                 settings_from_json(BACKBONE_SETTINGS[modality], settings),
                 exec_properties["num_outputs"],
                 tuple(train_inputs[modality].shape[1:]),
-                settings_from_json(FusionSettings, exec_properties["fusion"]).grid,
+                tuple(json.loads(exec_properties["grid"])),
                 transform_graph,
             )
             for modality, settings in backbones_settings.items()

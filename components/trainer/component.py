@@ -16,7 +16,7 @@ from components.code_fingerprint import code_fingerprint
 from components.settings_json import settings_to_json
 from components.trainer import executor
 from hfmnas_keras.evidence.abstention import Abstention
-from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings
 from hfmnas_keras.settings.training import TrainingSettings
 
 RUN_FN = "components.trainer.training.run_fn"
@@ -52,6 +52,8 @@ class Trainer(base_component.BaseComponent):
         classes=("cat", "dog"),
         multi_label=False,
         fusion=FusionSettings(),
+        final_model=FinalModelSettings(),
+        mitigation=MitigationSettings(),
         training=TrainingSettings(),
         abstention=Abstention(max_conflict=0.5),
         checkpoint_root="runs/demo/checkpoints",
@@ -65,11 +67,11 @@ class Trainer(base_component.BaseComponent):
         backbones: channel of `components.Backbones`.
         features: channel of `Examples` from `FeatureExtractor`.
         genotype: channel of `components.Genotype`, or None for a model that is not searched.
-        hyperparameters: channel of `HyperParameters` from `Tuner`, which change `fusion` and `training`, or None.
+        hyperparameters: channel of `HyperParameters` from `Tuner`, which change the settings, or None.
         model: str. Name of the model, see `hfmnas_keras.models.fusion_network`.
         classes: sequence of str. Names of the classes in the order of the outputs.
         multi_label: bool.
-        fusion: `FusionSettings`.
+        fusion, final_model, mitigation: `FusionSettings`, `FinalModelSettings`, `MitigationSettings`.
         training: `TrainingSettings`.
         abstention: `Abstention`. Bounds above which the exported model's `abstain` is true.
         checkpoint_root: str. Folder of checkpoints that outlives an attempt.
@@ -95,6 +97,8 @@ class Trainer(base_component.BaseComponent):
         classes: Sequence[str],
         multi_label: bool,
         fusion: FusionSettings,
+        final_model: FinalModelSettings,
+        mitigation: MitigationSettings,
         training: TrainingSettings,
         abstention: Abstention,
         checkpoint_root: str,
@@ -104,6 +108,8 @@ class Trainer(base_component.BaseComponent):
             "classes": list(classes),
             "multi_label": multi_label,
             "fusion": settings_to_json(fusion),
+            "final_model": settings_to_json(final_model),
+            "mitigation": settings_to_json(mitigation),
             "training": settings_to_json(training),
             "abstention": settings_to_json(abstention),
             "checkpoint_root": checkpoint_root,

@@ -24,10 +24,8 @@ from hfmnas_keras.export.serving import export_saved_model
 from hfmnas_keras.genotype.load_genotype import load_genotype
 from hfmnas_keras.models.classifier import multimodal_classifier
 from hfmnas_keras.pretraining.extraction import load_backbone, read_backbones
-from hfmnas_keras.settings.fusion import FusionSettings
-from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.final_training import train_fusion_network
-from hfmnas_keras.training.tuned_settings import fitting, with_values
+from hfmnas_keras.training.tuned_settings import MODEL_SETTINGS, fitting, with_values
 
 CLASSIFIER_FILE = "classifier.keras"
 TRAINING_FILE = "training.json"
@@ -41,11 +39,11 @@ def run_fn(fn_args: FnArgs) -> None:
             `components.trainer.executor` put there.
     """
     config = fn_args.custom_config
-    fusion, settings = with_values(
-        settings_from_json(FusionSettings, config["fusion"]),
-        settings_from_json(TrainingSettings, config["training"]),
-        tuned := (fn_args.hyperparameters or {}).get("values", {}),
+    tuned = (fn_args.hyperparameters or {}).get("values", {})
+    model_settings = with_values(
+        {part: settings_from_json(kind, config[part]) for part, kind in MODEL_SETTINGS.items()}, tuned
     )
+    settings = model_settings.pop("training")
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     with readable_folder(config["backbones_uri"]) as folder:
         backbones = {modality: load_backbone(folder, modality) for modality in read_backbones(folder)["modalities"]}
@@ -63,8 +61,8 @@ def run_fn(fn_args: FnArgs) -> None:
         train,
         dev,
         num_outputs=len(config["classes"]),
-        fusion=fusion,
         settings=settings,
+        **model_settings,
         checkpoint_dir=config["checkpoint_dir"],
         backbones=backbones,
         vocabulary_size=vocabulary_size(transform) if "text" in backbones else None,

@@ -15,7 +15,7 @@ from components import Genotype
 from components.code_fingerprint import code_fingerprint
 from components.settings_json import settings_to_json
 from components.tuner import executor
-from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings
 from hfmnas_keras.settings.training import TrainingSettings
 
 TUNER_FN = "components.tuner.tuning.tuner_fn"
@@ -45,6 +45,8 @@ class Tuner(base_component.BaseComponent):
         model="hf_mnas",
         num_outputs=9,
         fusion=FusionSettings(),
+        final_model=FinalModelSettings(),
+        mitigation=MitigationSettings(),
         training=TrainingSettings(),
         choices={"training.learning_rate": [3e-4, 3e-3], "fusion.dropout": [0.0, 0.3]},
         trials=10,
@@ -60,7 +62,7 @@ class Tuner(base_component.BaseComponent):
         genotype: channel of `components.Genotype`, or None for a model that is not searched.
         model: str. Name of the model, see `hfmnas_keras.models.fusion_network`.
         num_outputs: int. Classes.
-        fusion: `FusionSettings`.
+        fusion, final_model, mitigation: `FusionSettings`, `FinalModelSettings`, `MitigationSettings`.
         training: `TrainingSettings`.
         choices: mapping from names in `hfmnas_keras.training.tuned_settings.TUNABLE` to sequences of values, that of
             the settings first.
@@ -85,6 +87,8 @@ class Tuner(base_component.BaseComponent):
         model: str,
         num_outputs: int,
         fusion: FusionSettings,
+        final_model: FinalModelSettings,
+        mitigation: MitigationSettings,
         training: TrainingSettings,
         choices: Mapping[str, Sequence[int | float]],
         trials: int,
@@ -96,6 +100,8 @@ class Tuner(base_component.BaseComponent):
             "model": model,
             "num_outputs": num_outputs,
             "fusion": settings_to_json(fusion),
+            "final_model": settings_to_json(final_model),
+            "mitigation": settings_to_json(mitigation),
             "training": settings_to_json(training),
             "choices": {name: list(values) for name, values in choices.items()},
             "trials": trials,

@@ -20,10 +20,8 @@ from components.settings_json import settings_from_json
 from components.transform.text import vocabulary_size
 from hfmnas_keras.data.feature_files import read_feature_set
 from hfmnas_keras.genotype.load_genotype import load_genotype
-from hfmnas_keras.settings.fusion import FusionSettings
-from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.final_training import train_fusion_network
-from hfmnas_keras.training.tuned_settings import fitting, with_values
+from hfmnas_keras.training.tuned_settings import MODEL_SETTINGS, fitting, with_values
 
 OBJECTIVE = "dev_macro_f1"
 
@@ -56,6 +54,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
         max_consecutive_failed_trials=config["trials"] + 1,
         draw_seed=config["seed"],
     )
+    settings = {part: settings_from_json(kind, config[part]) for part, kind in MODEL_SETTINGS.items()}
     tuner = _Tuner(oracle, config["checkpoint_dir"])
     return TunerFnResult(
         tuner=tuner,
@@ -64,11 +63,8 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
             "train": read_feature_set(config["train_features_uri"]),
             "dev": read_feature_set(config["dev_features_uri"]),
             "num_outputs": config["num_outputs"],
-            "fusion": settings_from_json(FusionSettings, config["fusion"]),
             # On the cached features; Trainer trains backbones too where the settings say so.
-            "training": dataclasses.replace(
-                settings_from_json(TrainingSettings, config["training"]), unfreeze_backbones=False
-            ),
+            "settings": {**settings, "training": dataclasses.replace(settings["training"], unfreeze_backbones=False)},
             "vocabulary_size": (
                 vocabulary_size(tft.TFTransformOutput(fn_args.transform_graph_path)) if config["has_text"] else None
             ),
@@ -106,17 +102,17 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
     def __init__(self, oracle: _Oracle, directory: str):
         super().__init__(oracle, directory=directory, project_name="trials", overwrite=False)
 
-    def run_trial(self, trial: Any, genotype: Any, fusion: Any, training: Any, **arguments: Any) -> Any:
+    def run_trial(self, trial: Any, genotype: Any, settings: dict[str, Any], **arguments: Any) -> Any:
         values = trial.hyperparameters.values
-        fusion, training = with_values(fusion, training, values)
+        model_settings = with_values(settings, values)
         shown = ", ".join(f"{name} {value}" for name, value in values.items())
         logging.info("Tuning, trial %d of %d: %s", len(self.oracle.trials), self.oracle.max_trials, shown)
         result = train_fusion_network(
             fitting(genotype, values),
-            fusion=fusion,
-            settings=training,
+            settings=model_settings.pop("training"),
             checkpoint_dir=os.path.join(self.get_trial_dir(trial.trial_id), "training"),
             retrain=False,
+            **model_settings,
             **arguments,
         )
         return {OBJECTIVE: result.dev_macro_f1}

@@ -13,7 +13,8 @@ from hfmnas_keras.cell.mixed_node import MixedNode
 from hfmnas_keras.edge_operations import EDGE_OPERATIONS
 from hfmnas_keras.layers.normalization import layer_normalization
 from hfmnas_keras.node_operations import NODE_OPERATIONS
-from hfmnas_keras.settings.fusion import ATTENTION_VALUES, NODE_INPUTS
+from hfmnas_keras.settings.fusion import ATTENTION_VALUES
+from hfmnas_keras.settings.space import NODE_INPUTS
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")

@@ -58,9 +58,9 @@ def cost(
     if config is None and features is None:
         raise ValueError("The cost depends on the taps' shapes: give --config, --features or both.")
     content = _read_config(_config_file(config)) if config else {}
-    fusion = _fusion(content, genotype)
+    parts = _model_settings(content, genotype)
     preparation = content.get("preparation") or {}
-    shapes, max_tokens, labels = _features(features) if features else _taps(content, fusion)
+    shapes, max_tokens, labels = _features(features) if features else _taps(content, parts["fusion"])
     num_outputs = classes or labels or len(preparation.get("classes") or ())
     if not num_outputs:
         raise ValueError("The number of classes is not known: give --classes, or a --config that names them.")
@@ -77,11 +77,11 @@ def cost(
         genotype.model,
         shapes,
         num_outputs,
-        fusion,
         genotype=genotype,
         # Two is the least there is: padding and one word.
         vocabulary_size=(vocabulary_size or 2) if max_tokens is not None else None,
         max_tokens=max_tokens,
+        **parts,
     )
     reads_tokens = any(tensor.name == "tokens" for tensor in model.inputs)
     counted = model_cost(model)
@@ -129,14 +129,20 @@ def _read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not YAML that can be read: {error}") from error
-    sections = ("fusion", "preparation", "backbones")
+    sections = ("fusion", "final_model", "mitigation", "preparation", "backbones")
     if not isinstance(content, dict) or not all(isinstance(content.get(key) or {}, dict) for key in sections):
         raise ValueError(f"{path} must hold a mapping of keys, and {', '.join(sections)} mappings in it.")
     return content
 
 
-def _fusion(content: Mapping[str, Any], genotype: BaseGenotype) -> FusionSettings:
-    from hfmnas_keras.settings.fusion import FusionSettings, fusion_defaults
+def _model_settings(content: Mapping[str, Any], genotype: BaseGenotype) -> dict[str, Any]:
+    """What describes the model beside its genotype, by section."""
+    from hfmnas_keras.settings.fusion import (
+        FinalModelSettings,
+        FusionSettings,
+        MitigationSettings,
+        defaults_by_modality,
+    )
 
     # The genotype knows which taps its cells were searched on.
     keys = [f"{name}_taps" for name in CELLS]
@@ -148,8 +154,14 @@ def _fusion(content: Mapping[str, Any], genotype: BaseGenotype) -> FusionSetting
             raise ValueError(f"The taps of a cell must be two names of features. Received: {taps_of_cell!r}.")
         modalities += [tap.rpartition("_")[0] for tap in taps_of_cell]
     # Clips have a grid and a width of their own, as where a run's configuration is read.
-    defaults = {key: value for key, value in fusion_defaults(modalities).items() if key not in keys}
-    return _settings(FusionSettings, "fusion", {**defaults, **values})
+    defaults = defaults_by_modality(modalities)
+    fusion = {key: value for key, value in defaults["fusion"].items() if key not in keys}
+    final_model = {**defaults["final_model"], **(content.get("final_model") or {})}
+    return {
+        "fusion": _settings(FusionSettings, "fusion", {**fusion, **values}),
+        "final_model": _settings(FinalModelSettings, "final_model", final_model),
+        "mitigation": _settings(MitigationSettings, "mitigation", content.get("mitigation") or {}),
+    }
 
 
 def _settings(settings_class: Any, section: str, values: Mapping[str, Any]) -> Any:

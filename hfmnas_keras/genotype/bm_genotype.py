@@ -13,7 +13,7 @@ from hfmnas_keras.genotype.base_genotype import BaseGenotype
 from hfmnas_keras.genotype.cell_diagram import CellDiagram, DiagramNode, shown_name
 from hfmnas_keras.genotype.probability_table import ProbabilityTable
 from hfmnas_keras.operations import BM_EDGE_OPERATIONS, FUSION_OPERATIONS
-from hfmnas_keras.settings.fusion import MOST_BM_CELLS
+from hfmnas_keras.settings.space import MOST_BM_CELLS
 
 _MAX_FEATURES = 256
 _SKIP = BM_EDGE_OPERATIONS.index("skip")

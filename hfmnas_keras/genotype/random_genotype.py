@@ -10,32 +10,34 @@ from hfmnas_keras.genotype.discretise import discretise
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
 from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.space import SpaceSettings
 
 
-def random_genotype(fusion: FusionSettings, seed: int) -> Genotype:
+def random_genotype(space: SpaceSettings, fusion: FusionSettings, seed: int) -> Genotype:
     """Draws a genotype from the space that a search with these settings chooses from.
 
     Logits are drawn and discretised as a search's are: each node's operation, its predecessors, the operations on its
     edges and the kept nodes are all equally likely.
 
     Args:
-        fusion: `FusionSettings`, of which nodes, kept nodes and edges, excluded operations and taps count.
+        space: `SpaceSettings`.
+        fusion: `FusionSettings`, of which the taps count.
         seed: int.
 
     Returns:
         `Genotype`.
     """
     generator = np.random.default_rng(seed)
-    nodes = fusion.num_nodes
+    nodes = space.num_nodes
     searched: dict[str, Any] = {
-        "edge_operations": [name for name in EDGE_OPERATIONS if name not in fusion.excluded_operations],
-        "node_operations": [name for name in NODE_OPERATIONS if name not in fusion.excluded_operations],
+        "edge_operations": [name for name in EDGE_OPERATIONS if name not in space.excluded_operations],
+        "node_operations": [name for name in NODE_OPERATIONS if name not in space.excluded_operations],
     }
     edges, fusions = map(len, searched.values())
     shapes = ((nodes * (nodes + 3) // 2, edges), (nodes, fusions), (nodes,))
     cells: dict[str, Any] = {}
     for name in CELLS:
         gamma, beta, importance = (generator.normal(size=shape) for shape in shapes)
-        cells[name] = discretise(gamma, beta, importance, fusion.kept_nodes, fusion.kept_edges, **searched)
+        cells[name] = discretise(gamma, beta, importance, space.kept_nodes, space.kept_edges, **searched)
     taps = {f"{name}_taps": list(getattr(fusion, f"{name}_taps")) for name in CELLS}
     return Genotype(**cells, metadata={**taps, "random_seed": seed}, **searched)

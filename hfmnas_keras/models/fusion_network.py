@@ -11,7 +11,7 @@ from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.models.baselines.baseline_model import baseline_model
 from hfmnas_keras.models.bm_nas.bm_model import bm_model
 from hfmnas_keras.models.hf_mnas.searched_model import searched_model
-from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings
 from hfmnas_keras.settings.models import FIXED_MODELS, SEARCHED_MODELS
 
 
@@ -19,7 +19,9 @@ def fusion_network(
     model: str,
     feature_shapes: Mapping[str, Sequence[int]],
     num_outputs: int,
-    fusion: FusionSettings,
+    fusion: FusionSettings | None = None,
+    final_model: FinalModelSettings | None = None,
+    mitigation: MitigationSettings | None = None,
     multi_label: bool = False,
     genotype: Genotype | BMGenotype | None = None,
     vocabulary_size: int | None = None,
@@ -31,7 +33,8 @@ def fusion_network(
         model: str. One of `SEARCHED_MODELS` or `FIXED_MODELS` of `hfmnas_keras.settings.models`.
         feature_shapes: dict from feature name to shape without the batch.
         num_outputs: int. Classes or labels.
-        fusion: `FusionSettings`.
+        fusion, final_model, mitigation: `FusionSettings`, `FinalModelSettings`, `MitigationSettings`. Default to the
+            paper's.
         multi_label: bool. Defaults to `False`.
         genotype: `Genotype` or `BMGenotype`, for a searched model alone.
         vocabulary_size, max_tokens: as in `searched_model`; the other models read no tokens.
@@ -46,7 +49,7 @@ def fusion_network(
     if model in FIXED_MODELS:
         if genotype is not None:
             raise ValueError(f"The model {model!r} is not searched and has no genotype. Leave `genotype` out.")
-        return baseline_model(model, feature_shapes, num_outputs, fusion, multi_label)
+        return baseline_model(model, feature_shapes, num_outputs, fusion, final_model, multi_label)
     if model not in SEARCHED_MODELS:
         raise ValueError(f"There is no model {model!r}. Known ones: {', '.join((*SEARCHED_MODELS, *FIXED_MODELS))}.")
     if genotype is None:
@@ -57,9 +60,16 @@ def fusion_network(
             f"Search with `model={model!r}`, or build {genotype.model!r}."
         )
     if isinstance(genotype, BMGenotype):
-        network = bm_model(genotype, feature_shapes, num_outputs, fusion)
+        network = bm_model(genotype, feature_shapes, num_outputs, fusion, final_model, mitigation)
     else:
         network = searched_model(
-            genotype, feature_shapes, num_outputs, fusion, vocabulary_size=vocabulary_size, max_tokens=max_tokens
+            genotype,
+            feature_shapes,
+            num_outputs,
+            fusion,
+            final_model,
+            mitigation,
+            vocabulary_size=vocabulary_size,
+            max_tokens=max_tokens,
         )
     return keras.Model(network.inputs, {"logits": network.output}, name=network.name)

@@ -36,8 +36,9 @@ from hfmnas_keras.search.diagnosis import LEAST_TRAVEL, decisiveness, search_war
 from hfmnas_keras.search.graph_rewriting import without_graph_rewriting
 from hfmnas_keras.search.search_report import SearchReport
 from hfmnas_keras.search.search_result import SearchResult
-from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.fusion import FusionSettings, MitigationSettings
 from hfmnas_keras.settings.search import SearchSettings
+from hfmnas_keras.settings.space import SPACE_SETTINGS, BMSpaceSettings, SpaceSettings
 
 _PROGRESS_SECONDS = 1.0
 
@@ -52,6 +53,8 @@ def search_architecture(
     report_dir: str | os.PathLike | None = None,
     unimodal_heads: Mapping[str, Mapping[str, Any]] | None = None,
     model: str = "hf_mnas",
+    space: SpaceSettings | BMSpaceSettings | None = None,
+    mitigation: MitigationSettings | None = None,
 ) -> SearchResult:
     """Searches the architecture of a fusion network (HF-MNAS, Eq. 29-30, Algorithm 1; docs/method.md, section 7).
 
@@ -63,12 +66,14 @@ def search_architecture(
         train: `FeatureSet` whose rows train the weights.
         dev: `FeatureSet` whose rows train gamma and beta, and give the macro F1 of the history.
         num_outputs: int. Classes.
-        fusion: `FusionSettings`; its `channels` is replaced by `settings.channels`, its `num_cells` by 1.
-        settings: `SearchSettings`.
+        fusion: `FusionSettings`.
+        settings: `SearchSettings`; its `channels` are the width of the supernet.
         checkpoint_dir: folder of the checkpoint, made when missing.
         report_dir: optional folder for `search.json`, `genotype.json`, drawings and TensorBoard logs.
         unimodal_heads: optional records of `pretrain_backbones` by modality, to be shown in the report.
         model: str. The search space, one of `settings.models.SEARCHED_MODELS`. Defaults to `"hf_mnas"`.
+        space: `SpaceSettings`, or `BMSpaceSettings` for `"bm_nas"`. Defaults to the paper's.
+        mitigation: `MitigationSettings`. Defaults to the paper's.
 
     Returns:
         `SearchResult`. Each epoch of its history has: `epoch` (from 1), `train_loss` and `architecture_loss` (means of
@@ -90,13 +95,16 @@ def search_architecture(
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.seed)
     settings = dataclasses.replace(settings, precision=resolved_precision(settings.precision))
-    fusion = dataclasses.replace(fusion, channels=settings.channels, num_cells=1)
+    space, mitigation = space or SPACE_SETTINGS[model](), mitigation or MitigationSettings()
     feature_shapes = {name: train.feature_shapes[name] for name in names}
     supernet = supernet_of(
         model,
         feature_shapes,
         num_outputs,
-        fusion,
+        fusion=fusion,
+        mitigation=mitigation,
+        space=space,
+        channels=settings.channels,
         partial_channels=settings.partial_channels,
         dtype=settings.precision,
         name="supernet",
@@ -106,6 +114,8 @@ def search_architecture(
         "model": model,
         "settings": dataclasses.asdict(settings),
         "fusion": dataclasses.asdict(fusion),
+        "mitigation": dataclasses.asdict(mitigation),
+        "space": dataclasses.asdict(space),
         "num_outputs": num_outputs,
         "train": _data_fingerprint(train, names),
         "dev": _data_fingerprint(dev, names),

@@ -32,7 +32,7 @@ from hfmnas_keras.optimization.f1_score import macro_f1
 from hfmnas_keras.optimization.loss_scale import computing_in, resolved_precision
 from hfmnas_keras.optimization.losses import task_loss
 from hfmnas_keras.optimization.saved_state import SavedState
-from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings
 from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.training_result import TrainingResult
 from hfmnas_keras.training.training_step import HEAD, TrainingStep
@@ -50,6 +50,8 @@ def train_fusion_network(
     vocabulary_size: int | None = None,
     model: str = "hf_mnas",
     retrain: bool = True,
+    final_model: FinalModelSettings | None = None,
+    mitigation: MitigationSettings | None = None,
 ) -> TrainingResult:
     """Fits a fusion network on train with dev watched, then retrains it on train + dev (docs/method.md, section 7).
 
@@ -70,7 +72,7 @@ def train_fusion_network(
         genotype: `Genotype` or `BMGenotype`, as the model asks; `None` for a model that is not searched.
         train, dev: rows, see above.
         num_outputs: int. Classes.
-        fusion: `FusionSettings` of the final model.
+        fusion: `FusionSettings`.
         settings: `TrainingSettings`.
         checkpoint_dir: folder of the training state, made when missing.
         backbones: dict from modality, such as `"image"`, to backbone, a model with the outputs `low`, `high` and
@@ -79,6 +81,7 @@ def train_fusion_network(
         model: str. What to train, see `fusion_network`. Defaults to `"hf_mnas"`.
         retrain: bool. Whether to make the second fit. Defaults to `True`; without it the network is that of the first
             fit's last epoch, of use to whoever wants the dev score alone. Not once the second fit has begun.
+        final_model, mitigation: `FinalModelSettings` and `MitigationSettings`. Default to the paper's.
 
     Returns:
         `TrainingResult`.
@@ -94,6 +97,7 @@ def train_fusion_network(
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.seed)
     settings = dataclasses.replace(settings, precision=resolved_precision(settings.precision))
+    final_model, mitigation = final_model or FinalModelSettings(), mitigation or MitigationSettings()
     tokens = train.tokens
     make_network = functools.partial(
         fusion_network,
@@ -101,6 +105,8 @@ def train_fusion_network(
         _feature_shapes(train, backbones),
         num_outputs,
         fusion,
+        final_model,
+        mitigation,
         multi_label=train.multi_label,
         genotype=genotype,
         vocabulary_size=vocabulary_size if tokens is not None else None,
@@ -114,6 +120,8 @@ def train_fusion_network(
     fingerprint: dict[str, Any] = {
         "settings": dataclasses.asdict(settings),
         "fusion": dataclasses.asdict(fusion),
+        "final_model": dataclasses.asdict(final_model),
+        "mitigation": dataclasses.asdict(mitigation),
         "num_outputs": num_outputs,
         "model": model,
         # The shares of importance are constants of the network.

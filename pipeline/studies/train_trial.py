@@ -86,7 +86,7 @@ def _train(trial: Trial, data: StudyData, store: TrialStore) -> tuple[dict[str, 
         record["warnings"] = [warning.message for warning in warnings]
         record["genotype"] = genotype.to_json()
     elif trial.random_genotype is not None:
-        genotype = random_genotype(trial.fusion, trial.random_genotype)
+        genotype = random_genotype(trial.space, trial.fusion, trial.random_genotype)
         record["genotype"] = genotype.to_json()
     result = _resumed(
         store.work_folder(trial),
@@ -100,6 +100,8 @@ def _train(trial: Trial, data: StudyData, store: TrialStore) -> tuple[dict[str, 
             checkpoint_dir=store.work_folder(trial),
             vocabulary_size=data.vocabulary_size,
             model=trial.model,
+            final_model=trial.final_model,
+            mitigation=trial.mitigation,
         ),
     )
     train, test = data.read("train"), data.read("test")
@@ -132,10 +134,12 @@ def _search(trial: Trial, data: StudyData, store: TrialStore) -> dict[str, Any]:
                 data.read("train"),
                 data.read("dev"),
                 data.num_outputs,
-                trial.searched_fusion,
+                trial.fusion,
                 trial.search,
                 checkpoint_dir=folder,
                 model=trial.model,
+                space=trial.searched_space,
+                mitigation=trial.mitigation,
             ),
         )
         record = {
@@ -159,7 +163,7 @@ def _genotype(trial: Trial, search: dict[str, Any]) -> Genotype | BMGenotype:
         with np.errstate(divide="ignore"):  # a choice that has become impossible
             logits = [np.log(search["probabilities"][f"{name}/{table}"]) for table in ("gamma", "beta", "importance")]
         cells[name] = discretise(
-            *logits, trial.fusion.kept_nodes, trial.fusion.kept_edges, found.edge_operations, found.node_operations
+            *logits, trial.space.kept_nodes, trial.space.kept_edges, found.edge_operations, found.node_operations
         )
     return dataclasses.replace(found, **cells)
 

@@ -8,9 +8,10 @@ import json
 from typing import Any
 
 import hfmnas_keras
-from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings
 from hfmnas_keras.settings.models import SEARCHED_MODELS
 from hfmnas_keras.settings.search import SearchSettings
+from hfmnas_keras.settings.space import BMSpaceSettings, SpaceSettings
 from hfmnas_keras.settings.training import TrainingSettings
 from pipeline.config import RunConfig
 from pipeline.studies.variant import RANDOM
@@ -29,6 +30,9 @@ class Trial:
     Args:
         model: str. As `RunConfig.model`.
         fusion: `FusionSettings`.
+        mitigation: `MitigationSettings`.
+        space: `SpaceSettings` or `BMSpaceSettings`; `None` for a model whose shape is fixed.
+        final_model: `FinalModelSettings`.
         search: `SearchSettings` with the trial's seed; `None` where nothing is searched.
         training: `TrainingSettings` with the trial's seed, on cached features: backbones stay frozen.
         random_genotype: int or None. Seed of a genotype that is drawn instead of searched.
@@ -38,6 +42,9 @@ class Trial:
 
     model: str
     fusion: FusionSettings
+    mitigation: MitigationSettings
+    space: SpaceSettings | BMSpaceSettings | None
+    final_model: FinalModelSettings
     search: SearchSettings | None
     training: TrainingSettings
     random_genotype: int | None
@@ -59,6 +66,9 @@ class Trial:
         return cls(
             model=config.model,
             fusion=config.fusion,
+            mitigation=config.mitigation,
+            space=config.search_space if is_searched else None,
+            final_model=config.final_model,
             search=dataclasses.replace(config.search, seed=seed) if is_searched and not is_random else None,
             training=dataclasses.replace(config.training, seed=seed, unfreeze_backbones=False),
             random_genotype=seed if is_random else None,
@@ -81,19 +91,19 @@ class Trial:
         a search."""
         if self.search is None:
             return None
-        searched = dataclasses.replace(self, fusion=self.searched_fusion, training=TrainingSettings(), threshold=0.5)
+        searched = dataclasses.replace(
+            self,
+            space=self.searched_space,
+            final_model=FinalModelSettings(),
+            training=TrainingSettings(),
+            threshold=0.5,
+        )
         return f"{self.model}-seed_{self.seed}-{_digest(_changed(searched))}"
 
     @property
-    def searched_fusion(self) -> FusionSettings:
+    def searched_space(self) -> SpaceSettings | BMSpaceSettings:
         """What the search is given: without the settings that have no influence on it."""
-        return dataclasses.replace(
-            self.fusion,
-            channels=self.search.channels,
-            num_cells=1,
-            sequence_encoder=FusionSettings.sequence_encoder,
-            **(dict(_FEWEST) if self.keeps_after_search else {}),
-        )
+        return dataclasses.replace(self.space, **_FEWEST) if self.keeps_after_search else self.space
 
     @property
     def keeps_after_search(self) -> bool:
@@ -106,7 +116,15 @@ class Trial:
 
     def search_settings(self) -> dict[str, Any]:
         """Those with an influence on the search."""
-        return {"fusion": _plain(self.searched_fusion), "search": _plain(self.search)}
+        return {
+            part: _plain(settings)
+            for part, settings in (
+                ("fusion", self.fusion),
+                ("mitigation", self.mitigation),
+                ("space", self.searched_space),
+                ("search", self.search),
+            )
+        }
 
 
 def _changed(trial: Trial) -> dict[str, Any]:

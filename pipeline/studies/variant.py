@@ -15,7 +15,7 @@ class Variant:
 
     Args:
         name: str. Names the row; unique in its study.
-        overrides: dict from dotted keys of the configuration, such as `"fusion.imm_attention"`, to values. They are
+        overrides: dict from dotted keys of the configuration, such as `"mitigation.attention"`, to values. They are
             checked as a user's YAML is.
         row: str. The row of the paper that it stands for; empty (default) where the paper has none.
         published: dict from data set to what the paper reports for it, where that is known.

@@ -11,14 +11,16 @@ from benchmarks import graph_products, search_step
 from benchmarks.plain_supernet import PlainSupernet
 from hfmnas_keras.models.hf_mnas.supernet import Supernet
 from hfmnas_keras.search.graph_rewriting import without_graph_rewriting
+from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.search import SearchSettings
+from hfmnas_keras.settings.space import SpaceSettings
 
 TINY = search_step.Case(
-    dataclasses.replace(
-        search_step.CASES["image_text"].fusion, channels=4, grid=(2, 2), num_nodes=1, kept_nodes=1, correlation_dim=2
-    ),
+    4,
+    FusionSettings(grid=(2, 2)),
     {"text_low": (3,), "text_high": (3,), "image_low": (2, 2, 3), "image_high": (2, 2, 3)},
     2,
+    SpaceSettings(num_nodes=1, kept_nodes=1),
 )
 
 
@@ -57,7 +59,7 @@ def test_the_benchmark_says_what_it_measured(tmp_path, monkeypatch):
 @pytest.mark.long
 def test_memory_does_not_grow_with_the_steps():
     case = search_step.CASES["image_text"]
-    case = dataclasses.replace(case, fusion=dataclasses.replace(case.fusion, channels=8))
+    case = dataclasses.replace(case, channels=8)
     settings = SearchSettings(channels=8)
     with without_graph_rewriting():
         step, _ = search_step._compiled(Supernet, case, search_step._random_rows(case, search_step._ROWS), settings)
@@ -122,7 +124,7 @@ def test_the_useful_operations_of_an_edge_by_hand():
     """One input to one edge of the plain form: four Dense, three pointwise and three depthwise convolutions."""
     keras.utils.set_random_seed(0)
     channels, rows = 4, 3 * 2 * 2
-    cell = search_step.PlainSupernet(TINY.feature_shapes, 2, TINY.fusion).cells["lfbc"]
+    cell = TINY.supernet(PlainSupernet).cells["lfbc"]
     edge = cell.edges[:10]
     operations = operations_of(
         lambda grid: tf.add_n([layer(grid, training=True) for layer in edge]), (3, 2, 2, channels)

@@ -10,7 +10,7 @@ from hfmnas_keras.settings.search import SearchSettings
 
 
 def test_round_trip_keeps_tuples_and_none():
-    fusion = FusionSettings(channels=8, grid=(2, 3), lfbc_taps=("text_low", "text_high"))
+    fusion = FusionSettings(num_heads=8, grid=(2, 3), lfbc_taps=("text_low", "text_high"))
     assert settings_from_json(FusionSettings, settings_to_json(fusion)) == fusion
     search = SearchSettings(architecture_learning_rate=None)
     assert settings_from_json(SearchSettings, settings_to_json(search)) == search

@@ -23,7 +23,10 @@ NETWORK = {
 CONFIG = {
     "name": "gestures",
     "preparation": {"classes": list(egogesture_folder.CLASSES), "clip_frames": 8, "clip_size": [24, 32]},
-    "fusion": {"channels": 8, "dropout": 0.0, "num_nodes": 1, "kept_nodes": 1, "num_heads": 2, "correlation_dim": 4},
+    "fusion": {"dropout": 0.0, "num_heads": 2},
+    "mitigation": {"correlation_dim": 4},
+    "space": {"num_nodes": 1, "kept_nodes": 1},
+    "final_model": {"channels": 8},
     "backbones": {"depth": NETWORK, "video": {**NETWORK, "stem_frames": 3}},
     "pretraining": {"max_epochs": 12, "patience": 12, "batch_size": 8, "folds": 0, "learning_rate": 0.003},
     "search": {"channels": 8, "epochs": 1, "batch_size": 16},

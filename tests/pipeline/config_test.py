@@ -54,13 +54,13 @@ def test_values_to_tune_begin_with_the_own_one_and_have_its_type(write):
     ("choices", "message"),
     [
         ("{training.epochs: [3]}", "knows no 'training.epochs'.*training.learning_rate"),
-        ("{fusion.num_heads: [5]}", "num_heads=5"),
+        ("{fusion.num_heads: [5]}", "multiple of `fusion.num_heads`, 5"),
         ("{fusion.num_heads: [2.5]}", "whole numbers"),
-        ("{fusion.channels: [.inf]}", "whole numbers"),
-        ("{fusion.channels: [36], fusion.num_heads: [8]}", r"do not fit together, .*36.*8.*num_heads=8"),
-        ("{fusion.kept_nodes: [4]}", "at most `fusion.kept_nodes`, 3"),
+        ("{final_model.channels: [.inf]}", "whole numbers"),
+        ("{final_model.channels: [36], fusion.num_heads: [8]}", r"do not fit together, .*36.*8.*`fusion.num_heads`, 8"),
+        ("{space.kept_nodes: [4]}", "at most `space.kept_nodes`, 3"),
         ("{training.learning_rate: [1.0e-9]}", "min_learning_rate"),
-        ("{fusion.channels: [12]}", None),
+        ("{final_model.channels: [12]}", None),
         ("{fusion.dropout: [1.5]}", "dropout"),
         ("{fusion.dropout: []}", "at least 1 item"),
         ("{}", "at least 1 item"),
@@ -77,7 +77,7 @@ def test_values_that_no_trial_could_take_are_refused_when_the_file_is_read(write
 
 def test_cells_of_hf_mnas_are_not_tuned_in_other_models(write):
     with pytest.raises(ValueError, match="are for `model: hf_mnas`"):
-        load_config(write(MINIMAL + "model: gmu\ntuning: {choices: {fusion.num_cells: [2]}}\n"))
+        load_config(write(MINIMAL + "model: gmu\ntuning: {choices: {final_model.num_cells: [2]}}\n"))
 
 
 def test_a_minimal_file_takes_the_defaults_of_the_method(write):
@@ -156,9 +156,10 @@ data: {{source: {source}}}
 preparation: {{classes: [clapping, reading]}}
 gate: {{min_f1_m: 0.5}}
 """
-    fusion = load_config(write(clips)).fusion
+    config = load_config(write(clips))
+    fusion = config.fusion
     assert fusion.lfbc_taps == (f"{first}_low", "video_low") and fusion.hfbc_taps == (f"{first}_high", "video_high")
-    assert (fusion.grid, fusion.channels) == ((8, 1), 128)
+    assert (fusion.grid, config.final_model.channels) == ((8, 1), 128)
     assert load_config(write(clips + "fusion: {grid: [4, 1]}\n")).fusion.grid == (4, 1)
     with pytest.raises(ValueError, match=r"`backbones` must be of the modalities .*Received: \['text'\]"):
         load_config(write(clips + "backbones: {text: {embedding_dim: 8}}\n"))
@@ -188,20 +189,31 @@ def test_nothing_can_be_changed_later():
         ("backbones: {image: {dept: 16}}", ["`backbones.image.dept`: unknown key", "depth"]),
         ("search: {epochs: many}", ["`search.epochs`", "valid integer", "'many'"]),
         ("search: {epochs: 0}", ["`search`", "`epochs` must be at least 1. Received: 0"]),
-        ("fusion: {channels: 10, num_heads: 4}", ["`fusion`", "multiple of num_heads=4"]),
+        (
+            "final_model: {channels: 10}",
+            ["`final_model.channels` must be a positive multiple of `fusion.num_heads`, 4", "10"],
+        ),
+        ("final_model: {channels: 0}", ["`final_model`", "`channels` must be at least 1"]),
+        (
+            "model: bm_nas\nbm_nas: {cells: 3}\nmitigation: {in_bm_nas: true}",
+            ["`bm_nas.cells` must be 2 for `mitigation.in_bm_nas`. Received: 3"],
+        ),
         ("fusion: {lfbc_taps: [text_low, video_low]}", ["`fusion.lfbc_taps` must be two of ['text_low'", "video_low"]),
         ("search: {channels: 30}", ["`search.channels` must be a positive multiple of `fusion.num_heads`, 4", "30"]),
         ("search: {channels: 0}", ["`search.channels`", "Received: 0"]),
-        ("fusion: {channels: 15, num_heads: 3}\nsearch: {channels: 12}", ["`fusion.channels` must be even", "15"]),
+        (
+            "fusion: {num_heads: 3}\nfinal_model: {channels: 15}\nsearch: {channels: 12}",
+            ["`final_model.channels` must be even", "15"],
+        ),
         ("fusion: {num_heads: 0}", ["`num_heads` must be at least 1"]),
         ("fusion: {grid: [4, 0]}", ["`grid` must be two ints"]),
-        ("fusion: {excluded_operations: [none]}", ["`excluded_operations` must be some of", "leaving one of each"]),
-        ("fusion: {excluded_operations: [pool]}", ["`excluded_operations` must be some of", "'pool'"]),
-        ("fusion: {correlation_dim: 0}", ["`correlation_dim` must be at least 1"]),
-        ("fusion: {correlation_weight: -1}", ["`correlation_weight` must be 0 or more"]),
+        ("space: {excluded_operations: [none]}", ["`excluded_operations` must be some of", "leaving one of each"]),
+        ("space: {excluded_operations: [pool]}", ["`excluded_operations` must be some of", "'pool'"]),
+        ("mitigation: {correlation_dim: 0}", ["`correlation_dim` must be at least 1"]),
+        ("mitigation: {correlation_weight: -1}", ["`correlation_weight` must be 0 or more"]),
         ("fusion: {attention_values: both}", ["`attention_values` must be one of ('query', 'key')", "'both'"]),
         (
-            "fusion: {correlation_norm: trace}",
+            "mitigation: {correlation_norm: trace}",
             ["`correlation_norm` must be one of ('nuclear', 'frobenius')", "'trace'"],
         ),
         ("backbones: {image: {depth: 16, high_tap: block4_conv4}}", ["`high_tap` must be a layer of VGG-16", "block4"]),
@@ -244,8 +256,8 @@ def test_a_wrong_part_is_named(write, old, new, told):
 def test_a_model_without_heads_or_sequence_encoder_may_have_any_width(write):
     config = load_config(write(MINIMAL + "model: concatenation\nsearch: {channels: 30}\n"))
     assert config.search.channels == 30
-    fusion = "fusion: {channels: 15, num_heads: 3, sequence_encoder: false}\nsearch: {channels: 12}\n"
-    assert load_config(write(MINIMAL + fusion)).fusion.channels == 15
+    fusion = "fusion: {num_heads: 3}\nfinal_model: {channels: 15, sequence_encoder: false}\nsearch: {channels: 12}\n"
+    assert load_config(write(MINIMAL + fusion)).final_model.channels == 15
 
 
 @pytest.mark.parametrize(
@@ -259,8 +271,8 @@ def test_one_line_makes_a_preset_one_of_bm_nas(tmp_path, preset, width, grid, st
     config = load_config(tmp_path / "run.yaml")
     assert config.model == "bm_nas"
     assert config.fusion == load_config(preset).fusion and config.search == load_config(preset).search
-    assert (config.fusion.channels, config.fusion.grid, config.fusion.bm_inner_steps) == (width, grid, steps)
-    assert config.fusion.bm_cells == 2 and not config.fusion.bm_mitigation
+    assert (config.final_model.channels, config.fusion.grid, config.bm_nas.inner_steps) == (width, grid, steps)
+    assert config.bm_nas.cells == 2 and not config.mitigation.in_bm_nas
     partial = text.replace("search:", "search:\n  partial_channels: 4") + "model: bm_nas\n"
     (tmp_path / "run.yaml").write_text(partial, encoding="utf-8")
     with pytest.raises(ValueError, match="partial_channels. must be 1 for .model: bm_nas"):

@@ -21,14 +21,10 @@ from pipeline.local_runner import run
 TINY = {
     "name": "shapes",
     "preparation": {"classes": list(CLASSES), "image_size": [16, 16], "max_tokens": 6},
-    "fusion": {
-        "channels": 8,
-        "num_nodes": 1,
-        "kept_nodes": 1,
-        "grid": [2, 2],
-        "num_heads": 2,
-        "correlation_dim": 4,
-    },
+    "fusion": {"grid": [2, 2], "num_heads": 2},
+    "mitigation": {"correlation_dim": 4},
+    "space": {"num_nodes": 1, "kept_nodes": 1},
+    "final_model": {"channels": 8},
     "backbones": {
         "text": {"embedding_dim": 8, "hidden_units": [8, 8], "pieces": 2, "dropout": 0.0},
         "image": {"depth": 16, "width": 0.0625, "head_dropout": 0.0},

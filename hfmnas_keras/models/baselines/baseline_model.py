@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -16,7 +16,7 @@ from hfmnas_keras.models.baselines.multimodal_transfer import MultimodalTransfer
 from hfmnas_keras.models.baselines.stacked_identity import StackedIdentity
 from hfmnas_keras.models.baselines.stream import hidden_stream, logits_of, normalised
 from hfmnas_keras.models.parts.taps import check_taps
-from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings
 
 _MODALITIES = ("first", "second")
 
@@ -26,6 +26,7 @@ def baseline_model(
     feature_shapes: Mapping[str, Sequence[int]],
     num_outputs: int,
     fusion: FusionSettings | None = None,
+    final_model: FinalModelSettings | None = None,
     multi_label: bool = False,
 ) -> keras.Model:
     """Builds a fusion network without a search (docs/method.md, section 10).
@@ -47,8 +48,9 @@ def baseline_model(
         name: str, see above.
         feature_shapes: dict from feature name to shape without the batch.
         num_outputs: int. Classes or labels.
-        fusion: `FusionSettings`, of which `channels` is the width of hidden layers, `dropout` its rate, and the taps
-            say which features are the low and the high one of each modality.
+        fusion: `FusionSettings`, of which `dropout` is read, and the taps, which say which features are the low and the
+            high one of each modality.
+        final_model: `FinalModelSettings`, of which `channels` is the width of hidden layers.
         multi_label: bool. How probabilities are averaged. Defaults to `False`.
 
     Returns:
@@ -61,39 +63,47 @@ def baseline_model(
     if name not in BASELINES:
         raise ValueError(f"There is no baseline {name!r}. Known ones: {', '.join(BASELINES)}.")
     fusion = fusion or FusionSettings()
+    shape = _Shape((final_model or FinalModelSettings()).channels, fusion.dropout)
     inputs = {tap: keras.Input(tuple(feature_shapes[tap]), name=tap) for tap in check_taps(feature_shapes, fusion)}
     low = [inputs[tap] for tap in fusion.lfbc_taps]
     high = [inputs[tap] for tap in fusion.hfbc_taps]
-    outputs = BASELINES[name](low, high, num_outputs, fusion, multi_label)
+    outputs = BASELINES[name](low, high, num_outputs, shape, multi_label)
     if name in _UNIMODAL:
         position = _UNIMODAL[name]
         inputs = {tap: inputs[tap] for tap in (fusion.lfbc_taps[position], fusion.hfbc_taps[position])}
     return keras.Model(list(inputs.values()), outputs, name=name)
 
 
-def _unimodal(position, low, high, num_outputs, fusion, multi_label):
+class _Shape(NamedTuple):
+    """Width of hidden layers, and the rate of their dropout."""
+
+    channels: int
+    dropout: float
+
+
+def _unimodal(position, low, high, num_outputs, shape, multi_label):
     del multi_label
-    hidden = hidden_stream(_joined(low, high)[position], fusion.channels, fusion.dropout, _MODALITIES[position])
-    return {"logits": logits_of(hidden, num_outputs, fusion.dropout, "logits")}
+    hidden = hidden_stream(_joined(low, high)[position], shape.channels, shape.dropout, _MODALITIES[position])
+    return {"logits": logits_of(hidden, num_outputs, shape.dropout, "logits")}
 
 
-def _concatenation(low, high, num_outputs, fusion, multi_label):
+def _concatenation(low, high, num_outputs, shape, multi_label):
     del multi_label
     hidden = [
-        hidden_stream(feature, fusion.channels, fusion.dropout, name)
+        hidden_stream(feature, shape.channels, shape.dropout, name)
         for name, feature in zip(_MODALITIES, _joined(low, high), strict=True)
     ]
     joined = keras.layers.Concatenate(name="modalities")(hidden)
-    return {"logits": logits_of(joined, num_outputs, fusion.dropout, "logits")}
+    return {"logits": logits_of(joined, num_outputs, shape.dropout, "logits")}
 
 
-def _late_average(low, high, num_outputs, fusion, multi_label):
-    own = _classifiers(_joined(low, high), num_outputs, fusion)
+def _late_average(low, high, num_outputs, shape, multi_label):
+    own = _classifiers(_joined(low, high), num_outputs, shape)
     return {"logits": AverageLogits(multi_label, dtype="float32", name="logits")(list(own.values())), **own}
 
 
-def _two_stream(low, high, num_outputs, fusion, multi_label):
-    own = _classifiers(_joined(low, high), num_outputs, fusion)
+def _two_stream(low, high, num_outputs, shape, multi_label):
+    own = _classifiers(_joined(low, high), num_outputs, shape)
     activation = "sigmoid" if multi_label else "softmax"
     scores = []
     for name, logits in own.items():
@@ -105,19 +115,19 @@ def _two_stream(low, high, num_outputs, fusion, multi_label):
     return {"logits": classifier(stacked), **own}
 
 
-def _gated_multimodal_unit(low, high, num_outputs, fusion, multi_label):
+def _gated_multimodal_unit(low, high, num_outputs, shape, multi_label):
     del multi_label
     features = [
-        normalised(feature, fusion.dropout, name) for name, feature in zip(_MODALITIES, _joined(low, high), strict=True)
+        normalised(feature, shape.dropout, name) for name, feature in zip(_MODALITIES, _joined(low, high), strict=True)
     ]
-    fused = GatedMultimodalUnit(fusion.channels, name="gmu")(features)
-    fused = hidden_stream(fused, fusion.channels, fusion.dropout, "fused")
-    return {"logits": logits_of(fused, num_outputs, fusion.dropout, "logits")}
+    fused = GatedMultimodalUnit(shape.channels, name="gmu")(features)
+    fused = hidden_stream(fused, shape.channels, shape.dropout, "fused")
+    return {"logits": logits_of(fused, num_outputs, shape.dropout, "logits")}
 
 
-def _central_net(low, high, num_outputs, fusion, multi_label):
+def _central_net(low, high, num_outputs, shape, multi_label):
     del multi_label
-    width, dropout = fusion.channels, fusion.dropout
+    width, dropout = shape.channels, shape.dropout
     levels = []
     for level, features in (("low", low), ("high", high)):
         levels.append(
@@ -136,10 +146,10 @@ def _central_net(low, high, num_outputs, fusion, multi_label):
     return {"logits": logits_of(central, num_outputs, dropout, "logits"), **own}
 
 
-def _multimodal_transfer(low, high, num_outputs, fusion, multi_label):
+def _multimodal_transfer(low, high, num_outputs, shape, multi_label):
     low = MultimodalTransfer(name="low_transfer")(low)
     high = MultimodalTransfer(name="high_transfer")(high)
-    own = _classifiers(_joined(low, high), num_outputs, fusion)
+    own = _classifiers(_joined(low, high), num_outputs, shape)
     return {"logits": AverageLogits(multi_label, dtype="float32", name="logits")(list(own.values()))}
 
 
@@ -151,12 +161,12 @@ def _joined(low, high) -> list[Any]:
     ]
 
 
-def _classifiers(features, num_outputs, fusion) -> dict[str, Any]:
+def _classifiers(features, num_outputs, shape) -> dict[str, Any]:
     """Logits of each modality alone."""
     own = {}
     for name, feature in zip(_MODALITIES, features, strict=True):
-        hidden = hidden_stream(feature, fusion.channels, fusion.dropout, name)
-        own[name] = logits_of(hidden, num_outputs, fusion.dropout, f"{name}_logits")
+        hidden = hidden_stream(feature, shape.channels, shape.dropout, name)
+        own[name] = logits_of(hidden, num_outputs, shape.dropout, f"{name}_logits")
     return own
 
 

@@ -18,6 +18,7 @@ from hfmnas_keras.models.parts.base_supernet import BaseSupernet
 from hfmnas_keras.models.parts.feature_grid import FeatureGrid
 from hfmnas_keras.models.parts.mitigation import mitigation_of
 from hfmnas_keras.operations import BM_EDGE_OPERATIONS, FUSION_OPERATIONS
+from hfmnas_keras.settings.space import BMSpaceSettings
 
 _SKIP = BM_EDGE_OPERATIONS.index("skip")
 
@@ -31,7 +32,8 @@ class BMSupernet(BaseSupernet):
 
     Args:
         feature_shapes, num_outputs: as of `BaseSupernet`. The taps of `fusion` are the features.
-        fusion: `FusionSettings`, of which `bm_cells`, `bm_inner_steps` and `bm_mitigation` are for this network.
+        fusion, mitigation, channels: as of `BaseSupernet`; `mitigation.in_bm_nas` decides whether there is one.
+        space: `BMSpaceSettings`. Defaults to the paper's.
 
     Call arguments:
         inputs: dict of features.
@@ -42,11 +44,13 @@ class BMSupernet(BaseSupernet):
         Logits, float32 `(batch, num_outputs)`.
     """
 
+    SPACE_CLASS = BMSpaceSettings
+
     def build(self, input_shape):
         if self.built:
             return
         fusion = self.fusion
-        cells, steps, features = fusion.bm_cells, fusion.bm_inner_steps, len(self.feature_names)
+        cells, steps, features = self.space.cells, self.space.inner_steps, len(self.feature_names)
         if self.partial_channels > 1:
             raise ValueError(
                 "The edges of BM-NAS have no operations that a part of the channels could pass. Received: "
@@ -57,7 +61,7 @@ class BMSupernet(BaseSupernet):
                 f"BM-NAS chooses pairs of features. Received: {self.feature_names}. Name two taps or more in "
                 "`lfbc_taps` and `hfbc_taps`."
             )
-        grid_shape = (None, *fusion.grid, fusion.channels)
+        grid_shape = (None, *fusion.grid, self.channels)
         logits = {"initializer": keras.initializers.RandomNormal(stddev=1e-3), "autocast": False, "dtype": "float32"}
         # One row an edge, `none` and `skip`: those of cell 0 first, then those of cell 1, and so on.
         self.upper_gamma = self.add_weight(
@@ -70,7 +74,7 @@ class BMSupernet(BaseSupernet):
         self.feature_grids = []
         for name in self.feature_names:
             grid = FeatureGrid(
-                fusion.channels,
+                self.channels,
                 fusion.grid,
                 fusion.vector_to_grid,
                 dropout=fusion.dropout,
@@ -82,14 +86,14 @@ class BMSupernet(BaseSupernet):
         self.cells = []
         for number in range(cells):
             cell = OpenFusionCell(
-                fusion.channels, steps, dropout=fusion.dropout, dtype=self.dtype_policy, name=f"cell_{number}"
+                self.channels, steps, dropout=fusion.dropout, dtype=self.dtype_policy, name=f"cell_{number}"
             )
             cell.build([grid_shape, grid_shape])
             self.cells.append(cell)
-        joined_shape = (*grid_shape[:-1], cells * fusion.channels)
+        joined_shape = (*grid_shape[:-1], cells * self.channels)
         self.mitigation = None
-        if is_mitigated(fusion, self.cells):
-            self.mitigation = mitigation_of(fusion, dtype=self.dtype_policy)
+        if is_mitigated(self.mitigation_settings, self.cells):
+            self.mitigation = mitigation_of(self.channels, fusion, self.mitigation_settings, dtype=self.dtype_policy)
             self.mitigation.build([grid_shape, grid_shape])
             joined_shape = self.mitigation.compute_output_shape([grid_shape, grid_shape])
         self.output_norm = grid_normalization(self.dtype_policy, "output_norm")
@@ -137,7 +141,7 @@ class BMSupernet(BaseSupernet):
             mixtures["upper"][:, 0],
             mixtures["inner"][:, :, 0],
             mixtures["operations"],
-            self.fusion.bm_inner_steps,
+            self.space.inner_steps,
         )
         return dataclasses.replace(genotype, metadata=metadata or {})
 
@@ -150,10 +154,10 @@ class BMSupernet(BaseSupernet):
         upper, inner, beta = (
             ops.convert_to_numpy(ops.softmax(variable.value)) for variable in self.architecture_variables
         )
-        steps = range(self.fusion.bm_inner_steps)
+        steps = range(self.space.inner_steps)
         probabilities: dict[str, np.ndarray] = {}
         first_edge = first_inner_edge = 0
-        for cell in range(self.fusion.bm_cells):
+        for cell in range(self.space.cells):
             sources = len(self.feature_names) + cell
             probabilities[f"cell_{cell}/gamma"] = upper[first_edge : first_edge + sources]
             first_edge += sources
@@ -166,12 +170,11 @@ class BMSupernet(BaseSupernet):
 
     def choices_of(self, genotype: BMGenotype) -> dict[str, np.ndarray]:
         """A genotype as the weights that a call takes for `choices`: ones and zeros."""
-        fusion = self.fusion
         choices = {name: np.zeros(shape, "float32") for name, shape in self._shapes().items()}
         for number, cell in enumerate(genotype.cells):
             for which, name in enumerate(cell["features"]):
                 choices["upper"][number, which, self.feature_names.index(name)] = 1.0
-            for step in range(fusion.bm_inner_steps):
+            for step in range(self.space.inner_steps):
                 chosen = cell["steps"][step]
                 for which, state in enumerate(chosen["inputs"]):
                     choices["inner"][number, step, which, state] = 1.0
@@ -183,7 +186,7 @@ class BMSupernet(BaseSupernet):
         return self(inputs, training=False, choices=choices)
 
     def _shapes(self):
-        cells, steps = self.fusion.bm_cells, self.fusion.bm_inner_steps
+        cells, steps = self.space.cells, self.space.inner_steps
         return {
             "upper": (cells, 2, len(self.feature_names) + cells),
             "inner": (cells, steps, 2, 1 + steps),
@@ -193,7 +196,7 @@ class BMSupernet(BaseSupernet):
     def _mixtures(self):
         """The weights of all sums, x and y alike, padded with zeros where an edge does not exist."""
         shapes = self._shapes()
-        cells, steps = self.fusion.bm_cells, self.fusion.bm_inner_steps
+        cells, steps = self.space.cells, self.space.inner_steps
         upper = _padded(
             ops.softmax(self.upper_gamma)[:, _SKIP],
             [len(self.feature_names) + cell for cell in range(cells)],

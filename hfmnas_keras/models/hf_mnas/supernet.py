@@ -17,6 +17,7 @@ from hfmnas_keras.models.parts.base_supernet import BaseSupernet
 from hfmnas_keras.models.parts.feature_grid import FeatureGrid
 from hfmnas_keras.models.parts.mitigation import mitigation_of
 from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
+from hfmnas_keras.settings.space import SpaceSettings
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
@@ -26,7 +27,8 @@ class Supernet(BaseSupernet):
     In training mode the correlation loss, times its weight, is among `losses`.
 
     Args:
-        feature_shapes, num_outputs, fusion: as of `BaseSupernet`.
+        feature_shapes, num_outputs, fusion, mitigation, channels: as of `BaseSupernet`.
+        space: `SpaceSettings`. Defaults to the paper's.
         partial_channels: int. As of `MixedEdges`. Above `1` no searched model has this supernet's weights, and
             `discretised_logits` is refused. Defaults to `1`.
 
@@ -38,7 +40,7 @@ class Supernet(BaseSupernet):
         Logits, float32 `(batch, num_outputs)`.
 
     Example:
-    >>> supernet = Supernet(train.feature_shapes, num_outputs=5, fusion=FusionSettings(channels=64))
+    >>> supernet = Supernet(train.feature_shapes, num_outputs=5, space=SpaceSettings(num_nodes=3))
     >>> logits = supernet(train.features, training=True)
     >>> supernet.genotype().save("genotype.json")
 
@@ -46,12 +48,14 @@ class Supernet(BaseSupernet):
      - [Long et al., 2025, Fig. 7-8]; docs/method.md, sections 3-6
     """
 
+    SPACE_CLASS = SpaceSettings
+
     def build(self, input_shape):
         if self.built:
             return
         fusion = self.fusion
         self.taps = {"lfbc": tuple(fusion.lfbc_taps), "hfbc": tuple(fusion.hfbc_taps)}
-        grid_shape = (None, *fusion.grid, fusion.channels)
+        grid_shape = (None, *fusion.grid, self.channels)
         # Both inputs of a cell may be the same feature: each has a projection of its own (unimodal runs).
         # One flat list: of a nested one a `.keras` file would hold no weights.
         self.feature_grids = []
@@ -59,7 +63,7 @@ class Supernet(BaseSupernet):
         for name in CELLS:
             for position, tap in enumerate(self.taps[name]):
                 feature_grid = FeatureGrid(
-                    fusion.channels,
+                    self.channels,
                     fusion.grid,
                     fusion.vector_to_grid,
                     dropout=fusion.dropout,
@@ -72,7 +76,9 @@ class Supernet(BaseSupernet):
             cell.build([grid_shape, grid_shape])
             self.cells[name] = cell
         cell_shape = self.cells["lfbc"].compute_output_shape([grid_shape, grid_shape])
-        self.inconsistency_mitigation = mitigation_of(fusion, dtype=self.dtype_policy)
+        self.inconsistency_mitigation = mitigation_of(
+            self.channels, fusion, self.mitigation_settings, dtype=self.dtype_policy
+        )
         self.inconsistency_mitigation.build([cell_shape, cell_shape])
         fused_shape = self.inconsistency_mitigation.compute_output_shape([cell_shape, cell_shape])
         self.flatten = keras.layers.Flatten(dtype=self.dtype_policy, name="flatten")
@@ -115,7 +121,7 @@ class Supernet(BaseSupernet):
         # The searched model's mitigation reads the kept nodes alone: the others' rows in its first kernels are zeros.
         for name, hidden in zip(CELLS, self.inconsistency_mitigation.hidden_layers, strict=True):
             gamma, beta, in_output = choices[name]
-            rows = ops.repeat(ops.cast(in_output, hidden.kernel.dtype), self.fusion.channels)
+            rows = ops.repeat(ops.cast(in_output, hidden.kernel.dtype), self.channels)
             state += [
                 (self.cells[name].gamma, ops.convert_to_tensor(gamma)),
                 (self.cells[name].beta, ops.convert_to_tensor(beta)),
@@ -126,9 +132,9 @@ class Supernet(BaseSupernet):
 
     def _make_cell(self, name):
         return SupernetCell(
-            self.fusion.channels,
-            num_nodes=self.fusion.num_nodes,
-            node_inputs=self.fusion.node_inputs,
+            self.channels,
+            num_nodes=self.space.num_nodes,
+            node_inputs=self.space.node_inputs,
             dropout=self.fusion.dropout,
             num_heads=self.fusion.num_heads,
             attention_values=self.fusion.attention_values,
@@ -140,7 +146,7 @@ class Supernet(BaseSupernet):
 
     @property
     def _searched_operations(self):
-        excluded = self.fusion.excluded_operations
+        excluded = self.space.excluded_operations
         return {
             "edge_operations": tuple(name for name in EDGE_OPERATIONS if name not in excluded),
             "node_operations": tuple(name for name in NODE_OPERATIONS if name not in excluded),
@@ -162,15 +168,15 @@ class Supernet(BaseSupernet):
         Args:
             metadata: mapping of JSON-able values to add to the genotype's, which names the taps.
         """
-        fusion = self.fusion
+        space = self.space
         chosen: dict[str, Any] = {}
         for name, cell in self.cells.items():
             gamma, beta, importance = map(ops.convert_to_numpy, (cell.gamma, cell.beta, cell.importance))
             chosen[name] = discretise(
-                gamma, beta, importance, fusion.kept_nodes, fusion.kept_edges, **self._searched_operations
+                gamma, beta, importance, space.kept_nodes, space.kept_edges, **self._searched_operations
             )
         taps = {f"{name}_taps": list(taps) for name, taps in self.taps.items()}
-        settings = {name: getattr(fusion, name) for name in ("node_inputs", "attention_values")}
+        settings = {"node_inputs": space.node_inputs, "attention_values": self.fusion.attention_values}
         return Genotype(**chosen, metadata={**taps, **settings, **(metadata or {})}, **self._searched_operations)
 
     def probabilities(self) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from hfmnas_keras.genotype.base_genotype import BaseGenotype
 from hfmnas_keras.models.parts.taps import check_taps
-from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.fusion import FusionSettings, MitigationSettings
 
 
 class BaseSupernet(keras.Model):
@@ -24,7 +24,10 @@ class BaseSupernet(keras.Model):
         feature_shapes: dict from feature name to shape without the batch, `(d,)` or `(height, width, c)`. It must
             hold the taps that `fusion` names; further features are ignored, here and in a call.
         num_outputs: int. Classes or labels.
-        fusion: `FusionSettings`. Its `channels` are the width of the search. Defaults to the paper's.
+        fusion: `FusionSettings`. Defaults to the paper's.
+        mitigation: `MitigationSettings`. Defaults to the paper's.
+        space: the settings of `SPACE_CLASS`. Defaults to the paper's.
+        channels: int. Channels of every grid, the width of the search. Defaults to `64`.
         partial_channels: int. K: 1/K of the channels of each edge passes its operations, in a search space whose edges
             have operations. Defaults to `1`.
 
@@ -35,9 +38,25 @@ class BaseSupernet(keras.Model):
         Logits, float32 `(batch, num_outputs)`.
     """
 
-    def __init__(self, feature_shapes, num_outputs, fusion=None, partial_channels=1, **kwargs):
+    #: Dataclass of the space that a subclass chooses from.
+    SPACE_CLASS: type
+
+    def __init__(
+        self,
+        feature_shapes,
+        num_outputs,
+        fusion=None,
+        mitigation=None,
+        space=None,
+        channels=64,
+        partial_channels=1,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        self.fusion = _settings(fusion)
+        self.fusion = _settings(FusionSettings, fusion)
+        self.mitigation_settings = _settings(MitigationSettings, mitigation)
+        self.space = _settings(self.SPACE_CLASS, space)
+        self.channels = channels
         self.feature_names = check_taps(feature_shapes, self.fusion)
         if num_outputs < 1:
             raise ValueError(f"`num_outputs` must be at least 1. Received: {num_outputs}.")
@@ -98,6 +117,9 @@ class BaseSupernet(keras.Model):
                 "feature_shapes": {name: list(shape) for name, shape in self.feature_shapes.items()},
                 "num_outputs": self.num_outputs,
                 "fusion": dataclasses.asdict(self.fusion),
+                "mitigation": dataclasses.asdict(self.mitigation_settings),
+                "space": dataclasses.asdict(self.space),
+                "channels": self.channels,
                 "partial_channels": self.partial_channels,
             }
         )
@@ -108,13 +130,10 @@ class BaseSupernet(keras.Model):
         return (batch, self.num_outputs)
 
 
-def _settings(fusion: FusionSettings | Mapping[str, Any] | None) -> FusionSettings:
-    if fusion is None:
-        return FusionSettings()
-    if isinstance(fusion, FusionSettings):
-        return fusion
+def _settings(settings_class: type, settings: Any) -> Any:
+    if isinstance(settings, settings_class):
+        return settings
     # From a saved config, in which tuples have become lists.
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fusion.items()
-    }
-    return FusionSettings(**values)
+    return settings_class(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in (settings or {}).items()}
+    )

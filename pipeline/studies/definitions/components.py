@@ -11,7 +11,7 @@ from pipeline.studies.variant import Variant
 
 _LEVELS = {"lfbc": "low", "hfbc": "high"}
 _BASE = "base"
-_SWITCHES = ("fusion.imm_attention", "fusion.imm_correlation", "fusion.sequence_encoder")
+_SWITCHES = ("mitigation.attention", "mitigation.correlation", "final_model.sequence_encoder")
 _PARTS: dict[str, tuple[bool, bool, bool]] = {
     _BASE: (False, False, False),
     "+ MHA": (True, False, False),

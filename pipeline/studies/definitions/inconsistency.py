@@ -11,8 +11,8 @@ from pipeline.studies.variant import Variant
 
 _RATES = (0.0, 0.3, 0.7)
 _WITHOUT_IMM: dict[str, tuple[str, dict[str, Any]]] = {
-    "hf_mnas": ("HF-MNAS", {"fusion.imm_attention": False, "fusion.imm_correlation": False}),
-    "bm_nas": ("BM-NAS", {"fusion.bm_mitigation": False}),
+    "hf_mnas": ("HF-MNAS", {"mitigation.attention": False, "mitigation.correlation": False}),
+    "bm_nas": ("BM-NAS", {"mitigation.in_bm_nas": False}),
 }
 
 

@@ -14,8 +14,8 @@ from pipeline.studies.variant import Variant
 _PAPERS_NAMES = {"two_stream": "Two-stream", "gmu": "GMU", "central_net": "CentralNet", "mmtm": "MMTM"}
 _UNIMODAL = ("unimodal_first", "unimodal_second")
 _SEARCHED_ROWS = (
-    ("BM-NAS", {"model": "bm_nas", "fusion.bm_mitigation": False}, "BM-NAS"),
-    ("BM-NAS with IMM", {"model": "bm_nas", "fusion.bm_mitigation": True}, "BM-NAS with NEM (Fig. 5)"),
+    ("BM-NAS", {"model": "bm_nas", "mitigation.in_bm_nas": False}, "BM-NAS"),
+    ("BM-NAS with IMM", {"model": "bm_nas", "mitigation.in_bm_nas": True}, "BM-NAS with NEM (Fig. 5)"),
 )
 
 

@@ -11,11 +11,11 @@ _ALL = "all operations"
 
 
 def _variants(config: RunConfig) -> list[Variant]:
-    excluded = list(config.fusion.excluded_operations)
+    excluded = list(config.space.excluded_operations)
     return [
         Variant(_ALL, {"model": "hf_mnas"}),
         *(
-            Variant(f"without {name}", {"model": "hf_mnas", "fusion.excluded_operations": [*excluded, name]})
+            Variant(f"without {name}", {"model": "hf_mnas", "space.excluded_operations": [*excluded, name]})
             for name in (*EDGE_OPERATIONS, *NODE_OPERATIONS)
             if name != "none" and name not in excluded
         ),

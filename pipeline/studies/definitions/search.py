@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hfmnas_keras.settings.fusion import NODE_INPUTS
+from hfmnas_keras.settings.space import NODE_INPUTS
 from pipeline.config import RunConfig
 from pipeline.studies.study import Study
 from pipeline.studies.variant import RANDOM, Variant
@@ -17,9 +17,9 @@ def _variants(config: RunConfig) -> list[Variant]:
         Variant("random genotypes", {"model": "hf_mnas"}, genotype=RANDOM, least_seeds=_RANDOM_GENOTYPES),
         Variant(_SEARCHED, {"model": "hf_mnas"}),
         *(
-            Variant(f"node inputs: {node_inputs}", {"model": "hf_mnas", "fusion.node_inputs": node_inputs})
+            Variant(f"node inputs: {node_inputs}", {"model": "hf_mnas", "space.node_inputs": node_inputs})
             for node_inputs in NODE_INPUTS
-            if node_inputs != config.fusion.node_inputs
+            if node_inputs != config.space.node_inputs
         ),
         Variant(
             f"{folds} folds in place of {config.pretraining.folds}", {"model": "hf_mnas", "pretraining.folds": folds}

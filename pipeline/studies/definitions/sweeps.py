@@ -37,18 +37,18 @@ def _sweep(
 
 
 def _top_k(config: RunConfig) -> list[Variant]:
-    fusion = config.fusion
+    space = config.space
     return [
         Variant(_REFERENCE, {"model": "hf_mnas"}),
         *(
-            Variant(f"{count} nodes kept", {"model": "hf_mnas", "fusion.kept_nodes": count})
-            for count in range(1, fusion.num_nodes + 1)
-            if count != fusion.kept_nodes
+            Variant(f"{count} nodes kept", {"model": "hf_mnas", "space.kept_nodes": count})
+            for count in range(1, space.num_nodes + 1)
+            if count != space.kept_nodes
         ),
         *(
-            Variant(f"{count} edges a node", {"model": "hf_mnas", "fusion.kept_edges": count})
-            for count in range(2, fusion.num_nodes + 2)
-            if count != fusion.kept_edges
+            Variant(f"{count} edges a node", {"model": "hf_mnas", "space.kept_edges": count})
+            for count in range(2, space.num_nodes + 2)
+            if count != space.kept_edges
         ),
     ]
 
@@ -58,10 +58,10 @@ STACKING = _sweep(
     "stacking",
     "how many cells are stacked in a branch",
     "Fig. 12",
-    ["fusion.num_cells"],
+    ["final_model.num_cells"],
     "{} cells a branch",
     lambda config: (1, 2, 3, 4),
-    lambda config: config.fusion.num_cells,
+    lambda config: config.final_model.num_cells,
 )
 HEADS = _sweep(
     "heads",
@@ -93,4 +93,4 @@ DROPOUT = _sweep(
 
 
 def _divides(heads: int, config: RunConfig) -> bool:
-    return config.fusion.channels % heads == 0 and config.search.channels % heads == 0
+    return config.final_model.channels % heads == 0 and config.search.channels % heads == 0

@@ -62,7 +62,7 @@ def train(tmp_path, monkeypatch):
                     "model": "hf_mnas",
                     "classes": ["cat", "dog", "fish"],
                     "multi_label": False,
-                    "fusion": settings_to_json(tuned_case.FUSION),
+                    **{part: settings_to_json(settings) for part, settings in tuned_case.FUSION.model.items()},
                     "training": settings_to_json(tuned_case.TRAINING),
                     "abstention": settings_to_json(Abstention()),
                     "backbones_uri": str(tmp_path / "backbones"),
@@ -98,7 +98,7 @@ def test_the_trainer_trains_what_the_tuned_values_describe(train):
     values = {name: value for name, (value, _) in tuned_case.CHANGED.items()}
     network, record = train("network", chosen(values))
     assert tuned_case.parts_of(network) == tuned_case.TOGETHER and record["tuned"] == values
-    network, record = train("weight", chosen({"fusion.correlation_weight": 0.4}))
+    network, record = train("weight", chosen({"mitigation.correlation_weight": 0.4}))
     assert tuned_case.parts_of(network) == tuned_case.OWN
     # From the same initial weights, with four times the weight.
     own, tuned = (each["history"]["fit"][0] for each in (own, record))

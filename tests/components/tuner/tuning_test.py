@@ -14,14 +14,13 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from components.settings_json import settings_to_json
 from components.tuner import tuning
 from hfmnas_keras.data.feature_files import write_feature_set
-from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.final_training import train_fusion_network
-from hfmnas_keras.training.tuned_settings import value_of
+from tests.hfmnas_keras.network_settings import NetworkSettings
 from tests.hfmnas_keras.search.search_case import make_rows
 from tests.hfmnas_keras.training import tuned_case
 
-FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, sequence_encoder=False)
+FUSION = NetworkSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, sequence_encoder=False)
 TRAINING = TrainingSettings(max_epochs=2, batch_size=8, learning_rate=0.01)
 # With the second rate nothing is learnt.
 CHOICES = {"training.learning_rate": [0.01, 1e-6], "fusion.dropout": [0.1, 0.5]}
@@ -36,7 +35,7 @@ def fn_args(tmp_path):
         custom_config={
             "model": "gmu",
             "num_outputs": 3,
-            "fusion": settings_to_json(FUSION),
+            **{part: settings_to_json(settings) for part, settings in FUSION.model.items()},
             "training": settings_to_json(TRAINING),
             "choices": CHOICES,
             "trials": 3,
@@ -76,10 +75,10 @@ def test_the_own_values_come_first_and_the_best_on_dev_is_chosen(fn_args, tmp_pa
         make_rows(48, 0),
         make_rows(24, 1),
         num_outputs=3,
-        fusion=FUSION,
         settings=TrainingSettings(max_epochs=2, batch_size=8, learning_rate=0.01, unfreeze_backbones=False),
         checkpoint_dir=tmp_path / "alone",
         model="gmu",
+        **FUSION.model,
     )
     assert scores[first.trial_id] == pytest.approx(alone.dev_macro_f1, abs=1e-12)
     assert max(scores.values()) >= scores[first.trial_id]
@@ -173,7 +172,7 @@ def tune_genotype(fn_args, tmp_path, monkeypatch):
         fn_args.custom_config.update(
             model="hf_mnas",
             genotype_uri=str(tmp_path / "genotype"),
-            fusion=settings_to_json(tuned_case.FUSION),
+            **{part: settings_to_json(settings) for part, settings in tuned_case.FUSION.model.items()},
             training=settings_to_json(tuned_case.TRAINING),
             choices={name: [own, changed]},
             trials=2,
@@ -190,12 +189,12 @@ def tune_genotype(fn_args, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", tuned_case.CHANGED)
 def test_a_trial_trains_the_network_that_its_value_describes(tune_genotype, name):
     value, expected = tuned_case.CHANGED[name]
-    results = tune_genotype(name, value_of(name, tuned_case.FUSION, tuned_case.TRAINING), value)
+    results = tune_genotype(name, tuned_case.own_value(name), value)
     assert [tuned_case.parts_of(result.fusion_network) for result in results] == [tuned_case.OWN, expected]
 
 
 def test_a_trial_weighs_the_correlation_loss_as_its_value_says(tune_genotype):
-    own, changed = (result.history["fit"][0] for result in tune_genotype("fusion.correlation_weight", 0.1, 0.4))
+    own, changed = (result.history["fit"][0] for result in tune_genotype("mitigation.correlation_weight", 0.1, 0.4))
     # From the same initial weights.
     assert own["loss"] == changed["loss"] and own["added_loss"] > 1e-3
     assert changed["added_loss"] == pytest.approx(4 * own["added_loss"], rel=1e-5)

@@ -73,7 +73,7 @@ def copy_cell(supernet_cell, searched_cell):
 
 def copy_model(supernet, model):
     """Gives a searched model of one cell a branch the weights that its parts have in a supernet."""
-    width = supernet.fusion.channels
+    width = supernet.channels
     for name, cell in supernet.cells.items():
         searched_cell = model.get_layer(f"{name}_cell_1")
         copy_cell(cell, searched_cell)

@@ -14,7 +14,9 @@ from hfmnas_keras.genotype import BMGenotype, CellGenotype, Genotype, NodeChoice
 from tests import source_files
 
 CONFIG = """
-fusion: {channels: 4, grid: [2, 2], num_heads: 2, sequence_encoder: false, imm_attention: false, imm_correlation: false}
+fusion: {grid: [2, 2], num_heads: 2}
+final_model: {channels: 4, sequence_encoder: false}
+mitigation: {attention: false, correlation: false}
 preparation: {classes: [a, b, c], image_size: [32, 32], max_tokens: 5}
 backbones:
   text: {hidden_units: [3, 5], pieces: 2, embedding_dim: 2}
@@ -90,7 +92,7 @@ def test_clips_have_the_width_and_grid_that_a_run_gives_them(files):
     features = {name: np.zeros((1, *shape), "float32") for name, shape in shapes.items()}
     write_feature_set(FeatureSet(np.array(["a"]), features, np.array([0])), files / "clips")
     # Neither channels nor grid: of clips they are 128 and 8 x 1 (docs/method.md, introduction).
-    config = "fusion: {sequence_encoder: false, imm_attention: false, imm_correlation: false}"
+    config = "final_model: {sequence_encoder: false}\nmitigation: {attention: false, correlation: false}"
     (files / "run.yaml").write_text(f"data: {{source: ntu}}\n{config}", encoding="utf-8")
     options = ("--config", files / "run.yaml", "--features", files / "clips", "--classes", 3, "--calls", 0, "--json")
     code, text, error = run(files / "clips.json", *options)
@@ -157,9 +159,9 @@ def test_a_preset_is_found_by_its_name(files, monkeypatch):
         ("[", ["--config", "run.yaml"], "is not YAML"),
         ("[1]", ["--config", "run.yaml"], "must hold a mapping"),
         ("fusion: 3", ["--config", "run.yaml"], "must hold a mapping"),
-        ("fusion: {chanels: 4}", ["--config", "run.yaml"], "unknown keys: chanels"),
-        ("fusion: {channels: 5}", ["--config", "run.yaml"], "multiple of num_heads=4"),
-        ("fusion: {channels: wide}", ["--config", "run.yaml"], "`fusion.channels` must be of type int"),
+        ("final_model: {chanels: 4}", ["--config", "run.yaml"], "unknown keys: chanels"),
+        ("fusion: {num_heads: 0}", ["--config", "run.yaml"], "`num_heads` must be at least 1"),
+        ("final_model: {channels: wide}", ["--config", "run.yaml"], "`final_model.channels` must be of type int"),
         ("preparation: {image_size: [9]}", ["--config", "run.yaml"], "must be two positive ints"),
         ("x: " + "y" * 1_000_000, ["--config", "run.yaml"], "too long"),
     ],

@@ -1,6 +1,5 @@
 """Counted costs against hand counts and against TensorFlow's profiler, which knows nothing of our layers."""
 
-import dataclasses
 import math
 
 import keras
@@ -25,9 +24,9 @@ from hfmnas_keras.models.parts.sequence_encoder import SequenceEncoder
 from hfmnas_keras.node_operations import node_operation
 from hfmnas_keras.operations import EDGE_OPERATIONS, FUSION_OPERATIONS, NODE_OPERATIONS
 from hfmnas_keras.settings.backbones import ImageBackboneSettings, TextBackboneSettings, VideoBackboneSettings
-from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.models import FIXED_MODELS
 from tests.hfmnas_keras.cost.profiled_flops import profiled_flops
+from tests.hfmnas_keras.network_settings import NetworkSettings
 
 C, R, N = 8, 1, 16
 """Channels; rank of the steps and states of the scan."""
@@ -121,7 +120,7 @@ def test_a_lstm_by_hand():
 
 
 SHAPES = {"text_low": (6,), "text_high": (7,), "image_low": (4, 4, 5), "image_high": (4, 4, 3)}
-FUSION = FusionSettings(channels=C, num_nodes=2, kept_nodes=1, correlation_dim=3)
+FUSION = NetworkSettings(channels=C, num_nodes=2, kept_nodes=1, correlation_dim=3)
 
 
 def make_genotype():
@@ -137,10 +136,10 @@ def make_genotype():
     return Genotype(low, high)
 
 
-@pytest.mark.parametrize("changes", [{}, {"num_cells": 2}, {"vector_to_grid": "tile", "imm_attention": False}])
+@pytest.mark.parametrize("changes", [{}, {"num_cells": 2}, {"vector_to_grid": "tile", "attention": False}])
 def test_a_searched_model_costs_what_the_profiler_counts(changes):
-    fusion = dataclasses.replace(FUSION, sequence_encoder=False, **changes)
-    model = searched_model(make_genotype(), SHAPES, 4, fusion)
+    fusion = FUSION.changed(sequence_encoder=False, **changes)
+    model = searched_model(make_genotype(), SHAPES, 4, **fusion.model)
     scans = fusion.num_cells
     assert model_cost(model).flops == sum(profiled_flops(model).values()) + scans * scan_recurrence(4, 4)
 
@@ -153,14 +152,14 @@ def test_a_model_of_bm_nas_costs_what_the_profiler_counts(mitigation):
         {"features": ["text_low", "image_low"], "steps": steps[:2]},
         {"features": ["text_high", "image_high"], "steps": steps[2:]},
     ]
-    model = bm_model(BMGenotype(cells), SHAPES, 4, dataclasses.replace(FUSION, bm_mitigation=mitigation))
+    model = bm_model(BMGenotype(cells), SHAPES, 4, **FUSION.changed(in_bm_nas=mitigation).model)
     assert model_cost(model).flops == sum(profiled_flops(model).values())
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
 @pytest.mark.parametrize("name", FIXED_MODELS)
 def test_a_fixed_model_costs_what_the_profiler_counts(name, multi_label):
-    model = baseline_model(name, SHAPES, 4, FUSION, multi_label=multi_label)
+    model = baseline_model(name, SHAPES, 4, FUSION.fusion, FUSION.final_model, multi_label=multi_label)
     profiled = sum(profiled_flops(model).values())
     assert model_cost(model).flops == profiled > 0
 
@@ -180,7 +179,7 @@ def test_fusions_of_fixed_models_by_hand():
 
 
 def test_parts_add_up_and_carry_their_parameters():
-    model = searched_model(make_genotype(), SHAPES, 4, FUSION, vocabulary_size=11, max_tokens=7)
+    model = searched_model(make_genotype(), SHAPES, 4, **FUSION.model, vocabulary_size=11, max_tokens=7)
     cost = model_cost(model)
     assert cost.flops == sum(part.flops for part in cost.parts.values())
     assert cost.parameters == sum(part.parameters for part in cost.parts.values())
@@ -200,8 +199,8 @@ def test_backbones_and_classifier_cost_what_the_profiler_counts():
         for name, model in (("image", image), ("text", text))
         for level in ("low", "high")
     }
-    fusion = dataclasses.replace(FUSION, sequence_encoder=False)
-    network = searched_model(make_genotype(), shapes, 4, fusion)
+    fusion = FUSION.changed(sequence_encoder=False)
+    network = searched_model(make_genotype(), shapes, 4, **fusion.model)
     classifier = multimodal_classifier(network, {"text": text, "image": image}, multi_label=False)
     for model, scans in ((image, 0), (text, 0), (classifier, 1)):
         assert model_cost(model).flops == sum(profiled_flops(model).values()) + scans * scan_recurrence(4, 4)
@@ -260,6 +259,6 @@ def test_an_unknown_layer_is_an_error():
 
 
 def test_an_open_size_is_an_error():
-    model = searched_model(make_genotype(), SHAPES, 4, FUSION, vocabulary_size=11)
+    model = searched_model(make_genotype(), SHAPES, 4, **FUSION.model, vocabulary_size=11)
     with pytest.raises(ValueError, match="`sequence_encoder` costs depends on its input's size"):
         model_cost(model)

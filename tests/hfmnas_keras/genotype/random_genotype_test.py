@@ -9,12 +9,13 @@ from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.genotype.random_genotype import random_genotype
 from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.space import SpaceSettings
 
-FUSION = FusionSettings(num_nodes=3, kept_nodes=3)
+SPACE = SpaceSettings(num_nodes=3, kept_nodes=3)
 
 
 def test_all_choices_are_equally_likely_and_none_is_never_chosen():
-    cells = [cell for seed in range(400) for cell in random_genotype(FUSION, seed).cells.values()]
+    cells = [cell for seed in range(400) for cell in random_genotype(SPACE, FusionSettings(), seed).cells.values()]
     nodes = [node for cell in cells for node in cell.nodes]
     counts = {
         "edges": (Counter(edge for node in nodes for edge in node.edges), set(EDGE_OPERATIONS) - {"none"}),
@@ -28,14 +29,19 @@ def test_all_choices_are_equally_likely_and_none_is_never_chosen():
 
 
 def test_a_seed_is_a_genotype_as_the_settings_want_it():
-    fusion = FusionSettings(num_nodes=4, kept_nodes=2, kept_edges=3, lfbc_taps=("image_low",) * 2)
-    genotype = random_genotype(fusion, 7)
-    assert genotype == random_genotype(fusion, 7) != random_genotype(fusion, 8)
+    space, fusion = SpaceSettings(num_nodes=4, kept_nodes=2, kept_edges=3), FusionSettings(lfbc_taps=("image_low",) * 2)
+    genotype = random_genotype(space, fusion, 7)
+    assert genotype == random_genotype(space, fusion, 7) != random_genotype(space, fusion, 8)
     assert all(len(cell.kept) == 2 for cell in genotype.cells.values())
     assert {len(node.edges) for cell in genotype.cells.values() for node in cell.nodes} <= {2, 3}
     assert genotype.metadata["lfbc_taps"] == ["image_low", "image_low"]
     assert Genotype.from_json(genotype.to_json()) == genotype
-    spared = FusionSettings(excluded_operations=("skip", "sum"))
-    nodes = [node for draw in range(30) for cell in random_genotype(spared, draw).cells.values() for node in cell.nodes]
+    spared = SpaceSettings(excluded_operations=("skip", "sum"))
+    nodes = [
+        node
+        for draw in range(30)
+        for cell in random_genotype(spared, fusion, draw).cells.values()
+        for node in cell.nodes
+    ]
     assert all("skip" not in node.edges and node.fusion != "sum" for node in nodes)
     assert np.isclose(sum(genotype.lfbc.importance), 1.0)

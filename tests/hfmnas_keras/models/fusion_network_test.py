@@ -4,11 +4,11 @@ import pytest
 from hfmnas_keras.genotype import BMGenotype, Genotype, discretise
 from hfmnas_keras.models.baselines.baseline_model import BASELINES
 from hfmnas_keras.models.fusion_network import fusion_network
-from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.models import FIXED_MODELS, SEARCHED_MODELS
+from tests.hfmnas_keras.network_settings import NetworkSettings
 
 SHAPES = {"text_low": (5,), "text_high": (6,), "image_low": (2, 2, 3), "image_high": (2, 2, 4)}
-FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, correlation_dim=4)
+FUSION = NetworkSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, correlation_dim=4)
 
 
 def a_genotype(model="hf_mnas"):
@@ -28,7 +28,7 @@ def test_the_names_of_the_settings_are_those_of_the_networks():
 @pytest.mark.parametrize("model", [*SEARCHED_MODELS, *FIXED_MODELS])
 def test_every_model_gives_logits_by_name(model):
     genotype = a_genotype(model) if model in SEARCHED_MODELS else None
-    network = fusion_network(model, SHAPES, 3, FUSION, genotype=genotype)
+    network = fusion_network(model, SHAPES, 3, **FUSION.model, genotype=genotype)
     outputs = network({name: np.ones((2, *shape), "float32") for name, shape in SHAPES.items()})
     assert outputs["logits"].shape == (2, 3)
     assert {tensor.name for tensor in network.inputs} <= set(SHAPES)
@@ -36,11 +36,11 @@ def test_every_model_gives_logits_by_name(model):
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="no model 'gnu'. Known ones: hf_mnas, .*gmu"):
-        fusion_network("gnu", SHAPES, 3, FUSION)
+        fusion_network("gnu", SHAPES, 3, **FUSION.model)
     with pytest.raises(ValueError, match="built from a genotype"):
-        fusion_network("hf_mnas", SHAPES, 3, FUSION)
+        fusion_network("hf_mnas", SHAPES, 3, **FUSION.model)
     with pytest.raises(ValueError, match="not searched"):
-        fusion_network("gmu", SHAPES, 3, FUSION, genotype=a_genotype())
+        fusion_network("gmu", SHAPES, 3, **FUSION.model, genotype=a_genotype())
     for model, other in (SEARCHED_MODELS, SEARCHED_MODELS[::-1]):
         with pytest.raises(ValueError, match=f"own kind. Received: one of '{other}'. Search with `model='{model}'`"):
-            fusion_network(model, SHAPES, 3, FUSION, genotype=a_genotype(other))
+            fusion_network(model, SHAPES, 3, **FUSION.model, genotype=a_genotype(other))

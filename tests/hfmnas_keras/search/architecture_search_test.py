@@ -158,12 +158,12 @@ def test_twenty_kills_change_nothing(tmp_path):
 def test_discretised_score_is_that_of_the_searched_model_with_the_same_weights(uninterrupted, model):
     result, folder = uninterrupted
     dev = make_rows(20, 1)
-    fusion = dataclasses.replace(FUSION, sequence_encoder=False)
-    supernet = supernet_of(model, dev.feature_shapes, 3, fusion)
+    fusion = FUSION.changed(sequence_encoder=False)
+    supernet = supernet_of(model, dev.feature_shapes, 3, **fusion.supernet(model))
     values = saved_values(folder)
     for variable, value in zip(supernet.variables, values, strict=False):
         variable.assign(value)
-    network = fusion_network(model, dev.feature_shapes, 3, fusion, genotype=result.genotype)
+    network = fusion_network(model, dev.feature_shapes, 3, **fusion.model, genotype=result.genotype)
     {"hf_mnas": copy_model, "bm_nas": copy_bm_model}[model](supernet, network)
     logits = ops.convert_to_numpy(network(dev.features, training=False)["logits"]).astype("float64")
     shifted = logits - logits.max(axis=1, keepdims=True)
@@ -326,9 +326,9 @@ def test_rows_must_fit(tmp_path):
     train = make_rows(10, 0)
     without = FeatureSet(train.ids, {"text_low": train.features["text_low"]}, train.labels)
     with pytest.raises(ValueError, match="image_low"):
-        search_architecture(without, without, 3, FUSION, SETTINGS, tmp_path)
+        search_architecture(without, without, 3, FUSION.fusion, SETTINGS, tmp_path)
     with pytest.raises(ValueError, match="num_outputs=2"):
-        search_architecture(train, train, 2, FUSION, SETTINGS, tmp_path)
+        search_architecture(train, train, 2, FUSION.fusion, SETTINGS, tmp_path)
 
 
 @pytest.fixture
@@ -342,12 +342,20 @@ def eager_steps():
 def run_few_steps(folder, model="hf_mnas", fusion=FUSION, **settings):
     """Three weight steps and two architecture steps an epoch."""
     settings = SearchSettings(channels=8, batch_size=4, **settings)
-    return search_architecture(make_rows(12, 0), make_rows(8, 1), 3, fusion, settings, folder, model=model)
+    return search_architecture(
+        make_rows(12, 0),
+        make_rows(8, 1),
+        3,
+        settings=settings,
+        checkpoint_dir=folder,
+        model=model,
+        **fusion.search(model),
+    )
 
 
 def run_smallest(folder, **settings):
     """The network whose steps take the least, where it does not matter what is searched."""
-    fusion = dataclasses.replace(FUSION, sequence_encoder=False, bm_inner_steps=1, bm_mitigation=False)
+    fusion = FUSION.changed(sequence_encoder=False, inner_steps=1, in_bm_nas=False)
     return run_few_steps(folder, "bm_nas", fusion, discretised_every=0, **settings)
 
 
@@ -494,8 +502,8 @@ def test_search_on_partial_channels_goes_on_and_ends_in_a_usual_genotype(eager_s
         # The searched model is four times as wide as the supernet's operations.
         assert record["discretised_dev_loss"] is None and record["discretised_dev_macro_f1"] is None
     dev = make_rows(20, 1)
-    fusion = dataclasses.replace(FUSION, sequence_encoder=False)
-    network = fusion_network("hf_mnas", dev.feature_shapes, 3, fusion, genotype=expected.genotype)
+    fusion = FUSION.changed(sequence_encoder=False)
+    network = fusion_network("hf_mnas", dev.feature_shapes, 3, **fusion.model, genotype=expected.genotype)
     assert np.isfinite(network(dev.features)["logits"]).all()
 
     save = SavedState.save

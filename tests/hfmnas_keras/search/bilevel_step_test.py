@@ -124,7 +124,7 @@ def test_architecture_step_changes_nothing_but_gamma_and_beta(second_order):
 def test_steps_of_a_real_supernet_change_their_own_alone(second_order):
     keras.utils.set_random_seed(3)
     rows = search_case.make_rows(8, 0)
-    supernet = Supernet(rows.feature_shapes, 3, search_case.FUSION, name="supernet")
+    supernet = Supernet(rows.feature_shapes, 3, **search_case.FUSION.supernet(), name="supernet")
     device_rows = DeviceRows(rows, tuple(rows.features))
     settings = SearchSettings(batch_size=4, epochs=3, second_order=second_order)
     step = BilevelStep(supernet, device_rows, device_rows, settings, 2, 0.01)
@@ -144,7 +144,7 @@ def test_steps_of_a_real_supernet_change_their_own_alone(second_order):
 def test_weight_step_of_a_real_supernet_leaves_gamma_and_beta_in_half_precision_and_second_order(eager_steps):
     keras.utils.set_random_seed(3)
     rows = search_case.make_rows(4, 0)
-    supernet = Supernet(rows.feature_shapes, 3, search_case.FUSION, dtype="mixed_float16", name="supernet")
+    supernet = Supernet(rows.feature_shapes, 3, **search_case.FUSION.supernet(), dtype="mixed_float16", name="supernet")
     device_rows = DeviceRows(rows, tuple(rows.features))
     settings = SearchSettings(batch_size=4, epochs=3, second_order=True, precision="mixed_float16")
     step = BilevelStep(supernet, device_rows, device_rows, settings, 2, 0.01)

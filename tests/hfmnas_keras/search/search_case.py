@@ -8,20 +8,20 @@ import sys
 import numpy as np
 
 from hfmnas_keras.data.feature_set import FeatureSet
-from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.search import SearchSettings
+from tests.hfmnas_keras.network_settings import NetworkSettings
 
 # One node a cell: the graph has all operations and is traced in seconds. BM-NAS gets two steps, whose edges are a
 # choice, and the mitigation, whose running covariances are part of the state.
-FUSION = FusionSettings(
+FUSION = NetworkSettings(
     channels=8,
     grid=(2, 2),
     num_nodes=1,
     kept_nodes=1,
     num_heads=2,
     correlation_dim=4,
-    bm_inner_steps=2,
-    bm_mitigation=True,
+    inner_steps=2,
+    in_bm_nas=True,
 )
 SETTINGS = SearchSettings(channels=8, epochs=3, batch_size=4, seed=7)
 
@@ -43,7 +43,16 @@ def run_search(folder, report_dir=None, settings=SETTINGS, model="hf_mnas"):
     from hfmnas_keras.search.architecture_search import search_architecture
 
     train, dev = make_rows(50, 0), make_rows(20, 1)
-    return search_architecture(train, dev, 3, FUSION, settings, folder, report_dir, model=model)
+    return search_architecture(
+        train,
+        dev,
+        3,
+        settings=settings,
+        checkpoint_dir=folder,
+        report_dir=report_dir,
+        model=model,
+        **FUSION.search(model),
+    )
 
 
 if __name__ == "__main__":

@@ -17,15 +17,15 @@ from hfmnas_keras.genotype.node_choice import NodeChoice
 from hfmnas_keras.models.classifier import multimodal_classifier
 from hfmnas_keras.optimization.f1_score import macro_f1
 from hfmnas_keras.settings.backbones import SkeletonBackboneSettings, VideoBackboneSettings
-from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.pretraining import PretrainingSettings
 from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training import final_training
 from hfmnas_keras.training.final_training import train_fusion_network
+from tests.hfmnas_keras.network_settings import NetworkSettings
 
-FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, correlation_dim=4)
+FUSION = NetworkSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, correlation_dim=4)
 # A smaller graph to trace, where it is not about the words' order.
-WITHOUT_SEQUENCE = dataclasses.replace(FUSION, sequence_encoder=False)
+WITHOUT_SEQUENCE = FUSION.changed(sequence_encoder=False)
 SETTINGS = TrainingSettings(
     max_epochs=4, patience=4, batch_size=8, learning_rate=5e-3, unfreeze_backbones=False, seed=3
 )
@@ -92,14 +92,23 @@ def without_times(history):
 
 def train_frozen(folder, settings=SETTINGS, **kwargs):
     rows = make_features(45, 0), make_features(20, 1)
-    return train_fusion_network(make_genotype(), *rows, 3, WITHOUT_SEQUENCE, settings, folder, **kwargs)
+    return train_fusion_network(
+        make_genotype(), *rows, 3, settings=settings, checkpoint_dir=folder, **WITHOUT_SEQUENCE.model, **kwargs
+    )
 
 
 def train_unfrozen(folder, max_epochs=3, fusion=WITHOUT_SEQUENCE):
     settings = dataclasses.replace(SETTINGS, max_epochs=max_epochs, unfreeze_backbones=True)
     rows = make_examples(45, 0), make_examples(20, 1)
     return train_fusion_network(
-        make_genotype(), *rows, 3, fusion, settings, folder, backbones=make_backbones(), vocabulary_size=9
+        make_genotype(),
+        *rows,
+        3,
+        settings=settings,
+        checkpoint_dir=folder,
+        backbones=make_backbones(),
+        vocabulary_size=9,
+        **fusion.model,
     )
 
 
@@ -107,7 +116,13 @@ def test_of_equal_scores_the_lowest_dev_loss_decides(tmp_path):
     """On rows as easy as these dev is soon all right, while its loss goes on falling."""
     settings = dataclasses.replace(SETTINGS, max_epochs=9, patience=9)
     result = train_fusion_network(
-        make_genotype(), make_features(60, 0), make_features(24, 1), 3, WITHOUT_SEQUENCE, settings, tmp_path
+        make_genotype(),
+        make_features(60, 0),
+        make_features(24, 1),
+        3,
+        settings=settings,
+        checkpoint_dir=tmp_path,
+        **WITHOUT_SEQUENCE.model,
     )
     fit = result.history["fit"]
     assert [record["dev_macro_f1"] for record in fit[-5:]] == [1.0] * 5
@@ -198,15 +213,16 @@ def test_backbones_of_clips_train_along(tmp_path):
         ),
     }
     before = {name: backbone.get_weights() for name, backbone in backbones.items()}
-    fusion = dataclasses.replace(
-        WITHOUT_SEQUENCE,
+    fusion = WITHOUT_SEQUENCE.changed(
         grid=(4, 1),
         lfbc_taps=("skeleton_low", "video_low"),
         hfbc_taps=("skeleton_high", "video_high"),
     )
     settings = dataclasses.replace(SETTINGS, max_epochs=2, learning_rate=3e-3, unfreeze_backbones=True)
     train, dev = make_clips(30, 0), make_clips(12, 1)
-    result = train_fusion_network(make_genotype(), train, dev, 3, fusion, settings, tmp_path, backbones=backbones)
+    result = train_fusion_network(
+        make_genotype(), train, dev, 3, settings=settings, checkpoint_dir=tmp_path, **fusion.model, backbones=backbones
+    )
     losses = [record["loss"] for part in ("fit", "retrain") for record in result.history[part]]
     assert np.isfinite(losses).all() and result.history["fit"][1]["loss"] < result.history["fit"][0]["loss"]
     for name, backbone in result.backbones.items():
@@ -247,7 +263,7 @@ def test_streamed_features_train_the_same_weights(tmp_path):
 
 @pytest.mark.parametrize("unfrozen", [True, False])
 def test_a_unimodal_run_trains_and_serves_one_modality_alone(tmp_path, unfrozen):
-    fusion = dataclasses.replace(FUSION, lfbc_taps=("image_low",) * 2, hfbc_taps=("image_high",) * 2)
+    fusion = FUSION.changed(lfbc_taps=("image_low",) * 2, hfbc_taps=("image_high",) * 2)
     settings = dataclasses.replace(SETTINGS, max_epochs=1, unfreeze_backbones=unfrozen)
     make_rows = make_examples if unfrozen else make_features
     backbones = make_backbones()
@@ -257,9 +273,9 @@ def test_a_unimodal_run_trains_and_serves_one_modality_alone(tmp_path, unfrozen)
         make_rows(16, 0),
         make_rows(8, 1),
         3,
-        fusion,
-        settings,
-        tmp_path,
+        settings=settings,
+        checkpoint_dir=tmp_path,
+        **fusion.model,
         backbones=backbones,
         vocabulary_size=9,
     )
@@ -290,7 +306,9 @@ def test_a_genotype_of_other_importance_is_another_network(tmp_path):
 
     def train(share):
         cell = CellGenotype(2, nodes, kept=(0, 1), importance=(share, 1 - share))
-        train_fusion_network(Genotype(cell, cell), *rows, 3, WITHOUT_SEQUENCE, settings, tmp_path)
+        train_fusion_network(
+            Genotype(cell, cell), *rows, 3, settings=settings, checkpoint_dir=tmp_path, **WITHOUT_SEQUENCE.model
+        )
 
     train(0.5)
     with pytest.raises(ValueError, match="genotype.importance"):
@@ -320,7 +338,11 @@ def test_settings_out_of_bounds_are_refused(settings, name, value):
 def test_rows_must_fit_the_mode(tmp_path):
     examples = make_examples(6, 0)
     with pytest.raises(ValueError, match="trains on FeatureSet"):
-        train_fusion_network(make_genotype(), examples, examples, 3, FUSION, SETTINGS, tmp_path)
+        train_fusion_network(
+            make_genotype(), examples, examples, 3, settings=SETTINGS, checkpoint_dir=tmp_path, **FUSION.model
+        )
     unfrozen = dataclasses.replace(SETTINGS, unfreeze_backbones=True)
     with pytest.raises(ValueError, match="needs `backbones`"):
-        train_fusion_network(make_genotype(), examples, examples, 3, FUSION, unfrozen, tmp_path)
+        train_fusion_network(
+            make_genotype(), examples, examples, 3, settings=unfrozen, checkpoint_dir=tmp_path, **FUSION.model
+        )

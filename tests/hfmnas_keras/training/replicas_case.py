@@ -4,7 +4,6 @@ TensorFlow takes logical devices only before it first computes. Prints one JSON 
 and the largest difference of any variable after the steps.
 """
 
-import dataclasses
 import json
 import sys
 
@@ -83,8 +82,8 @@ def search_steps(devices, whole=False, dropout=0.0, **settings):
     rows = search_case.make_rows(24, 0), search_case.make_rows(12, 1)
     settings = SearchSettings(channels=8, batch_size=8, devices=devices, **settings)
     if whole:
-        fusion = dataclasses.replace(search_case.FUSION, dropout=0.0)
-        supernet = Supernet(rows[0].feature_shapes, 3, fusion, name="supernet")
+        fusion = search_case.FUSION.changed(dropout=0.0)
+        supernet = Supernet(rows[0].feature_shapes, 3, **fusion.supernet(), name="supernet")
     else:
         supernet = EdgeNet(dropout, dtype=settings.precision)
     names = tuple(rows[0].features)
@@ -105,9 +104,9 @@ def search_steps(devices, whole=False, dropout=0.0, **settings):
 def training_steps(devices, model="hf_mnas", **settings):
     from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
     from hfmnas_keras.models.fusion_network import fusion_network
-    from hfmnas_keras.settings.fusion import FusionSettings
     from hfmnas_keras.settings.training import TrainingSettings
     from hfmnas_keras.training.training_step import TrainingStep
+    from tests.hfmnas_keras.network_settings import NetworkSettings
     from tests.hfmnas_keras.search import search_case
 
     keras.utils.set_random_seed(3)
@@ -118,11 +117,11 @@ def training_steps(devices, model="hf_mnas", **settings):
         model,
         rows.feature_shapes,
         3,
-        FusionSettings(channels=8, grid=(2, 2), num_nodes=1, kept_nodes=1, correlation_dim=4, dropout=0.0),
         multi_label=False,
         genotype=Genotype(cell, cell) if model == "hf_mnas" else None,
         vocabulary_size=11 if model == "hf_mnas" else None,
         max_tokens=5 if model == "hf_mnas" else None,
+        **NetworkSettings(channels=8, grid=(2, 2), correlation_dim=4, dropout=0.0).model,
     )
     inputs = {tensor.name: tensor for tensor in network.inputs}
     whole = keras.Model(inputs, network(inputs))

@@ -5,10 +5,10 @@ from hfmnas_keras.cell.searched_cell import SearchedCell
 from hfmnas_keras.genotype.cell_genotype import CellGenotype
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.genotype.node_choice import NodeChoice
-from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.training import TrainingSettings
+from tests.hfmnas_keras.network_settings import NetworkSettings
 
-FUSION = FusionSettings(
+FUSION = NetworkSettings(
     channels=8, grid=(2, 2), num_nodes=3, kept_nodes=3, num_heads=2, correlation_dim=4, sequence_encoder=False
 )
 # All rows are one batch: the losses of the first epoch are those of the initial weights.
@@ -28,8 +28,8 @@ GENOTYPE = Genotype(
 OWN = {"cells": {"lfbc_cell_1": ("012", 24), "hfbc_cell_1": ("012", 24)}, "heads": [2, 2, 2]}
 CHANGED = {
     # Node 0 of the high branch is not kept, but read.
-    "fusion.kept_nodes": (1, {"cells": {"lfbc_cell_1": ("0", 8), "hfbc_cell_1": ("02", 8)}, "heads": [2, 2, 2]}),
-    "fusion.num_cells": (
+    "space.kept_nodes": (1, {"cells": {"lfbc_cell_1": ("0", 8), "hfbc_cell_1": ("02", 8)}, "heads": [2, 2, 2]}),
+    "final_model.num_cells": (
         2,
         {
             "cells": {f"{branch}_cell_{number}": ("012", 24) for branch in ("lfbc", "hfbc") for number in (1, 2)},
@@ -46,6 +46,12 @@ TOGETHER = {
     },
     "heads": [4] * 5,
 }
+
+
+def own_value(name):
+    """What a setting that can be tuned has here."""
+    part, field = name.split(".")
+    return getattr(getattr(FUSION, part), field)
 
 
 def parts_of(network):

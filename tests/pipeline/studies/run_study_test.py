@@ -24,8 +24,9 @@ import hfmnas_keras
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
 from hfmnas_keras.genotype.random_genotype import random_genotype
 from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
-from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings
 from hfmnas_keras.settings.search import SearchSettings
+from hfmnas_keras.settings.space import SpaceSettings
 from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training import final_training
 from pipeline.config import load_config, with_overrides
@@ -143,7 +144,7 @@ def test_random_genotypes_are_drawn_by_the_seed_and_have_no_verdict(data, tmp_pa
     for path in (tmp_path / "trials").glob("hf_mnas*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
         genotypes[record["settings"]["training"]["seed"]] = Genotype.from_json(record["genotype"])
-    assert genotypes == {seed: random_genotype(tiny_config().fusion, seed) for seed in (0, 1)}
+    assert genotypes == {seed: random_genotype(tiny_config().space, tiny_config().fusion, seed) for seed in (0, 1)}
     assert genotypes[0] != genotypes[1]
 
 
@@ -166,7 +167,7 @@ def test_a_search_of_an_earlier_state_of_the_package_is_made_again(data, tmp_pat
 
 @pytest.mark.parametrize("kept_nodes, collapsed", [(1, True), (2, False)])
 def test_the_verdict_is_on_the_genotype_that_the_trial_has(data, tmp_path, kept_nodes, collapsed):
-    overrides = {"model": "hf_mnas", "fusion.num_nodes": 2, "fusion.kept_nodes": kept_nodes}
+    overrides = {"model": "hf_mnas", "space.num_nodes": 2, "space.kept_nodes": kept_nodes}
     trial, store = make_trial(**overrides), TrialStore(tmp_path)
     # The likelier node has two `skip`, all of a trial that keeps one node and half of one that keeps both, where more
     # than half would be a collapse.
@@ -179,7 +180,7 @@ def test_the_verdict_is_on_the_genotype_that_the_trial_has(data, tmp_path, kept_
     store.write_search(
         trial,
         {
-            "genotype": random_genotype(trial.searched_fusion, 0).to_json(),
+            "genotype": random_genotype(trial.searched_space, trial.fusion, 0).to_json(),
             "probabilities": {f"{name}/{kind}": table.tolist() for name in CELLS for kind, table in tables.items()},
             "search_seconds": 1.0,
             "travel": {"possible": 5.0, "largest": 3.0},
@@ -252,7 +253,7 @@ def test_a_worker_that_dies_before_it_has_read_its_trial_is_told_too(data, tmp_p
 @pytest.mark.long
 def test_workers_have_one_thread_and_one_that_dies_takes_its_trial_alone(data, tmp_path):
     store = TrialStore(tmp_path)
-    killed, trained = make_trial(), make_trial(**{"fusion.channels": 16})
+    killed, trained = make_trial(), make_trial(**{"final_model.channels": 16})
 
     def kill_when_begun():
         while not store.log_path(killed).exists():
@@ -273,7 +274,7 @@ def test_workers_have_one_thread_and_one_that_dies_takes_its_trial_alone(data, t
 @pytest.mark.long
 def test_a_process_trains_so_many_trials_and_then_another_one(data, tmp_path, monkeypatch):
     monkeypatch.setattr(trial_workers, "TRIALS_A_PROCESS", 2)
-    jobs = [(make_trial(**{"fusion.channels": channels}), data) for channels in (8, 16, 24)]
+    jobs = [(make_trial(**{"final_model.channels": channels}), data) for channels in (8, 16, 24)]
     processes = []
     for _, record, _ in train_trials(jobs, TrialStore(tmp_path), workers=1):
         assert record["status"] == "finished"
@@ -282,19 +283,21 @@ def test_a_process_trains_so_many_trials_and_then_another_one(data, tmp_path, mo
 
 
 def test_two_trials_of_one_search_are_not_begun_at_once_where_there_are_others(data):
-    search = {"model": "hf_mnas", "fusion.num_nodes": 2}
-    first, same, other = (make_trial(**search, **more) for more in ({}, {"fusion.num_cells": 2}, {"search.epochs": 2}))
+    search = {"model": "hf_mnas", "space.num_nodes": 2}
+    first, same, other = (
+        make_trial(**search, **more) for more in ({}, {"final_model.num_cells": 2}, {"search.epochs": 2})
+    )
     crew = [types.SimpleNamespace(job=(first, data)), types.SimpleNamespace(job=None)]
     pending = [(same, data), (other, data)]
     assert [_next(pending, crew)[0], _next(pending, crew)[0]] == [other, same] and not pending
     # Models that are not searched do not wait for one another.
-    plain = [(make_trial(), data), (make_trial(**{"fusion.channels": 16}), data)]
+    plain = [(make_trial(), data), (make_trial(**{"final_model.channels": 16}), data)]
     crew[0].job = plain[0]
     assert _next([plain[1], (other, data)], crew) == plain[1]
 
 
 def test_the_time_left_is_that_of_the_workers_with_something_to_do():
-    plain = [make_trial(**{"fusion.channels": channels}) for channels in (2, 4, 6, 8)]
+    plain = [make_trial(**{"final_model.channels": channels}) for channels in (2, 4, 6, 8)]
     searched = make_trial(**{"model": "hf_mnas"})
     progress = _Progress([(trial, None) for trial in (*plain, searched)], workers=2)
     # What a search takes is not known yet: it is not less than the rest.
@@ -308,17 +311,17 @@ def test_the_time_left_is_that_of_the_workers_with_something_to_do():
 
 def test_names_follow_from_what_has_an_influence():
     def searched(**overrides):
-        return make_trial(**{"model": "hf_mnas", "fusion.num_nodes": 2, **overrides})
+        return make_trial(**{"model": "hf_mnas", "space.num_nodes": 2, **overrides})
 
     trial = searched()
     assert trial.name == searched(**{"search.checkpoint_seconds": 7.0}).name
     others = {
         "training": searched(**{"training.learning_rate": 0.02}),
-        "encoder": searched(**{"fusion.sequence_encoder": True}),
-        "stacked": searched(**{"fusion.num_cells": 2}),
-        "kept": searched(**{"fusion.kept_nodes": 2}),
+        "encoder": searched(**{"final_model.sequence_encoder": True}),
+        "stacked": searched(**{"final_model.num_cells": 2}),
+        "kept": searched(**{"space.kept_nodes": 2}),
         "search": searched(**{"search.epochs": 2}),
-        "fusion": searched(**{"fusion.imm_attention": False}),
+        "mitigation": searched(**{"mitigation.attention": False}),
         "data": dataclasses.replace(trial, data="other"),
     }
     assert len({trial.name, *(other.name for other in others.values())}) == 8
@@ -327,25 +330,28 @@ def test_names_follow_from_what_has_an_influence():
     assert shared == {"training", "encoder", "stacked", "kept"}
     # Where a search looks at the discretised model, it looks at what is kept.
     best = {"search.select": "best_dev", "search.discretised_every": 1}
-    assert searched(**best).search_name != searched(**best, **{"fusion.kept_nodes": 2}).search_name
+    assert searched(**best).search_name != searched(**best, **{"space.kept_nodes": 2}).search_name
     drawn = Trial.of(with_overrides(tiny_config(), {"model": "hf_mnas"}), 3, "made-up", RANDOM)
     assert drawn.search_name is None and drawn.random_genotype == 3 and drawn.seed == 3
     assert make_trial().search_name is None
 
 
 def test_a_new_setting_leaves_the_names_of_what_was_trained_without_it(monkeypatch):
-    """The names of this trial before there were `attention_values` and `correlation_norm`."""
+    """The names of this trial when the settings were split by reader."""
     monkeypatch.setattr(hfmnas_keras, "__version__", "0.1.0")
     trial = Trial(
         "hf_mnas",
-        FusionSettings(num_nodes=2, kept_nodes=2),
+        FusionSettings(),
+        MitigationSettings(),
+        SpaceSettings(num_nodes=2, kept_nodes=2),
+        FinalModelSettings(),
         SearchSettings(seed=3),
         TrainingSettings(seed=3),
         None,
         0.5,
         "x",
     )
-    assert (trial.name, trial.search_name) == ("hf_mnas-seed_3-626b71733b5a", "hf_mnas-seed_3-70e5fed2b5fb")
+    assert (trial.name, trial.search_name) == ("hf_mnas-seed_3-ad90fa3d6182", "hf_mnas-seed_3-423b1b931b79")
     changed = dataclasses.replace(trial, fusion=dataclasses.replace(trial.fusion, attention_values="key"))
     assert changed.name != trial.name and changed.search_name != trial.search_name
 
@@ -356,10 +362,10 @@ def test_a_record_of_another_default_is_not_taken(tmp_path):
     path = tmp_path / f"{trial.name}.json"
     record = json.loads(path.read_text(encoding="utf-8"))
     # A setting that was there and one that is new.
-    del record["settings"]["fusion"]["kept_edges"]
+    del record["settings"]["fusion"]["vector_to_grid"]
     path.write_text(json.dumps(record), encoding="utf-8")
     assert store.read(trial)["status"] == "finished"
-    record["settings"]["fusion"]["correlation_weight"] = 0.7
+    record["settings"]["mitigation"]["correlation_weight"] = 0.7
     path.write_text(json.dumps(record), encoding="utf-8")
     assert store.read(trial) is None
     path.write_text("{", encoding="utf-8")
@@ -394,7 +400,7 @@ def test_what_is_trained_anew_does_not_go_on_from_a_checkpoint(tmp_path):
 @pytest.mark.parametrize("name", ["methods", "top_k"])
 def test_a_configuration_that_tunes_can_be_studied(name, data):
     # Choices of `hf_mnas` alone, while `methods` has other models and `top_k` fewer kept nodes.
-    config = with_overrides(load_config("demo"), {"tuning": {"choices": {"fusion.kept_nodes": [2]}}})
+    config = with_overrides(load_config("demo"), {"tuning": {"choices": {"space.kept_nodes": [2]}}})
     planned = plan(STUDIES[name], config, 1, lambda config: data)
     assert {place.trial.name for place in planned} == {
         place.trial.name for place in plan(STUDIES[name], load_config("demo"), 1, lambda config: data)

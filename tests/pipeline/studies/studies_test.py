@@ -31,8 +31,8 @@ def test_the_rates_of_inconsistency_are_those_in_the_names(configured):
 
 @pytest.mark.parametrize("configured", [False, True])
 def test_bm_nas_is_with_the_mitigation_and_without(configured):
-    configs = configurations("methods", {"fusion.bm_mitigation": configured})
-    assert [configs[name].fusion.bm_mitigation for name in ("BM-NAS", "BM-NAS with IMM")] == [False, True]
+    configs = configurations("methods", {"mitigation.in_bm_nas": configured})
+    assert [configs[name].mitigation.in_bm_nas for name in ("BM-NAS", "BM-NAS with IMM")] == [False, True]
 
 
 def test_plain_networks_are_called_what_their_papers_call_them():
@@ -49,9 +49,8 @@ def test_one_modality_has_all_parts_too():
         assert len(own) == 5 and set(own) <= set(configs)
         for parts, config in own.items():
             assert config.fusion.lfbc_taps == (f"{modality}_low",) * 2
-            both = configs[parts].fusion
-            for switch in ("imm_attention", "imm_correlation", "sequence_encoder"):
-                assert getattr(config.fusion, switch) == getattr(both, switch), (modality, parts)
+            both = configs[parts]
+            assert (config.mitigation, config.final_model) == (both.mitigation, both.final_model), (modality, parts)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +96,7 @@ def test_a_configuration_of_the_papers_data_is_known_as_such(preset, name):
 def _parts(attention, correlation, sequence_encoder):
     values = (attention, correlation, sequence_encoder)
     return dict(
-        zip((f"fusion.{key}" for key in ("imm_attention", "imm_correlation", "sequence_encoder")), values, strict=True)
+        zip(("mitigation.attention", "mitigation.correlation", "final_model.sequence_encoder"), values, strict=True)
     )
 
 
@@ -108,23 +107,23 @@ SWITCHED = {
     ("components", "+ DCCA"): _parts(False, True, False),
     ("components", "+ MHA + DCCA"): _parts(True, True, False),
     ("components", "+ MHA + DCCA + Bi-LSTM"): _parts(True, True, True),
-    ("operations", "without skip"): {"fusion.excluded_operations": ("skip",)},
-    ("operations", "without mamba_fusion"): {"fusion.excluded_operations": ("mamba_fusion",)},
+    ("operations", "without skip"): {"space.excluded_operations": ("skip",)},
+    ("operations", "without mamba_fusion"): {"space.excluded_operations": ("mamba_fusion",)},
     ("inconsistency", "30%, HF-MNAS without IMM"): _parts(False, False, True),
     ("inconsistency", "70%, HF-MNAS with IMM"): _parts(True, True, True),
-    ("inconsistency", "0%, BM-NAS without IMM"): {"model": "bm_nas", "fusion.bm_mitigation": False},
-    ("inconsistency", "70%, BM-NAS with IMM"): {"model": "bm_nas", "fusion.bm_mitigation": True},
+    ("inconsistency", "0%, BM-NAS without IMM"): {"model": "bm_nas", "mitigation.in_bm_nas": False},
+    ("inconsistency", "70%, BM-NAS with IMM"): {"model": "bm_nas", "mitigation.in_bm_nas": True},
     ("taps", "high / low"): {
         "fusion.lfbc_taps": ("text_high", "image_high"),
         "fusion.hfbc_taps": ("text_low", "image_low"),
     },
-    ("top_k", "1 nodes kept"): {"fusion.kept_nodes": 1, "fusion.kept_edges": 2},
-    ("top_k", "5 edges a node"): {"fusion.kept_nodes": 3, "fusion.kept_edges": 5},
-    ("stacking", "3 cells a branch"): {"fusion.num_cells": 3},
+    ("top_k", "1 nodes kept"): {"space.kept_nodes": 1, "space.kept_edges": 2},
+    ("top_k", "5 edges a node"): {"space.kept_nodes": 3, "space.kept_edges": 5},
+    ("stacking", "3 cells a branch"): {"final_model.num_cells": 3},
     ("heads", "8 heads"): {"fusion.num_heads": 8},
     ("batch", "64 rows a batch"): {"search.batch_size": 64, "training.batch_size": 64},
     ("dropout", "dropout 0.5"): {"fusion.dropout": 0.5},
-    ("search", "node inputs: shared"): {"fusion.node_inputs": "shared"},
+    ("search", "node inputs: shared"): {"space.node_inputs": "shared"},
     ("search", "0 folds in place of 5"): {"pretraining.folds": 0},
 }
 

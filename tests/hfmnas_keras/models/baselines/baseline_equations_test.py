@@ -10,12 +10,12 @@ import pytest
 import tensorflow as tf
 
 from hfmnas_keras.models.baselines.baseline_model import BASELINES, baseline_model
-from hfmnas_keras.settings.fusion import FusionSettings
+from tests.hfmnas_keras.network_settings import NetworkSettings
 from tests.hfmnas_keras.reference_arithmetic import randomize_statistics, randomize_weights, sigmoid, softmax
 
 SHAPES = {"text_low": (5,), "text_high": (6,), "image_low": (3, 2, 3), "image_high": (3, 2, 4)}
 # A dropout that would be seen, were it not left out at inference.
-FUSION = FusionSettings(channels=8, grid=(3, 2), dropout=0.5)
+FUSION = NetworkSettings(channels=8, grid=(3, 2), dropout=0.5)
 ROWS, CLASSES = 16, 3
 
 
@@ -110,7 +110,7 @@ def reference(name, features, weights, multi_label):
 def test_the_whole_network_is_its_equations(name, multi_label):
     random = np.random.default_rng(0)
     features = {feature: 2 * random.normal(size=(ROWS, *shape)) for feature, shape in SHAPES.items()}
-    model = baseline_model(name, SHAPES, CLASSES, FUSION, multi_label)
+    model = baseline_model(name, SHAPES, CLASSES, FUSION.fusion, FUSION.final_model, multi_label)
     randomize_weights(model)
     randomize_statistics(model)
     values = [weight.value for weight in model.weights if weight.dtype == "float32"]

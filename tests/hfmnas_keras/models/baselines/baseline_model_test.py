@@ -12,10 +12,10 @@ from sklearn.metrics import f1_score
 from hfmnas_keras.models.baselines.baseline_model import BASELINES, baseline_model
 from hfmnas_keras.models.baselines.stacked_identity import StackedIdentity
 from hfmnas_keras.optimization.losses import task_loss
-from hfmnas_keras.settings.fusion import FusionSettings
+from tests.hfmnas_keras.network_settings import NetworkSettings
 
 SHAPES = {"text_low": (5,), "text_high": (6,), "image_low": (2, 2, 3), "image_high": (2, 2, 4)}
-FUSION = FusionSettings(channels=32, grid=(2, 2), dropout=0.0)
+FUSION = NetworkSettings(channels=32, grid=(2, 2), dropout=0.0)
 ROWS, CLASSES = 32, 4
 
 
@@ -46,7 +46,7 @@ def _train(model, features, labels, steps):
 def test_it_learns_32_random_rows_by_heart(name):
     keras.utils.set_random_seed(0)
     labels = np.random.default_rng(1).integers(CLASSES, size=ROWS)
-    model = baseline_model(name, SHAPES, CLASSES, FUSION)
+    model = baseline_model(name, SHAPES, CLASSES, FUSION.fusion, FUSION.final_model)
     _train(model, _features(), tf.constant(labels), steps=120)
     predicted = np.argmax(model(_features(), training=True)["logits"], axis=1)
     assert f1_score(labels, predicted, average="macro") > 0.95
@@ -55,7 +55,7 @@ def test_it_learns_32_random_rows_by_heart(name):
 def test_several_labels_a_row_are_learnt_too(name):
     keras.utils.set_random_seed(0)
     labels = np.random.default_rng(1).integers(2, size=(ROWS, CLASSES)).astype("float32")
-    model = baseline_model(name, SHAPES, CLASSES, FUSION, multi_label=True)
+    model = baseline_model(name, SHAPES, CLASSES, FUSION.fusion, FUSION.final_model, multi_label=True)
     _train(model, _features(), tf.constant(labels), steps=200)
     predicted = np.asarray(model(_features(), training=True)["logits"]) > 0
     assert f1_score(labels, predicted, average="macro") > 0.95
@@ -63,7 +63,7 @@ def test_several_labels_a_row_are_learnt_too(name):
 
 def test_the_answer_depends_on_the_modalities_it_reads_and_not_on_the_batch(name):
     keras.utils.set_random_seed(0)
-    model = baseline_model(name, SHAPES, CLASSES, FUSION)
+    model = baseline_model(name, SHAPES, CLASSES, FUSION.fusion, FUSION.final_model)
     features = _features()
     logits = np.asarray(model(features)["logits"])
     assert logits.shape == (ROWS, CLASSES)
@@ -77,7 +77,7 @@ def test_the_answer_depends_on_the_modalities_it_reads_and_not_on_the_batch(name
 
 def test_a_modality_of_its_own_sees_nothing_of_the_other():
     for name in ("late_average", "two_stream", "central_net"):
-        model = baseline_model(name, SHAPES, CLASSES, FUSION)
+        model = baseline_model(name, SHAPES, CLASSES, FUSION.fusion, FUSION.final_model)
         features = _features()
         before = model(features)
         after = model(
@@ -89,7 +89,7 @@ def test_a_modality_of_its_own_sees_nothing_of_the_other():
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_two_streams_begin_as_their_sum(multi_label):
-    outputs = baseline_model("two_stream", SHAPES, CLASSES, FUSION, multi_label)(_features())
+    outputs = baseline_model("two_stream", SHAPES, CLASSES, FUSION.fusion, FUSION.final_model, multi_label)(_features())
     total = 0.0
     for name in ("first", "second"):
         own = np.asarray(outputs[name], "float64")
@@ -105,7 +105,7 @@ def test_scores_are_stacked_class_by_class():
 
 
 def test_it_comes_back_from_a_file(name, tmp_path):
-    model = baseline_model(name, SHAPES, CLASSES, FUSION)
+    model = baseline_model(name, SHAPES, CLASSES, FUSION.fusion, FUSION.final_model)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(_features())["logits"], model(_features())["logits"], atol=1e-6)
@@ -113,9 +113,15 @@ def test_it_comes_back_from_a_file(name, tmp_path):
 
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ValueError, match="concatenation, late_average"):
-        baseline_model("mfas", SHAPES, CLASSES, FUSION)
+        baseline_model("mfas", SHAPES, CLASSES, FUSION.fusion, FUSION.final_model)
 
 
 def test_a_missing_feature_is_named():
     with pytest.raises(ValueError, match="image_high"):
-        baseline_model("gmu", {name: shape for name, shape in SHAPES.items() if name != "image_high"}, CLASSES, FUSION)
+        baseline_model(
+            "gmu",
+            {name: shape for name, shape in SHAPES.items() if name != "image_high"},
+            CLASSES,
+            FUSION.fusion,
+            FUSION.final_model,
+        )

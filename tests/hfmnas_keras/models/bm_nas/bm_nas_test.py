@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -16,11 +14,11 @@ from hfmnas_keras.models.bm_nas.fusion_cell import FusionCell
 from hfmnas_keras.models.bm_nas.fusion_operations import fusion_operation
 from hfmnas_keras.operations import FUSION_OPERATIONS
 from hfmnas_keras.optimization.losses import task_loss
-from hfmnas_keras.settings.fusion import FusionSettings
 from tests.hfmnas_keras.models.bm_nas.chosen_weights import copy_bm_model
+from tests.hfmnas_keras.network_settings import NetworkSettings
 
 SHAPES = {"text_low": (5,), "image_low": (2, 3, 3), "text_high": (6,), "image_high": (2, 3, 4)}
-FUSION = FusionSettings(channels=4, grid=(2, 3), num_heads=2, dropout=0.0, correlation_dim=3, bm_inner_steps=2)
+FUSION = NetworkSettings(channels=4, grid=(2, 3), num_heads=2, dropout=0.0, correlation_dim=3, inner_steps=2)
 NAMES = ["text_low", "image_low", "text_high", "image_high"]
 
 
@@ -111,7 +109,7 @@ def test_a_chosen_cell_is_its_definition(steps):
 
 def test_an_open_network_passes_one_sum_twice_and_mixes_four_operations():
     """The whole supernet at inference, in float64, from its logits and its layers' weights."""
-    supernet = scattered(BMSupernet(SHAPES, 3, FUSION))
+    supernet = scattered(BMSupernet(SHAPES, 3, **FUSION.supernet("bm_nas")))
     inputs = features()
     states = [
         np.asarray(grid(inputs[name]), "float64") for name, grid in zip(NAMES, supernet.feature_grids, strict=True)
@@ -144,10 +142,10 @@ def weights_by_path(model):
 
 @pytest.mark.parametrize("mitigation", [False, True])
 def test_the_model_of_a_genotype_is_the_supernet_with_its_choices(mitigation):
-    fusion = dataclasses.replace(FUSION, bm_mitigation=mitigation)
-    supernet = scattered(BMSupernet(SHAPES, 3, fusion))
+    fusion = FUSION.changed(in_bm_nas=mitigation)
+    supernet = scattered(BMSupernet(SHAPES, 3, **fusion.supernet("bm_nas")))
     genotype = supernet.genotype()
-    model = bm_model(genotype, SHAPES, 3, fusion)
+    model = bm_model(genotype, SHAPES, 3, **fusion.model)
     copy_bm_model(supernet, model)
     inputs = features()
     expected = supernet.discretised_logits(inputs, supernet.choices_of(genotype))
@@ -157,14 +155,16 @@ def test_the_model_of_a_genotype_is_the_supernet_with_its_choices(mitigation):
 
 
 def test_the_mitigation_takes_two_cells_and_leaves_none_out():
-    with pytest.raises(ValueError, match="`bm_cells` must be 2 for `bm_mitigation`. Received: 3"):
-        dataclasses.replace(FUSION, bm_cells=3, bm_mitigation=True)
-    fusion = dataclasses.replace(FUSION, bm_mitigation=True)
+    fusion = FUSION.changed(in_bm_nas=True)
+    with pytest.raises(ValueError, match="Two cells of BM-NAS meet .* Received: 3 cells"):
+        BMSupernet(SHAPES, 3, **fusion.changed(cells=3).supernet("bm_nas"))
     steps = [{"inputs": [0, 1], "operation": "sum"}]
     high = {"features": ["text_high", "image_high"], "steps": steps}
     with pytest.raises(ValueError, match="Two cells of BM-NAS meet .* Received: 3 cells"):
-        bm_model(BMGenotype([{"features": ["text_low", "image_low"], "steps": steps}, high, high]), SHAPES, 3, fusion)
-    alone = bm_model(BMGenotype([high]), SHAPES, 3, fusion)
+        bm_model(
+            BMGenotype([{"features": ["text_low", "image_low"], "steps": steps}, high, high]), SHAPES, 3, **fusion.model
+        )
+    alone = bm_model(BMGenotype([high]), SHAPES, 3, **fusion.model)
     assert "inconsistency_mitigation" not in [layer.name for layer in alone.layers]
 
 
@@ -181,7 +181,7 @@ def test_each_cell_reads_a_feature_that_no_earlier_one_does():
 
 
 def test_a_genotype_comes_back_from_its_text(tmp_path):
-    genotype = BMSupernet(SHAPES, 3, FUSION).genotype()
+    genotype = BMSupernet(SHAPES, 3, **FUSION.supernet("bm_nas")).genotype()
     genotype.save(tmp_path / "genotype.json")
     assert BMGenotype.load(tmp_path / "genotype.json") == genotype
 
@@ -214,23 +214,23 @@ def test_a_state_that_does_not_exist_yet_is_refused():
         BMGenotype([cell] * 17)
     with pytest.raises(ValueError, match="list of 1 to 16 steps"):
         BMGenotype([{**cell, "steps": cell["steps"] * 17}])
-    with pytest.raises(ValueError, match="`bm_cells` must be between 1 and 16. Received: 17"):
-        dataclasses.replace(FUSION, bm_cells=17)
+    with pytest.raises(ValueError, match="`cells` must be between 1 and 16. Received: 17"):
+        FUSION.changed(cells=17)
     with pytest.raises(ValueError, match="not among the features"):
         bm_model(
             BMGenotype(({"features": ["a", "b"], "steps": [{"inputs": [0, 1], "operation": "sum"}]},)),
             SHAPES,
             3,
-            FUSION,
+            **FUSION.model,
         )
 
 
 @pytest.mark.parametrize("mitigation", [False, True])
 def test_it_learns_32_random_rows_by_heart(mitigation):
     keras.utils.set_random_seed(0)
-    fusion = dataclasses.replace(FUSION, channels=16, bm_mitigation=mitigation)
-    genotype = BMSupernet(SHAPES, 4, fusion).genotype()
-    model = bm_model(genotype, SHAPES, 4, fusion)
+    fusion = FUSION.changed(channels=16, in_bm_nas=mitigation)
+    genotype = BMSupernet(SHAPES, 4, **fusion.supernet("bm_nas")).genotype()
+    model = bm_model(genotype, SHAPES, 4, **fusion.model)
     rows, labels = features(32), tf.constant(np.random.default_rng(3).integers(4, size=32))
     optimizer = keras.optimizers.Adam(0.01)
     optimizer.build(model.trainable_variables)

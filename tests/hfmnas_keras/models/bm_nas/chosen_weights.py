@@ -15,7 +15,7 @@ def copy_bm_model(supernet, model):
         for step, operation in enumerate(searched.operations):
             name = genotype.cells[number]["steps"][step]["operation"]
             operation.set_weights(cell.operations[4 * step + FUSION_OPERATIONS.index(name)].get_weights())
-        for part in ("projection", "norm", "output_norm") if supernet.fusion.bm_inner_steps > 1 else ("output_norm",):
+        for part in ("projection", "norm", "output_norm") if supernet.space.inner_steps > 1 else ("output_norm",):
             getattr(searched, part).set_weights(getattr(cell, part).get_weights())
     if supernet.mitigation is not None:
         model.get_layer("inconsistency_mitigation").set_weights(supernet.mitigation.get_weights())

@@ -16,13 +16,13 @@ from hfmnas_keras.models.bm_nas.bm_model import bm_model
 from hfmnas_keras.models.bm_nas.bm_supernet import BMSupernet
 from hfmnas_keras.models.hf_mnas.searched_model import searched_model
 from hfmnas_keras.models.hf_mnas.supernet import Supernet
-from hfmnas_keras.settings.fusion import FusionSettings
 from tests.hfmnas_keras.cell.reference_cell import searched_cell_reference, supernet_cell_reference
+from tests.hfmnas_keras.network_settings import NetworkSettings
 from tests.hfmnas_keras.reference_arithmetic import randomize_weights, weight_values
 from tests.hfmnas_keras.reference_operations import mitigation_reference
 
 SHAPES = {"text_low": (3,), "image_low": (2, 2, 3), "text_high": (4,), "image_high": (2, 2, 2)}
-FUSION = FusionSettings(
+FUSION = NetworkSettings(
     channels=4,
     grid=(2, 2),
     num_nodes=1,
@@ -31,15 +31,15 @@ FUSION = FusionSettings(
     dropout=0.0,
     correlation_dim=3,
     sequence_encoder=False,
-    bm_mitigation=True,
+    in_bm_nas=True,
 )
-CHANGED = dataclasses.replace(FUSION, attention_values="key", correlation_norm="frobenius")
+CHANGED = FUSION.changed(attention_values="key", correlation_norm="frobenius")
 CELL = CellGenotype(1, (NodeChoice(0, (0, 1), ("skip", "linear_tanh"), "multi_head_attention"),), kept=(0,))
 BM_STEPS = [{"inputs": [0, 1], "operation": "linear_glu"}]
 NETWORKS = {
-    "supernet": lambda fusion: Supernet(SHAPES, 3, fusion),
-    "searched": lambda fusion: searched_model(Genotype(CELL, CELL), SHAPES, 3, fusion),
-    "bm_supernet": lambda fusion: BMSupernet(SHAPES, 3, fusion),
+    "supernet": lambda fusion: Supernet(SHAPES, 3, **fusion.supernet()),
+    "searched": lambda fusion: searched_model(Genotype(CELL, CELL), SHAPES, 3, **fusion.model),
+    "bm_supernet": lambda fusion: BMSupernet(SHAPES, 3, **fusion.supernet("bm_nas")),
     "bm_searched": lambda fusion: bm_model(
         BMGenotype(
             [
@@ -49,7 +49,7 @@ NETWORKS = {
         ),
         SHAPES,
         3,
-        fusion,
+        **fusion.model,
     ),
 }
 

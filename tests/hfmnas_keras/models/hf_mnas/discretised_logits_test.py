@@ -7,20 +7,20 @@ from keras import ops
 
 from hfmnas_keras.models.hf_mnas.searched_model import searched_model
 from hfmnas_keras.models.hf_mnas.supernet import Supernet
-from hfmnas_keras.settings.fusion import FusionSettings
 from tests.hfmnas_keras.cell.chosen_weights import copy_model
+from tests.hfmnas_keras.network_settings import NetworkSettings
 from tests.hfmnas_keras.reference_arithmetic import randomize_statistics, randomize_weights
 
 SHAPES = {"text_low": (6,), "text_high": (7,), "image_low": (2, 2, 5), "image_high": (2, 2, 3)}
 
 
 @pytest.mark.parametrize(
-    ("node_inputs", "kept_nodes", "kept_edges", "imm_attention", "values"),
+    ("node_inputs", "kept_nodes", "kept_edges", "attention", "values"),
     [("pair", 1, 2, True, "query"), ("split", 2, 2, False, "query"), ("shared", 3, 4, True, "key")],
 )
-def test_equals_the_searched_model_with_the_same_weights(node_inputs, kept_nodes, kept_edges, imm_attention, values):
+def test_equals_the_searched_model_with_the_same_weights(node_inputs, kept_nodes, kept_edges, attention, values):
     keras.utils.set_random_seed(kept_nodes)
-    fusion = FusionSettings(
+    fusion = NetworkSettings(
         channels=8,
         grid=(2, 2),
         num_nodes=3,
@@ -29,11 +29,11 @@ def test_equals_the_searched_model_with_the_same_weights(node_inputs, kept_nodes
         num_heads=2,
         node_inputs=node_inputs,
         correlation_dim=3,
-        imm_attention=imm_attention,
+        attention=attention,
         attention_values=values,
         sequence_encoder=False,
     )
-    supernet = Supernet(SHAPES, num_outputs=4, fusion=fusion)
+    supernet = Supernet(SHAPES, num_outputs=4, **fusion.supernet())
     # The searched model has scale and offset in its norms, at their start; the supernet's others are random.
     randomize_weights(supernet)
     randomize_statistics(supernet)
@@ -47,7 +47,7 @@ def test_equals_the_searched_model_with_the_same_weights(node_inputs, kept_nodes
     genotype = supernet.genotype()
     assert max(len(node.edges) for cell in genotype.cells.values() for node in cell.nodes) == kept_edges
     received = supernet.discretised_logits(inputs, supernet.choices_of(genotype))
-    model = searched_model(genotype, SHAPES, 4, fusion)
+    model = searched_model(genotype, SHAPES, 4, **fusion.model)
     copy_model(supernet, model)
     expected = ops.convert_to_numpy(model(inputs))
     np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-5)

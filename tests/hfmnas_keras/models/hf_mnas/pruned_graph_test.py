@@ -1,6 +1,5 @@
 """Nothing is computed that the genotype dropped: what is in the graph of a searched model, by names and by types."""
 
-import dataclasses
 import re
 from collections import Counter
 
@@ -10,10 +9,10 @@ import tensorflow as tf
 
 from hfmnas_keras.genotype import Genotype, discretise
 from hfmnas_keras.models.hf_mnas.searched_model import searched_model
-from hfmnas_keras.settings.fusion import FusionSettings
+from tests.hfmnas_keras.network_settings import NetworkSettings
 
 SHAPES = {"text_low": (3,), "text_high": (3,), "image_low": (4, 4, 3), "image_high": (4, 4, 3)}
-FUSION = FusionSettings(channels=4, num_heads=2, correlation_dim=2)
+FUSION = NetworkSettings(channels=4, num_heads=2, correlation_dim=2)
 # TensorFlow numbers a scope that is opened again: `node_1_edge_0_1`.
 SCOPE = re.compile(r"([lh]fbc_cell_\d+)(?:_\d+)?/node_(\d+)_(fusion|edge_\d+)(?:_\d+)?/")
 OUTPUT_NORM_SCOPE = re.compile(r"([lh]fbc_cell_\d+)(?:_\d+)?/output_norm(?:_\d+)?/")
@@ -106,7 +105,7 @@ def concrete_function(model):
 @pytest.mark.parametrize(("seed", "num_cells"), [(0, 1), (1, 2), (2, 1), (3, 1), (4, 1), (5, 1)])
 def test_the_graph_holds_the_choices_and_nothing_else(seed, num_cells):
     genotype = random_genotype(seed)
-    model = searched_model(genotype, SHAPES, 3, dataclasses.replace(FUSION, num_cells=num_cells))
+    model = searched_model(genotype, SHAPES, 3, **FUSION.changed(num_cells=num_cells).model)
     graph = concrete_function(model).graph
     found = graphs_by_label((operation.name, operation.type) for operation in graph.get_operations())
     expected = expected_graphs(genotype, num_cells)
@@ -137,7 +136,7 @@ def test_an_exported_model_holds_nothing_else_either(tmp_path):
         for genotype in map(random_genotype, range(6))
         if all(len(cell.nodes) < cell.num_nodes for cell in genotype.cells.values())
     )
-    model = searched_model(genotype, SHAPES, 3, FUSION)
+    model = searched_model(genotype, SHAPES, 3, **FUSION.model)
     model.export(str(tmp_path / "model"), format="tf_saved_model", verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     (function,) = (

@@ -1,5 +1,3 @@
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -9,11 +7,11 @@ from hfmnas_keras.cell import SupernetCell
 from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
 from hfmnas_keras.models.hf_mnas.searched_model import searched_model
 from hfmnas_keras.models.hf_mnas.supernet import Supernet
-from hfmnas_keras.settings.fusion import FusionSettings
 from tests.hfmnas_keras.cell.chosen_weights import copy_cell, copy_model, decide
+from tests.hfmnas_keras.network_settings import NetworkSettings
 
 SHAPES = {"text_low": (6,), "text_high": (7,), "image_low": (2, 2, 5), "image_high": (2, 2, 3)}
-FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=2, kept_nodes=2, num_heads=2, correlation_dim=3)
+FUSION = NetworkSettings(channels=8, grid=(2, 2), num_nodes=2, kept_nodes=2, num_heads=2, correlation_dim=3)
 
 
 def make_genotype():
@@ -43,9 +41,9 @@ def random_inputs(rows=3, tokens=False):
 @pytest.mark.parametrize(("num_cells", "tokens"), [(1, False), (3, True)])
 def test_builds_trains_saves_and_loads(num_cells, tokens, tmp_path):
     keras.utils.set_random_seed(0)
-    fusion = dataclasses.replace(FUSION, num_cells=num_cells)
+    fusion = FUSION.changed(num_cells=num_cells)
     words = {"vocabulary_size": 9, "max_tokens": 5} if tokens else {}
-    model = searched_model(make_genotype(), SHAPES, 4, fusion, **words)
+    model = searched_model(make_genotype(), SHAPES, 4, **fusion.model, **words)
     inputs = random_inputs(tokens=tokens)
     assert {tensor.name for tensor in model.inputs} == set(inputs)
     logits = model(inputs)
@@ -72,7 +70,7 @@ def test_builds_trains_saves_and_loads(num_cells, tokens, tmp_path):
 
 
 def test_further_entries_are_ignored_by_name():
-    model = searched_model(make_genotype(), SHAPES, 4, FUSION)
+    model = searched_model(make_genotype(), SHAPES, 4, **FUSION.model)
     inputs = random_inputs()
     noise = {"a_first": np.ones((3, 2)), "tokens": np.ones((3, 5)), "zz_last": np.ones((3, 1))}
     np.testing.assert_array_equal(model({**noise, **inputs}), model(inputs))
@@ -81,8 +79,8 @@ def test_further_entries_are_ignored_by_name():
 
 def test_decided_supernet_is_the_searched_model():
     keras.utils.set_random_seed(0)
-    fusion = dataclasses.replace(FUSION, sequence_encoder=False, dropout=0.0)
-    supernet = Supernet(SHAPES, num_outputs=4, fusion=fusion)
+    fusion = FUSION.changed(sequence_encoder=False, dropout=0.0)
+    supernet = Supernet(SHAPES, num_outputs=4, **fusion.supernet())
     decide(
         supernet.cells["lfbc"],
         ["linear_relu", "sep_conv_3x3", "none", "avg_pool_3x3", "skip"],
@@ -96,7 +94,7 @@ def test_decided_supernet_is_the_searched_model():
     supernet.cells["lfbc"].importance.assign([0.5, -0.5])
     genotype = supernet.genotype()
     assert genotype.lfbc.nodes[1].predecessors == (1, 2)
-    model = searched_model(genotype, SHAPES, 4, fusion)
+    model = searched_model(genotype, SHAPES, 4, **fusion.model)
     copy_model(supernet, model)
     for training in (True, False):
         np.testing.assert_allclose(
@@ -115,8 +113,8 @@ def _correlation_losses(model):
 def test_decided_supernet_is_the_searched_model_of_two_cells_and_fewer_nodes(double_precision):
     """Two cells a branch, and one of the two nodes dropped: the supernet's mitigation must not read that node."""
     keras.utils.set_random_seed(0)
-    fusion = dataclasses.replace(FUSION, sequence_encoder=False, dropout=0.0, num_cells=2, kept_nodes=1)
-    supernet = Supernet(SHAPES, num_outputs=4, fusion=fusion)
+    fusion = FUSION.changed(sequence_encoder=False, dropout=0.0, num_cells=2, kept_nodes=1)
+    supernet = Supernet(SHAPES, num_outputs=4, **fusion.supernet())
     choices = {
         "lfbc": (["linear_elu", "sep_conv_3x3", "none", "avg_pool_3x3", "skip"], ["linear_glu", "concat_fc"]),
         "hfbc": (["skip", "linear_tanh", "max_pool_3x3", "linear_relu", "none"], ["multiply", "multi_head_attention"]),
@@ -131,7 +129,7 @@ def test_decided_supernet_is_the_searched_model_of_two_cells_and_fewer_nodes(dou
     genotype = supernet.genotype()
     # In the LFBC node 0 is dropped and read by node 1, in the HFBC it is gone.
     assert [len(cell.nodes) for cell in (genotype.lfbc, genotype.hfbc)] == [2, 1]
-    model = searched_model(genotype, SHAPES, 4, fusion)
+    model = searched_model(genotype, SHAPES, 4, **fusion.model)
     for name in ("lfbc", "hfbc"):
         copy_cell(supernet.cells[name], model.get_layer(f"{name}_cell_1"))
         copy_cell(second_cells[name], model.get_layer(f"{name}_cell_2"))
@@ -183,20 +181,20 @@ def _copied_layer(layer, inputs):
 
 def test_every_choice_of_a_module_builds():
     for changes in (
-        {"imm_attention": False},
-        {"imm_correlation": False},
+        {"attention": False},
+        {"correlation": False},
         {"vector_to_grid": "tile"},
         {"lfbc_taps": ("text_low", "text_low"), "hfbc_taps": ("text_high", "text_high")},
     ):
-        model = searched_model(make_genotype(), SHAPES, 4, dataclasses.replace(FUSION, **changes))
+        model = searched_model(make_genotype(), SHAPES, 4, **FUSION.changed(**changes).model)
         assert model(random_inputs()).shape == (3, 4)
 
 
 @pytest.mark.parametrize(("modality", "reads_tokens"), [("image", False), ("text", True)])
 def test_a_unimodal_model_reads_one_modality_alone(modality, reads_tokens):
     """The words of a picture would be a second modality: its Bi-LSTM runs over the high features."""
-    fusion = dataclasses.replace(FUSION, lfbc_taps=(f"{modality}_low",) * 2, hfbc_taps=(f"{modality}_high",) * 2)
-    model = searched_model(make_genotype(), SHAPES, 4, fusion, vocabulary_size=9, max_tokens=5)
+    fusion = FUSION.changed(lfbc_taps=(f"{modality}_low",) * 2, hfbc_taps=(f"{modality}_high",) * 2)
+    model = searched_model(make_genotype(), SHAPES, 4, **fusion.model, vocabulary_size=9, max_tokens=5)
     names = {tensor.name for tensor in model.inputs}
     assert names == {f"{modality}_low", f"{modality}_high"} | ({"tokens"} if reads_tokens else set())
     encoder = model.get_layer("sequence_encoder")
@@ -207,4 +205,4 @@ def test_a_unimodal_model_reads_one_modality_alone(modality, reads_tokens):
 
 def test_missing_taps_are_refused():
     with pytest.raises(ValueError, match="`hfbc_taps` names `text_high`"):
-        searched_model(make_genotype(), {"text_low": (6,), "image_low": (2, 2, 5)}, 4, FUSION)
+        searched_model(make_genotype(), {"text_low": (6,), "image_low": (2, 2, 5)}, 4, **FUSION.model)

@@ -1,5 +1,3 @@
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -9,10 +7,10 @@ from keras import ops
 from hfmnas_keras.genotype import Genotype
 from hfmnas_keras.models.hf_mnas.supernet import Supernet
 from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
-from hfmnas_keras.settings.fusion import FusionSettings
+from tests.hfmnas_keras.network_settings import NetworkSettings
 
 SHAPES = {"text_low": (6,), "text_high": (7,), "image_low": (2, 2, 5), "image_high": (2, 2, 3)}
-FUSION = FusionSettings(channels=8, grid=(2, 2), num_nodes=2, kept_nodes=1, num_heads=2, correlation_dim=3)
+FUSION = NetworkSettings(channels=8, grid=(2, 2), num_nodes=2, kept_nodes=1, num_heads=2, correlation_dim=3)
 
 
 def random_features(rows=4):
@@ -22,7 +20,7 @@ def random_features(rows=4):
 
 def make_supernet(**changes):
     keras.utils.set_random_seed(0)
-    return Supernet(SHAPES, num_outputs=3, fusion=dataclasses.replace(FUSION, **changes))
+    return Supernet(SHAPES, num_outputs=3, **FUSION.changed(**changes).supernet())
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +98,7 @@ def test_weight_step_reaches_every_weight(supernet):
 @pytest.mark.parametrize("rows", [1, 4])
 def test_mixed_precision_has_finite_losses_and_gradients(rows):
     keras.utils.set_random_seed(0)
-    supernet = Supernet(SHAPES, num_outputs=3, fusion=FUSION, dtype="mixed_float16")
+    supernet = Supernet(SHAPES, num_outputs=3, **FUSION.supernet(), dtype="mixed_float16")
     with tf.GradientTape() as tape:
         logits = supernet(random_features(rows), training=True)
         (correlation_loss,) = supernet.losses
@@ -179,18 +177,18 @@ def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="two inputs"):
         make_supernet(hfbc_taps=("image_low",))
     with pytest.raises(ValueError, match="`num_outputs`"):
-        Supernet(SHAPES, num_outputs=0, fusion=FUSION)
+        Supernet(SHAPES, num_outputs=0, **FUSION.supernet())
 
 
 def test_partial_channels_have_no_discretised_logits():
-    supernet = Supernet(SHAPES, num_outputs=3, fusion=FUSION, partial_channels=2)
+    supernet = Supernet(SHAPES, num_outputs=3, **FUSION.supernet(), partial_channels=2)
     assert Supernet.from_config(supernet.get_config()).partial_channels == 2
     with pytest.raises(ValueError, match="partial_channels=2"):
         supernet.discretised_logits({}, supernet.choices_of(supernet.genotype()))
 
 
 def test_a_cell_of_one_node_has_probabilities_without_a_warning(recwarn):
-    probabilities = Supernet(SHAPES, 3, dataclasses.replace(FUSION, num_nodes=1, kept_nodes=1)).probabilities()
+    probabilities = Supernet(SHAPES, 3, **FUSION.changed(num_nodes=1, kept_nodes=1).supernet()).probabilities()
     np.testing.assert_array_equal(probabilities["lfbc/importance"], [1.0])
     np.testing.assert_allclose(probabilities["hfbc/gamma"].sum(axis=1), np.ones(2), atol=1e-6)
     assert not [warning for warning in recwarn if "softmax" in str(warning.message)]

@@ -1,7 +1,5 @@
 """Which feature each cell reads (Fig. 10), seen by what moves when one feature changes."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from keras import ops
@@ -10,19 +8,17 @@ from hfmnas_keras.genotype import CellGenotype, Genotype, NodeChoice
 from hfmnas_keras.inconsistency.inconsistency_mitigation import InconsistencyMitigation
 from hfmnas_keras.models.hf_mnas.searched_model import searched_model
 from hfmnas_keras.models.hf_mnas.supernet import Supernet
-from hfmnas_keras.settings.fusion import FusionSettings
+from tests.hfmnas_keras.network_settings import NetworkSettings
 
 SHAPES = {"text_low": (6,), "text_high": (5,), "image_low": (2, 2, 4), "image_high": (2, 2, 3)}
-FUSION = FusionSettings(
+FUSION = NetworkSettings(
     channels=4, grid=(2, 2), num_nodes=1, kept_nodes=1, num_heads=2, correlation_dim=3, sequence_encoder=False
 )
 CELL = CellGenotype(1, (NodeChoice(0, (0, 1), ("skip", "linear_tanh"), "concat_fc"),), kept=(0,))
 NETWORKS = {
-    "supernet": lambda fusion: Supernet(SHAPES, 3, fusion),
+    "supernet": lambda fusion: Supernet(SHAPES, 3, **fusion.supernet()),
     # The second cell of a branch reads the features too.
-    "searched": lambda fusion: searched_model(
-        Genotype(CELL, CELL), SHAPES, 3, dataclasses.replace(fusion, num_cells=2)
-    ),
+    "searched": lambda fusion: searched_model(Genotype(CELL, CELL), SHAPES, 3, **fusion.changed(num_cells=2).model),
 }
 
 
@@ -38,7 +34,7 @@ NETWORKS = {
     ],
 )
 def test_a_feature_moves_the_output_of_its_cell_alone(monkeypatch, name, lfbc_taps, hfbc_taps):
-    network = NETWORKS[name](dataclasses.replace(FUSION, lfbc_taps=lfbc_taps, hfbc_taps=hfbc_taps))
+    network = NETWORKS[name](FUSION.changed(lfbc_taps=lfbc_taps, hfbc_taps=hfbc_taps))
     read = []
     mitigate = InconsistencyMitigation.call
 
