@@ -171,8 +171,8 @@ def test_classes_that_a_split_lacks_and_broken_pictures_are_notes(tmp_path):
 
 def test_few_rows_get_the_demos_sizes_and_many_the_papers():
     few, many = values_of(make_look()), values_of(make_look(rows={"train": 30_000, "dev": 2000, "test": 8000}))
-    assert (few["fusion.channels"], few["search.channels"], few["training.max_epochs"]) == (64, 32, 15)
-    assert (many["fusion.channels"], many["search.channels"], many["training.max_epochs"]) == (192, 64, 30)
+    assert (few["final_model.channels"], few["search.channels"], few["training.max_epochs"]) == (64, 32, 15)
+    assert (many["final_model.channels"], many["search.channels"], many["training.max_epochs"]) == (192, 64, 30)
     assert (few["search.batch_size"], few["search.epochs"], few["pretraining.folds"]) == (32, 10, 5)
     assert (many["search.batch_size"], many["search.epochs"], many["pretraining.folds"]) == (32, 10, 2)
     tiny = values_of(make_look(rows={"train": 200, "dev": 40, "test": 60}))
