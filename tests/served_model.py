@@ -2,6 +2,7 @@
 
 import atexit
 import functools
+import io
 import os
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from keras import ops
+from PIL import Image
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
 
 from components.transform.preprocessing import preprocessing_fn
@@ -130,7 +132,7 @@ def exported_model(multi_label=False, seed=0, scale=1.0, max_conflict=None):
 
 def resized(image_bytes):
     """The picture as the classifier sees it."""
-    image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+    image = np.asarray(Image.open(io.BytesIO(image_bytes)).convert("RGB"))
     return np.clip(np.rint(tf.image.resize(tf.cast(image, tf.float32), IMAGE_SIZE, antialias=True)), 0, 255)
 
 

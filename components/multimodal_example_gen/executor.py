@@ -123,7 +123,7 @@ def ingest(
                 | "WriteIdsLeftOut" >> beam.io.WriteToText(left_out_path, num_shards=1, shard_name_template="")
             )
         seen = [examples[split] | f"Seen[{split}]" >> beam.Map(seen_in, split) for split in SPLITS]
-        seen.append(examples["skipped"])
+        seen += [examples["skipped"], examples["foreign"]]
         seen.append(pipeline | "SkippedInListing" >> beam.Create(listing.skipped))
         _ = (
             seen
@@ -228,6 +228,12 @@ def _report(
         published = dict(source.published_rows)
         note = f". {source.published_note}" if source.published_note else ""
         warnings.append(f"rows {rows} differ from the paper's {published} (Table I){note}")
+    foreign = dict(sorted(counts["foreign"].items()))
+    if foreign:
+        warnings.append(
+            f"{sum(foreign.values())} pictures have an encoding that requests cannot have, and were converted: "
+            f"{foreign}. Whoever asks the served model must send such pictures as PNG or JPEG"
+        )
     if inconsistency:
         changed = {split: of_split["changed"] for split, of_split in inconsistency["splits"].items()}
         warnings.append(f"the texts of {changed} rows were replaced by others' on purpose")
@@ -246,6 +252,7 @@ def _report(
             reason: {"count": entry["count"], "ids": entry["ids"]}
             for reason, entry in sorted(counts["skipped"].items())
         },
+        "foreign_encodings": foreign,
         "ignored_columns": listing.ignored_columns,
         "observed": dict(sorted(listing.observed.items())),
         "texts": words_by_text({int(words): number for words, number in counts["words"].items()}),

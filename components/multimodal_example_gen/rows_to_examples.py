@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.multimodal_example_gen.count_words import count_words
+from components.multimodal_example_gen.readers.picture import StoredPicture
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
 
 #: So many ids of skipped rows are kept for each reason.
@@ -21,8 +22,9 @@ class RowsToExamples(beam.PTransform):
         source: Source. Reads the pictures; it travels to the workers.
 
     Returns:
-        dict from split name, and `"skipped"`, to a collection: of serialized tf.train.Example under a split, of `Skip`
-        under `"skipped"`.
+        dict from split name, `"skipped"` and `"foreign"` to a collection: of serialized tf.train.Example under a
+        split, of `Skip` under `"skipped"`, and under `"foreign"` of the name of an encoding, a string for each picture
+        that was converted though a request could not have it.
     """
 
     def __init__(self, source):
@@ -31,18 +33,21 @@ class RowsToExamples(beam.PTransform):
 
     def expand(self, rows):
         """Applies the transform to a collection of `Row`."""
-        return rows | "ReadPictures" >> beam.ParDo(_ReadPictures(self._source)).with_outputs("skipped", *SPLITS)
+        return rows | "ReadPictures" >> beam.ParDo(_ReadPictures(self._source)).with_outputs(
+            "skipped", "foreign", *SPLITS
+        )
 
 
 class IngestCounts(beam.CombineFn):
-    """Counts rows by split and class, words by text, and skipped rows by reason.
+    """Counts rows by split and class, words by text, skipped rows by reason, and pictures by foreign encoding.
 
-    Takes what `seen_in` makes of examples, and `Skip`s; gives a dictionary, see `ingest.json` in `component.py`.
+    Takes what `seen_in` makes of examples, `Skip`s, and names of encodings; gives a dictionary, see `ingest.json` in
+    `component.py`.
     """
 
     def create_accumulator(self):
         """Returns empty counts."""
-        return {"rows": {}, "rows_by_class": {}, "words": {}, "skipped": {}}
+        return {"rows": {}, "rows_by_class": {}, "words": {}, "skipped": {}, "foreign": {}}
 
     def add_input(self, accumulator, element):
         """Counts one example or one skipped row."""
@@ -52,6 +57,9 @@ class IngestCounts(beam.CombineFn):
             entry["ids"].append(element.id)
             entry["messages"].append(element.message())
             _trim(entry)
+            return accumulator
+        if isinstance(element, str):
+            _add(accumulator["foreign"], element, 1)
             return accumulator
         split, labels, words = element
         _add(accumulator["rows"], split, 1)
@@ -72,6 +80,8 @@ class IngestCounts(beam.CombineFn):
                     _add(merged["rows_by_class"].setdefault(split, {}), label, number)
             for words, number in one["words"].items():
                 _add(merged["words"], words, number)
+            for encoding, number in one["foreign"].items():
+                _add(merged["foreign"], encoding, number)
             for reason, entry in one["skipped"].items():
                 kept = merged["skipped"].setdefault(reason, {"count": 0, "ids": [], "messages": []})
                 kept["count"] += entry["count"]
@@ -117,7 +127,7 @@ def make_example(row: Row, features: dict[str, bytes | list[bytes] | np.ndarray]
 
 
 class _ReadPictures(beam.DoFn):
-    """Sends each row to its split as a serialized example, or to `skipped`."""
+    """Sends each row to its split as a serialized example, or to `skipped`; what its picture was, to `foreign`."""
 
     def __init__(self, source):
         self._source = source
@@ -129,6 +139,9 @@ class _ReadPictures(beam.DoFn):
         except SkipRowError as error:
             yield beam.pvalue.TaggedOutput("skipped", Skip(error.reason, row.id, error.detail, row.place))
             return
+        for value in features.values():
+            if isinstance(value, StoredPicture) and value.foreign:
+                yield beam.pvalue.TaggedOutput("foreign", value.foreign)
         yield beam.pvalue.TaggedOutput(row.split, make_example(row, features).SerializeToString(deterministic=True))
 
 

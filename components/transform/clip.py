@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from components.transform.image import is_png
 from components.transform.raw_features import as_ragged
 
 #: Of a frame, before anything of it is decoded; as in the ingest.
@@ -32,7 +31,7 @@ def prepare_depth_clips(clip: tf.Tensor | tf.SparseTensor, clip_frames: int, cli
 
     def resize_one(encoded: tf.Tensor) -> tf.Tensor:
         # What a PNG says of its bits a channel lies at a fixed place; of 16 the lower 8 would be lost.
-        is_deep = is_png(encoded) & tf.equal(tf.strings.substr(encoded + b"\0" * 25, 24, 1), b"\x10")
+        is_deep = _is_png(encoded) & tf.equal(tf.strings.substr(encoded + b"\0" * 25, 24, 1), b"\x10")
         told = ["A frame of depth has 16 bits. Give 8 bits, scaled as those that the model was trained on."]
         with tf.control_dependencies([tf.debugging.Assert(~is_deep, told)]):
             image = _decode_frame(encoded, channels=1)
@@ -59,7 +58,7 @@ def _sampled_frames(
 
 def _decode_frame(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     """Decodes a frame, after a look at its header: what would fill the memory is refused."""
-    png = is_png(encoded)
+    png = _is_png(encoded)
     is_jpeg = tf.equal(tf.strings.substr(encoded, 0, 3), b"\xff\xd8\xff")
     with tf.control_dependencies([tf.debugging.Assert(png | is_jpeg, ["A frame is neither PNG nor JPEG."])]):
         # A PNG's width and height lie at a fixed place; with zeros where it is cut off.
@@ -74,3 +73,7 @@ def _decode_frame(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     with tf.control_dependencies([tf.debugging.Assert(is_bounded, told)]):
         image = tf.io.decode_image(tf.identity(encoded), channels=channels, expand_animations=False)
     return tf.ensure_shape(image, [None, None, channels])
+
+
+def _is_png(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.equal(tf.strings.substr(encoded, 0, 4), b"\x89PNG")

@@ -26,9 +26,11 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     Give Transform `splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "dev", "test"])`:
     the vocabulary must not have seen the words of dev and test.
 
-    Pictures: PNG, JPEG, BMP and the first frame of GIF; transparency (PNG) becomes white, as in the ingest, so that a
-    served picture is treated as the same picture in training was. Resized with antialiasing to the size of the
-    backbone without keeping the aspect ratio, rounded, stored as PNG: exact and small.
+    Pictures: PNG, JPEG, and BMP of 24 bits, decoded as in the ingest, so that a served picture becomes the same pixels
+    as one that was trained on: transparent is white, and what a camera held upright is upright
+    (`hfmnas_keras.data.picture_decoding`). Resized with antialiasing to the size of the backbone without keeping the
+    aspect ratio, rounded, stored as PNG: exact and small. A picture that is refused or broken becomes an empty string,
+    which only requests meet: the ingest keeps no such picture.
 
     Texts: lower case; a word is a run of letters, marks and digits of any script, each Chinese or Japanese character
     being a word of its own; bytes that are not UTF-8 separate words. A text without any word is all padding.
@@ -63,7 +65,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
         | modality | feature |
         | --- | --- |
-        | `image` | `image` string `(batch, 1)`, a PNG each |
+        | `image` | `image` string `(batch, 1)`, a PNG each, or empty |
         | `text` | `tokens` int64 `(batch, max_tokens)`: 0 is padding, then the vocabulary from the most frequent word \
 at 1, the last id is any other word |
         | `skeleton` | `skeleton` float32 `(batch, skeleton_frames, 2, 25, 3)`, metres |

@@ -17,6 +17,7 @@ from components.multimodal_example_gen.readers.picture import read_picture
 from components.multimodal_example_gen.sources.manifest_source import ManifestSource
 from components.transform.preprocessing import preprocessing_fn
 from components.transform.text import vocabulary_size
+from tests.components import picture_encodings
 from tests.components.multimodal_example_gen import manifest_folder
 
 SCHEMA = pathlib.Path(__file__).resolve().parents[3] / "schemas" / "manifest.pbtxt"
@@ -202,38 +203,19 @@ def encoded(image, extension, **options):
     return buffer.getvalue()
 
 
-def served_picture(prepared, data):
-    return tf.io.decode_png(prepared.serve([data], ["red"])["image"][0, 0]).numpy().astype(int)
-
-
-@pytest.mark.parametrize("extension", ["PNG", "JPEG", "GIF", "BMP"])
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_formats_in_requests(single, extension, mode):
-    if (extension, mode) == ("BMP", "L"):
-        pytest.skip("TensorFlow reads colour bitmaps only")
-    image = Image.new("RGB", (14, 10), (180, 90, 30)).convert(mode)
-    expected = np.broadcast_to(np.asarray(image.convert("RGB"))[0, 0], (HEIGHT, WIDTH, 3))
-    np.testing.assert_allclose(served_picture(single, encoded(image, extension)), expected, atol=8)
-
-
-def test_transparent_requests_are_set_on_white_as_in_the_ingest(single, tmp_path):
-    pixels = np.random.default_rng(3).integers(0, 256, (20, 30, 4), dtype=np.uint8)
-    for image in (
-        Image.fromarray(pixels),
-        Image.merge("LA", [Image.fromarray(pixels[..., channel].copy()) for channel in (0, 3)]),
-        Image.fromarray(pixels).convert("P", palette=Image.Palette.ADAPTIVE),
-    ):
-        data = encoded(image, "PNG")
-        (tmp_path / "a.png").write_bytes(data)
-        ingested = read_picture(str(tmp_path / "a.png"))
-        # Pillow rounds while it composes, the graph after it resized.
-        np.testing.assert_allclose(served_picture(single, data), served_picture(single, ingested), atol=1)
-
-
-def test_animated_request_takes_the_first_frame(single):
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
-    picture = served_picture(single, encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
-    assert (picture[..., 0] > 200).all() and (picture[..., 2] < 50).all()
+def test_a_picture_of_another_encoding_and_a_broken_one_in_requests(single, tmp_path):
+    """The saved graph decodes as the function does, each row alone; see `served_pictures_test` for all encodings."""
+    data = picture_encodings.encodings()
+    names = ["png palette 4 bits", "jpeg orientation 6 <", "png rgb_alpha 8 bits"]
+    files = [data[name] for name in names]
+    served = single.serve([files[0], b"broken", *files[1:], data["gif"]], ["red"] * 5)["image"][:, 0].numpy()
+    assert [bool(picture) for picture in served] == [True, False, True, True, False]
+    for file, picture in zip(files, served[[0, 2, 3]], strict=True):
+        (tmp_path / "a").write_bytes(file)
+        stored = read_picture(str(tmp_path / "a"))
+        expected = single.serve([stored], ["red"])["image"][0, 0]
+        decoded = [tf.io.decode_png(one).numpy().astype(int) for one in (picture, expected)]
+        np.testing.assert_allclose(*decoded, atol=1)
 
 
 def test_a_long_and_a_broken_text_in_requests(single):

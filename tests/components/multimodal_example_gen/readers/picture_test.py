@@ -103,12 +103,16 @@ def test_cmyk_jpeg(tmp_path):
     np.testing.assert_allclose(stored(save(tmp_path / "a.jpg", cmyk)), np.full((16, 16, 3), (255, 0, 0)), atol=12)
 
 
-def test_camera_orientation_is_left_alone_as_in_serving(tmp_path):
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tiff"])
+def test_what_a_camera_held_upright_is_upright(tmp_path, extension):
     exif = Image.Exif()
     exif[0x0112] = 6
-    path = save(tmp_path / "a.jpg", Image.new("RGB", (20, 10)), exif=exif)
-    assert stored(path).shape == (10, 20, 3)
-    assert b"eXIf" not in picture.read_picture(path)
+    # White on the left, which is above when the camera is turned back.
+    image = Image.fromarray(np.repeat(np.array([[255] * 16 + [0] * 16] * 8, np.uint8)[..., None], 3, axis=-1))
+    pixels = stored(save(tmp_path / f"a.{extension}", image, exif=exif))
+    assert pixels.shape == (32, 8, 3)
+    np.testing.assert_allclose(pixels[[4, 28], :, 0], [[255] * 8, [0] * 8], atol=10)
+    assert b"eXIf" not in picture.read_picture(str(tmp_path / f"a.{extension}"))
 
 
 def test_missing_and_folder(tmp_path):
@@ -181,3 +185,35 @@ def test_bytes_depend_on_pixels_alone(tmp_path):
     (tmp_path / "b.png").write_bytes(noted.getvalue())
     assert plain.getvalue() != noted.getvalue()
     assert picture.read_picture(str(tmp_path / "a.png")) == picture.read_picture(str(tmp_path / "b.png"))
+
+
+def test_a_decoder_that_dies_or_hangs_costs_one_row(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png", Image.fromarray(RGB))
+    (tmp_path / "dies.py").write_text("import os\n\n\ndef answer(**request):\n    os.abort()\n")
+    (tmp_path / "hangs.py").write_text("import time\n\n\ndef answer(**request):\n    time.sleep(600)\n")
+    (tmp_path / "lies.py").write_text("def answer(**request):\n    return {}, [b'no PNG']\n")
+    for file, expected in (("dies", "decoder_crashed"), ("hangs", "decoder_timeout"), ("lies", "decoder_crashed")):
+        monkeypatch.setattr(picture.picture_decoding, "__file__", str(tmp_path / f"{file}.py"))
+        assert reason(path, max_seconds=3.0) == expected
+
+
+def test_a_tiff_of_many_directories_ends_at_the_second(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(RGB).save(buffer, format="TIFF")
+    data = buffer.getvalue()
+    (place,) = struct.unpack("<I", data[4:8])
+    (notes,) = struct.unpack("<H", data[place : place + 2])
+    end = place + 2 + 12 * notes
+    first = data[place:end]
+    # The same directory again and again, each naming the next one behind it.
+    count, size = 100_000, end - place + 4
+    more = b"".join(first + struct.pack("<I", len(data) + size * (number + 1)) for number in range(count))
+    (tmp_path / "a.tif").write_bytes(data[:end] + struct.pack("<I", len(data)) + data[end + 4 :] + more)
+    assert reason(tmp_path / "a.tif", max_seconds=10.0) == "animated_image"
+
+
+def test_a_file_that_may_not_be_read(tmp_path):
+    path = save(tmp_path / "a.png", Image.fromarray(RGB))
+    answer, _ = picture.picture_decoding.answer(str(tmp_path), 100, 100)
+    assert answer["reason"] == "unreadable_image" and "cannot be read" in answer["detail"]
+    assert picture.picture_decoding.answer(path, 100, 100_000)[0] == {"foreign": ""}
