@@ -17,8 +17,10 @@ _POLAR_STEPS = 12
 class CorrelationLoss(keras.layers.Layer):
     """One minus the mean canonical correlation of two views (HF-MNAS, Eq. 26-27; docs/method.md, section 5).
 
-    Every position of every sample is one observation. The covariances are running averages whose past part passes no
-    gradient, so a small batch still estimates them well. Everything is computed in float32, or in float64 under that
+    Every position of every sample is one observation. The covariances are running averages, so that few observations
+    still tell the correlation. The gradient is the whole one of the batch's covariances, taken at these averages:
+    that of the batch's share in them would be `running_rate` times as large, and lambda a tenth of what it says.
+    Everything is computed in float32, or in float64 under that
     policy: never in half precision.
 
     Every covariance is regularised by its own trace, so neither dead columns, equal views nor large scales make the
@@ -85,15 +87,16 @@ class CorrelationLoss(keras.layers.Layer):
         products = sum_over_replicas(ops.matmul(ops.transpose(centred), centred))
         batch_covariance = products / ops.maximum(num_observations - 1.0, 1.0)
 
-        # The running average starts at zero: that only scales all three blocks alike, which correlations ignore.
-        running_covariance = ops.convert_to_tensor(self.running_covariance)
-        covariance = (1.0 - self.running_rate) * ops.stop_gradient(
-            running_covariance
-        ) + self.running_rate * batch_covariance
+        past, present = ops.convert_to_tensor(self.running_covariance), ops.stop_gradient(batch_covariance)
+        # The first batch is the average: with a past of zeros the gradient would be in units of a tenth of its size.
+        is_first = ops.all(ops.equal(past, 0.0))
+        rate = ops.where(is_first, *(ops.cast(value, self._wide_dtype) for value in (1.0, self.running_rate)))
+        covariance = ops.stop_gradient((1.0 - rate) * past + rate * present)
         if training:
-            self.running_covariance.assign(ops.stop_gradient(ops.where(enough, covariance, running_covariance)))
+            self.running_covariance.assign(ops.where(enough, covariance, past))
 
-        correlation = self._correlation(covariance)
+        # Nothing is added, not even rounding: both may be of quite another scale than the average.
+        correlation = self._correlation(covariance + (batch_covariance - present))
         # Rounding may carry the sum of `dim` correlations a hair past `dim`.
         loss = ops.maximum(1.0 - correlation / self.dim, 0.0)
         return ops.where(enough, loss, ops.zeros_like(loss))

@@ -170,19 +170,30 @@ def joint_covariance(views):
 
 
 def mitigation_reference(
-    inputs, weights, num_heads, correlation_weight, running_rate=0.1, values="query", norm="nuclear"
+    inputs, weights, num_heads, correlation_weight, running_rate=0.1, values="query", norm="nuclear", around=None
 ):
-    """Eq. 26-28: output, and the correlation loss times its weight, whose past covariances are among the weights."""
-    hidden, views = [], []
-    for branch, grid in zip(("lfbc", "hfbc"), inputs, strict=True):
-        hidden.append(np.maximum(grid @ weights[f"{branch}_hidden/kernel"] + weights[f"{branch}_hidden/bias"], 0))
-        views.append(hidden[-1] @ weights[f"{branch}_view/kernel"] + weights[f"{branch}_view/bias"])
-    past = weights["correlation_loss/running_covariance"]
-    covariance = (1 - running_rate) * past + running_rate * joint_covariance(views)
+    """Eq. 26-28: output, and the correlation loss times its weight, whose past covariances are among the weights.
+
+    With `around`, the inputs and weights of another point, as the gradient there has it: the batch's covariances count
+    as a whole in what they are more than there.
+    """
+    hidden, views = hidden_and_views(inputs, weights)
+    past, present = weights["correlation_loss/running_covariance"], joint_covariance(views)
+    there = present if around is None else joint_covariance(hidden_and_views(*around)[1])
+    rate = running_rate if past.any() else 1.0
+    covariance = (1 - rate) * past + rate * there + present - there
     power = {"nuclear": 1, "frobenius": 2}[norm]
     loss = correlation_weight * (1 - (canonical_correlations(covariance) ** power).mean())
     attention = {path.removeprefix("fusion_attention/"): value for path, value in weights.items()}
     return multi_head_reference(*hidden, attention, num_heads, values), loss
+
+
+def hidden_and_views(inputs, weights):
+    hidden, views = [], []
+    for branch, grid in zip(("lfbc", "hfbc"), inputs, strict=True):
+        hidden.append(np.maximum(grid @ weights[f"{branch}_hidden/kernel"] + weights[f"{branch}_hidden/bias"], 0))
+        views.append(hidden[-1] @ weights[f"{branch}_view/kernel"] + weights[f"{branch}_view/bias"])
+    return hidden, views
 
 
 def _pool(inputs, reduce):

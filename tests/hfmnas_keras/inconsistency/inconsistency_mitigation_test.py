@@ -74,10 +74,11 @@ def test_gradients(values, norm):
     options = {"correlation_weight": 10.0, "attention_values": values, "correlation_norm": norm}
     layer = make_double_precision_layer(inputs, **options)
     layer.correlation_loss.running_covariance.assign(joint_covariance(np.random.default_rng(1).normal(size=(2, 20, 3))))
+    around = inputs, weight_values(layer)
     check_gradients(
         layer,
         inputs,
-        lambda moved, weights: mitigation_reference(moved, weights, 2, 10.0, values=values, norm=norm),
+        lambda moved, weights: mitigation_reference(moved, weights, 2, 10.0, values=values, norm=norm, around=around),
     )
 
 
