@@ -110,7 +110,8 @@ class GateConfig(pydantic.BaseModel):
         change_tolerance: float. How much macro F1 may fall below that of the last blessed model.
         above_reference: bool. Whether the model must not fall behind a linear model on one modality, nor behind one of
             its own heads. Defaults to `True`; `False` shows the references only.
-        threshold: float. Probability above which a label counts as predicted; multi-label data only.
+        threshold: float. Multi-label data only: probability above which a label counts as predicted by a modality's
+            head, and by the fused model where `training.threshold` is `"fixed"`; otherwise that has its own.
     """
 
     model_config = _STRICT

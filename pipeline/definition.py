@@ -207,6 +207,7 @@ def create_pipeline(
         mitigation=config.mitigation,
         training=config.training,
         abstention=config.serving.abstention,
+        threshold=config.gate.threshold,
         checkpoint_root=checkpoint_root,
     )
 

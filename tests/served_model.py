@@ -114,8 +114,8 @@ def tiny_classifier(multi_label, seed=0, scale=1.0):
 
 
 @functools.cache
-def exported_model(multi_label=False, seed=0, scale=1.0, max_conflict=None):
-    """Returns the folder of a SavedModel."""
+def exported_model(multi_label=False, seed=0, scale=1.0, max_conflict=None, thresholds=None):
+    """Returns the folder of a SavedModel; `thresholds` are a tuple."""
     path = os.path.join(_temporary_folder(), "model")
     output = transform_output(multi_label)
     export_saved_model(
@@ -126,6 +126,7 @@ def exported_model(multi_label=False, seed=0, scale=1.0, max_conflict=None):
         multi_label,
         path,
         Abstention(max_conflict),
+        None if thresholds is None else np.array(thresholds),
     )
     return path
 

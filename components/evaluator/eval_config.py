@@ -6,7 +6,8 @@ from collections.abc import Sequence
 # Not from `tensorflow_model_analysis` itself: TFMA 0.52 has these names there only after `tfx` was imported.
 from tensorflow_model_analysis.proto import config_pb2
 
-GATED_OUTPUT = "probabilities"
+from components.evaluator.example_reader import GATED_OUTPUT
+
 GATED_METRIC = "f1_m"
 SLICE_FEATURE = "labels"
 
@@ -32,7 +33,8 @@ def make_eval_config(
         class_names: sequence of str, in the order of the model's outputs.
         multi_label: bool. Whether an example may have several classes, or none.
         modalities: sequence of str. Those whose heads are measured too. Defaults to `("text", "image")`.
-        threshold: float. Multi-label only: a class is predicted above it. Defaults to `0.5`.
+        threshold: float. Multi-label only: a class is predicted above it, by a head, and by a model that does not name
+            its `labels` itself. Defaults to `0.5`.
         min_f1_m: float in [0, 1]. Defaults to `0.0`.
         change_tolerance: float in [0, 1]. Defaults to `0.0`, "not worse".
         slice_by_class: bool. Also measure the examples of each class by themselves. Defaults to `True`.

@@ -1,9 +1,13 @@
 """Reads labels and outputs from the elements that TFMA hands to a metric."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from tensorflow_model_analysis.metrics import metric_util
+
+GATED_OUTPUT = "probabilities"
+LABELS_OUTPUT = "labels"
 
 
 class ExampleReader:
@@ -46,6 +50,17 @@ class ExampleReader:
                 f"Received: {scores.size}."
             )
         return self._multi_hot(label) if self.multi_label else self._class_index(label), scores, weight
+
+    def given_labels(self, element: Any, scores: np.ndarray, threshold: float) -> np.ndarray:
+        """Which labels a multi-label example is given, bool `(classes,)`.
+
+        Those that the model names, which knows its thresholds. Those above `threshold` where this is another output
+        than its `probabilities`, or the model names none.
+        """
+        outputs = element.get_predictions(self._model_name)
+        if self.output_name == GATED_OUTPUT and isinstance(outputs, Mapping) and LABELS_OUTPUT in outputs:
+            return np.isin(np.ravel(outputs["class_names"]), np.ravel(outputs[LABELS_OUTPUT]))
+        return scores > threshold
 
     def values(self, element: Any, output_name: str) -> np.ndarray:
         """Returns the values of another output, flat."""

@@ -72,7 +72,8 @@ def derived_metric(
         eval_config, model_name, output_name, sub_key, example_weighted: as TFMA passes them.
         num_classes: int.
         multi_label: bool. `False`: the prediction is the class of the largest value (the first one of equals).
-            `True`: the classes whose value is above `threshold`.
+            `True`: the labels that the model names, or the classes whose value is above `threshold`, see
+            `ExampleReader.given_labels`.
         threshold: float.
         uncertainty: str. Name of the output with the uncertainty that belongs to a multi-label belief, or "". The value
             is then the opinion's projected probability, belief + uncertainty/2: above one half exactly when the
@@ -124,7 +125,7 @@ class _PredictionCountsCombiner(beam.CombineFn):
         if not np.all(np.isfinite(scores)):
             accumulator.not_finite += weight
         if self._reader.multi_label:
-            predicted = scores > self._threshold
+            predicted = self._reader.given_labels(element, scores, self._threshold)
             accumulator.confusion[np.arange(len(truth)), truth.astype(int), predicted.astype(int)] += weight
             accumulator.exact += weight * np.array_equal(truth, predicted)
         else:

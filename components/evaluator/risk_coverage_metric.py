@@ -125,8 +125,9 @@ class _DoubtTablesCombiner(beam.CombineFn):
     def add_input(self, accumulator: _DoubtTables, element: Any) -> _DoubtTables:
         truth, probabilities, _ = self._reader.read(element)
         if self._reader.multi_label:
-            errors = truth != (probabilities > self._threshold)
-            own_doubts = decision_doubt(probabilities, self._threshold, multi_label=True)
+            given = self._reader.given_labels(element, probabilities, self._threshold)
+            errors = truth != given
+            own_doubts = decision_doubt(probabilities, given=given)
         else:
             errors = np.array([np.argmax(probabilities) != truth])
             own_doubts = decision_doubt(probabilities[np.newaxis])

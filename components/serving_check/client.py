@@ -32,8 +32,8 @@ BLOCKED_PACKAGES = (
 SKELETON_FRAME = (2, 25, 3)
 # Two graphs of the same layers may add in another order.
 AGREEMENT_TOLERANCE = 1e-4
-# `abstain` may flip where its number lies on the bound, and the numbers themselves are compared.
-NOT_NUMBERS = {"class_names", "abstain"}
+# The decisions may flip where a number lies on the bound, and the numbers themselves are compared.
+NOT_NUMBERS = {"class_names", "abstain", "label", "labels"}
 
 
 class Blocker(importlib.abc.MetaPathFinder):

@@ -56,6 +56,7 @@ class Trainer(base_component.BaseComponent):
         mitigation=MitigationSettings(),
         training=TrainingSettings(),
         abstention=Abstention(max_conflict=0.5),
+        threshold=0.5,
         checkpoint_root="runs/demo/checkpoints",
     )
     ```
@@ -74,6 +75,7 @@ class Trainer(base_component.BaseComponent):
         fusion, final_model, mitigation: `FusionSettings`, `FinalModelSettings`, `MitigationSettings`.
         training: `TrainingSettings`.
         abstention: `Abstention`. Bounds above which the exported model's `abstain` is true.
+        threshold: float. Multi-label only: of all labels where `training.threshold` is `"fixed"`.
         checkpoint_root: str. Folder of checkpoints that outlives an attempt.
 
     Outputs:
@@ -101,6 +103,7 @@ class Trainer(base_component.BaseComponent):
         mitigation: MitigationSettings,
         training: TrainingSettings,
         abstention: Abstention,
+        threshold: float,
         checkpoint_root: str,
     ):
         custom_config = {
@@ -112,6 +115,7 @@ class Trainer(base_component.BaseComponent):
             "mitigation": settings_to_json(mitigation),
             "training": settings_to_json(training),
             "abstention": settings_to_json(abstention),
+            "threshold": threshold,
             "checkpoint_root": checkpoint_root,
             "code_fingerprint": code_fingerprint("components.trainer.executor", "components.trainer.training"),
         }

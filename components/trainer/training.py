@@ -67,6 +67,7 @@ def run_fn(fn_args: FnArgs) -> None:
         backbones=backbones,
         vocabulary_size=vocabulary_size(transform) if "text" in backbones else None,
         model=config["model"],
+        fixed_threshold=config["threshold"],
     )
     classifier = multimodal_classifier(result.fusion_network, result.backbones, config["multi_label"])
     export_saved_model(
@@ -77,6 +78,7 @@ def run_fn(fn_args: FnArgs) -> None:
         config["multi_label"],
         fn_args.serving_model_dir,
         settings_from_json(Abstention, config["abstention"]),
+        result.thresholds,
     )
     with writable_folder(config["model_uri"]) as folder:
         classifier.save(os.path.join(folder, CLASSIFIER_FILE))
@@ -86,6 +88,8 @@ def run_fn(fn_args: FnArgs) -> None:
         "tuned": tuned,
         "epochs": result.epochs,
         "dev_macro_f1": result.dev_macro_f1,
+        "dev_average_precision": result.dev_average_precision,
+        "thresholds": None if result.thresholds is None else result.thresholds.tolist(),
         "parameters": int(classifier.count_params()),
         "flops": _flops(classifier),
         "fusion": {

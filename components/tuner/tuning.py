@@ -23,7 +23,7 @@ from hfmnas_keras.genotype.load_genotype import load_genotype
 from hfmnas_keras.training.final_training import train_fusion_network
 from hfmnas_keras.training.tuned_settings import MODEL_SETTINGS, fitting, with_values
 
-OBJECTIVE = "dev_macro_f1"
+OBJECTIVE = "dev_average_precision"
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
@@ -115,7 +115,7 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
             **model_settings,
             **arguments,
         )
-        return {OBJECTIVE: result.dev_macro_f1}
+        return {OBJECTIVE: result.dev_average_precision}
 
     def search(self, **arguments: Any) -> None:
         super().search(**arguments)

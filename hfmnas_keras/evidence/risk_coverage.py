@@ -125,23 +125,21 @@ def risk_coverage(doubts: Any, errors: Any, counts: Any = None) -> RiskCoverage:
     return RiskCoverage(groups, *sums)
 
 
-def decision_doubt(probabilities: Any, threshold: float = 0.5, multi_label: bool = False) -> np.ndarray:
+def decision_doubt(probabilities: Any, given: np.ndarray | None = None) -> np.ndarray:
     """One minus the probability of what was decided.
 
     Args:
         probabilities: array-like `(rows, classes)`.
-        threshold: float. Multi-label only: a label is predicted above it.
-        multi_label: bool. Whether every label of a row is a decision of its own.
+        given: bool array of the same shape, of multi-label data alone: which labels were predicted; every label of a
+            row is a decision of its own. Defaults to `None`: single-label.
 
     Returns:
         float64 array: `(rows,)`, one minus the largest probability; multi-label `(rows, classes)`, one minus the
         probability of the label where it is predicted, and the probability where it is not.
     """
-    probabilities = np.asarray(probabilities)
-    wide = probabilities.astype("float64")
-    if multi_label:
-        # Decided in the precision that the probabilities came in, where one on the bar is not above it.
-        return np.where(probabilities > threshold, 1.0 - wide, wide)
+    wide = np.asarray(probabilities).astype("float64")
+    if given is not None:
+        return np.where(given, 1.0 - wide, wide)
     return 1.0 - wide.max(axis=-1)
 
 

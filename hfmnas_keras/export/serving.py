@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from hfmnas_keras.data.modalities import MODALITIES
@@ -26,6 +27,7 @@ def export_saved_model(
     multi_label: bool,
     path: str,
     abstention: Abstention | None = None,
+    thresholds: np.ndarray | None = None,
 ) -> None:
     """Writes a SavedModel that takes raw pictures, words or clips and needs none of our code to run.
 
@@ -48,9 +50,14 @@ def export_saved_model(
     A clip may have any number of frames. Those of one request have the same: shorter ones are filled up at their end,
     with frames of zeros or empty strings, which count as no frames.
 
-    The first two return `class_names` `(batch, classes)` and the boolean `abstain`, `(batch,)` or, multi-label,
-    `(batch, classes)`, beside every output of the classifier (HF-MNAS, Eq. 1-5; docs/method.md, section 1). `label` is
-    int64 `(batch, 1)` in single-label sets and a float32 multi-hot `(batch, classes)` in multi-label ones. It is named
+    The first two return their decision: single-label, the name of the class as `label` and its probability as `score`,
+    both `(batch,)`; multi-label, `labels` `(batch, classes)`, the names of those given, the most probable first, and
+    empty strings after them. They return `class_names` `(batch, classes)` too and the boolean `abstain`, `(batch,)`
+    or, multi-label, `(batch, classes)`, beside every output of the classifier (HF-MNAS, Eq. 1-5; docs/method.md,
+    section 1).
+
+    The `label` of `transform_features` is int64 `(batch, 1)` in single-label sets and a float32 multi-hot
+    `(batch, classes)` in multi-label ones. It is named
     `label` in both, so that the raw feature `labels` keeps its name to itself and evaluations can be sliced by it.
 
     Args:
@@ -66,6 +73,8 @@ def export_saved_model(
         multi_label: bool. Whether an example may have several classes, or none.
         path: str. Folder to write. Must not exist, or be empty.
         abstention: `Abstention` or None. Bounds above which `abstain` is true. `None` (default): it never is.
+        thresholds: array `(classes,)` or None. Multi-label only: the probabilities above which a label is given, of
+            `hfmnas_keras.evidence.thresholds`. `None` (default): one half for each.
 
     Raises:
         ValueError: an input or output is missing, the number of classes differs, or `path` is taken.
@@ -74,6 +83,10 @@ def export_saved_model(
     abstention = abstention or Abstention()
     modalities = _modalities_of(classifier)
     _check_outputs(classifier, class_names)
+    if thresholds is not None and np.shape(thresholds) != (len(class_names),):
+        raise ValueError(
+            f"`thresholds` must be {len(class_names)}, one a class. Received: shape {np.shape(thresholds)}."
+        )
     _check_raw_features(raw_feature_spec, modalities)
     _check_destination(path)
     label_feature = "labels" if multi_label else "label"
@@ -91,6 +104,7 @@ def export_saved_model(
         # Under mixed precision the network computes in float16, which a REST client cannot tell from a bad rounding.
         outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
         batch = tf.shape(outputs["probabilities"])[0]
+        outputs.update(_decision(outputs["probabilities"], class_names, multi_label, thresholds))
         outputs["abstain"] = abstention(outputs)
         outputs["class_names"] = tf.tile(tf.constant([class_names]), [batch, 1])
         return outputs
@@ -147,13 +161,24 @@ def _check_outputs(classifier: keras.Model, class_names: list[str]) -> None:
     if not isinstance(outputs, dict) or not needed <= set(outputs):
         received = sorted(outputs) if isinstance(outputs, dict) else outputs
         raise ValueError(f"`classifier` must return a dictionary with {sorted(needed)}. Received: {received}.")
-    for name in {"abstain", "class_names"} & set(outputs):
+    for name in {"abstain", "class_names", "label", "labels", "score"} & set(outputs):
         raise ValueError(f"`classifier` must not have an output `{name}`: the export adds it.")
     num_classes = outputs["probabilities"].shape[-1]
     if num_classes != len(class_names):
         raise ValueError(
             f"`class_names` must name the {num_classes} outputs of the classifier. Received: {class_names}."
         )
+
+
+def _decision(
+    probabilities: tf.Tensor, class_names: list[str], multi_label: bool, thresholds: np.ndarray | None
+) -> dict[str, tf.Tensor]:
+    names = tf.constant(class_names)
+    if not multi_label:
+        return {"label": tf.gather(names, tf.argmax(probabilities, axis=-1)), "score": tf.reduce_max(probabilities, -1)}
+    given = probabilities > (0.5 if thresholds is None else tf.constant(thresholds, tf.float32))
+    order = tf.argsort(tf.where(given, probabilities, -1.0), direction="DESCENDING", stable=True)
+    return {"labels": tf.gather(tf.where(given, names, ""), order, batch_dims=1)}
 
 
 def _check_raw_features(raw_feature_spec: Mapping[str, Any], modalities: Sequence[Modality]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def macro_f1(labels: np.ndarray, logits: np.ndarray, threshold: float = 0.5) -> float:
+def macro_f1(labels: np.ndarray, logits: np.ndarray, threshold: float | np.ndarray = 0.5) -> float:
     """Macro F1 over all classes of the model, a class without any sample counting 0 (docs/method.md, section 8).
 
     Equal to `sklearn.metrics.f1_score(..., labels=range(classes), average="macro", zero_division=0)`.
@@ -13,7 +13,8 @@ def macro_f1(labels: np.ndarray, logits: np.ndarray, threshold: float = 0.5) -> 
     Args:
         labels: int array `(rows,)` of class ids, or array `(rows, classes)`, multi-hot.
         logits: float array `(rows, classes)`.
-        threshold: float. Multi-label: probability above which a label is given. Defaults to `0.5`.
+        threshold: float or array `(classes,)`. Multi-label: probability above which a label is given. Defaults to
+            `0.5`.
 
     Raises:
         ValueError: when the shapes do not fit or a logit is NaN (an argmax over NaN would pass for a prediction).
@@ -30,7 +31,7 @@ def macro_f1(labels: np.ndarray, logits: np.ndarray, threshold: float = 0.5) -> 
     if labels.ndim == 2:
         truth = labels > 0.5
         # sigmoid(x) > t without computing a sigmoid
-        predicted = logits > np.log(threshold / (1.0 - threshold))
+        predicted = logits > np.log(threshold / (1.0 - np.asarray(threshold)))
     else:
         truth = labels[:, None] == classes
         predicted = logits.argmax(axis=1)[:, None] == classes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -21,7 +22,7 @@ def own_losses(model: keras.Model, scope: keras.StatelessScope | None = None) ->
     return [*scope.losses, *(variable.regularizer(variable) for variable in regularized)]
 
 
-def task_loss(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
+def task_loss(labels: Any, logits: Any, label_smoothing: float = 0.0, class_weights: np.ndarray | None = None) -> Any:
     """Mean cross-entropy of a batch (docs/method.md, section 6).
 
     Single-label: softmax cross-entropy, mean over rows. Multi-label: sigmoid cross-entropy, mean over rows and
@@ -31,6 +32,7 @@ def task_loss(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
         labels: integer tensor `(batch,)` of class ids, or float tensor `(batch, classes)`, multi-hot.
         logits: tensor `(batch, classes)`.
         label_smoothing: float in [0, 1). Share of each target that is spread evenly. Defaults to `0`.
+        class_weights: array of `hfmnas_keras.optimization.class_weights`, by the true class. Defaults to `None`.
 
     Returns:
         Scalar float32 tensor.
@@ -40,12 +42,20 @@ def task_loss(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
     logits = ops.cast(logits, dtype)
     num_classes = logits.shape[-1]
     if len(labels.shape) == 2:
-        targets = ops.cast(labels, dtype)
+        truth = targets = ops.cast(labels, dtype)
         if label_smoothing:
             targets = targets * (1.0 - label_smoothing) + 0.5 * label_smoothing
-        return ops.mean(ops.binary_crossentropy(targets, logits, from_logits=True))
+        # Its logits' own form: the mean of Keras's `binary_crossentropy` over classes cannot be weighed.
+        losses = ops.softplus(logits) - targets * logits
+        if class_weights is not None:
+            losses = losses * ops.where(truth > 0.5, *(ops.cast(row, dtype) for row in class_weights[::-1]))
+        return ops.mean(losses)
     if label_smoothing:
         targets = ops.one_hot(labels, num_classes, dtype=dtype)
         targets = targets * (1.0 - label_smoothing) + label_smoothing / num_classes
-        return ops.mean(ops.categorical_crossentropy(targets, logits, from_logits=True))
-    return ops.mean(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+        losses = ops.categorical_crossentropy(targets, logits, from_logits=True)
+    else:
+        losses = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    if class_weights is not None:
+        losses = losses * ops.take(ops.cast(class_weights, dtype), labels)
+    return ops.mean(losses)

@@ -25,6 +25,7 @@ from hfmnas_keras.genotype.base_genotype import choices_in
 from hfmnas_keras.genotype.load_genotype import genotype_from_json
 from hfmnas_keras.models.parts.base_supernet import BaseSupernet
 from hfmnas_keras.models.supernet_of import supernet_of
+from hfmnas_keras.optimization.class_weights import class_weights
 from hfmnas_keras.optimization.f1_score import macro_f1
 from hfmnas_keras.optimization.loss_scale import resolved_precision
 from hfmnas_keras.optimization.losses import task_loss
@@ -158,7 +159,11 @@ class _Search:
         rate = settings.architecture_learning_rate
         self.architecture_learning_rate = settings.travel / total if rate is None else rate
         self.possible_travel = self.architecture_learning_rate * total
-        self.step = BilevelStep(supernet, train, dev, settings, self.weight_steps, self.architecture_learning_rate)
+        # Of train, whose classes dev shares.
+        weights = class_weights(train.labels_array, supernet.num_outputs, settings.class_weights)
+        self.step = BilevelStep(
+            supernet, train, dev, settings, self.weight_steps, self.architecture_learning_rate, weights
+        )
         self._predict_discretised = tf.function(self._discretised_logits_of, reduce_retracing=True, autograph=False)
         self.train_order = BatchOrder(train.num_rows, settings.batch_size, settings.seed, stream=0)
         self.dev_order = BatchOrder(dev.num_rows, settings.batch_size, settings.seed, stream=1)

@@ -45,6 +45,7 @@ class BilevelStep:
         settings: `SearchSettings`.
         steps_per_epoch: int. Weight steps of an epoch.
         architecture_learning_rate: float.
+        class_weights: array or None. Of `hfmnas_keras.optimization.class_weights`, in both losses. Defaults to `None`.
 
     Attributes:
         compiled_steps: dict from `"weights"` and `"architecture"` to the compiled function of fetched rows.
@@ -59,6 +60,7 @@ class BilevelStep:
         settings: SearchSettings,
         steps_per_epoch: int,
         architecture_learning_rate: float,
+        class_weights: np.ndarray | None = None,
     ):
         self.model = model
         self.train = train
@@ -74,6 +76,7 @@ class BilevelStep:
             first_cycle=settings.first_cycle_epochs * steps_per_epoch,
             total_steps=settings.epochs * steps_per_epoch,
         )
+        self._class_weights = class_weights
         self._decay = WeightDecay(settings.weight_decay, settings.decay)
         self._architecture_decay = WeightDecay(settings.architecture_weight_decay, settings.decay, decays_all)
         self.weight_optimizer = self._decay.adam(self.schedule, self.weight_variables, name="weight_adam")
@@ -197,7 +200,7 @@ class BilevelStep:
     def _train_losses(self, batch: Any, scope: keras.StatelessScope | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Task loss and the sum of the model's own losses."""
         inputs, labels = batch
-        loss = task_loss(labels, self.model(inputs, training=True))
+        loss = task_loss(labels, self.model(inputs, training=True), class_weights=self._class_weights)
         own = own_losses(self.model, scope)
         return loss, sum((tf.cast(added, loss.dtype) for added in own), tf.zeros((), loss.dtype))
 
@@ -234,7 +237,8 @@ class BilevelStep:
             if train_batch is not None:
                 replaced = replaced + self._look_ahead(train_batch, replaced)
             with keras.StatelessScope(state_mapping=replaced):
-                loss = own_part(task_loss(labels, self.model(inputs, training=True)))
+                logits = self.model(inputs, training=True)
+                loss = own_part(task_loss(labels, logits, class_weights=self._class_weights))
             scaled_loss = self._architecture_scale.scaled(loss)
         gradients = self._architecture_scale.unscaled(sum_over_replicas(tape.gradient(scaled_loss, values)))
         return sum_over_replicas(loss), gradients

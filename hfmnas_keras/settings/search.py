@@ -9,6 +9,7 @@ from hfmnas_keras.settings.checks import require, require_devices
 ALTERNATIONS = ("ratio", "every_step", "phased")
 SELECTIONS = ("last", "best_dev")
 DECAYS = ("decoupled", "coupled")
+CLASS_WEIGHTS = ("none", "balanced", "sqrt")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16", "auto")
 
 
@@ -33,6 +34,8 @@ class SearchSettings:
         decay: str. Form of both decays: `"decoupled"` (default, AdamW: each step takes rate times decay of a weight
             away) or `"coupled"` (the paper's: added to the gradient, divided by the labels of multi-label data), see
             `WeightDecay`.
+        class_weights: str. How rare classes count in both task losses: `"none"` (default), `"balanced"` as much as
+            frequent ones, or `"sqrt"`, half way, see `hfmnas_keras.optimization.class_weights`.
         alternation: str. `"ratio"` (default: one architecture step per ceil(train/dev) weight steps), `"every_step"`
             (DARTS) or `"phased"` (BM-NAS, by epoch).
         second_order: bool. Differentiate the dev loss through one gradient step of the weights (DARTS, unrolled), at
@@ -72,6 +75,7 @@ class SearchSettings:
     travel: float = 3.0
     architecture_weight_decay: float = 1e-3
     decay: str = "decoupled"
+    class_weights: str = "none"
     alternation: str = "ratio"
     second_order: bool = False
     look_ahead_rate: float | None = None
@@ -112,6 +116,7 @@ class SearchSettings:
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         decay = self.architecture_weight_decay
         require(decay >= 0, "architecture_weight_decay", decay, "0 or more")
+        require(self.class_weights in CLASS_WEIGHTS, "class_weights", self.class_weights, f"one of {CLASS_WEIGHTS}")
         require(self.decay in DECAYS, "decay", self.decay, f"one of {DECAYS}")
         require(self.discretised_every >= 0, "discretised_every", self.discretised_every, "0 (never) or more")
         stable = self.stop_when_stable

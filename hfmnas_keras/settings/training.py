@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from hfmnas_keras.settings.checks import require, require_devices
-from hfmnas_keras.settings.search import DECAYS, PRECISIONS
+from hfmnas_keras.settings.search import CLASS_WEIGHTS, DECAYS, PRECISIONS
+
+THRESHOLDS = ("fixed", "dev", "per_class")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,8 +16,8 @@ class TrainingSettings:
 
     Args:
         max_epochs: int. Most epochs of the first fit; the best one on dev fixes the epochs of the second.
-        patience: int. Epochs without a better dev macro F1, each taken with its two neighbours, after which the first
-            fit stops.
+        patience: int. Epochs without a better dev average precision, each taken with its two neighbours, after which
+            the first fit stops.
         batch_size: int.
         learning_rate, min_learning_rate: floats. Cosine decay over the fit.
         weight_decay: float. On weights but not on norms, biases and node importance.
@@ -26,7 +28,11 @@ class TrainingSettings:
             and a trunk without batch normalisation does not survive the full rate. Defaults to `0.1`.
         head_weight: float. Weight of the unimodal heads' task loss while backbones are unfrozen: without it the
             heads, whose evidence is served, would be left behind by the features they read. Defaults to `0.1`.
+        class_weights: str. As in the search.
         label_smoothing: float. Defaults to `0`.
+        threshold: str. From what probability on a label is given, in multi-label data: `"fixed"`, as the run's gate
+            says; `"dev"` (default), one for all labels, chosen on dev; `"per_class"`, see
+            `hfmnas_keras.evidence.thresholds`. It travels with the model.
         deterministic: bool. As in the search. Defaults to `True`.
         precision: str. What the fusion network computes in while it trains, as in the search; the trained model, and
             backbones, compute in float32. Defaults to `"float32"`.
@@ -45,7 +51,9 @@ class TrainingSettings:
     unfreeze_backbones: bool = True
     backbone_rate: float = 0.1
     head_weight: float = 0.1
+    class_weights: str = "none"
     label_smoothing: float = 0.0
+    threshold: str = "dev"
     deterministic: bool = True
     precision: str = "float32"
     device_bytes: int = 4 << 30
@@ -66,6 +74,8 @@ class TrainingSettings:
         require(self.patience >= 1, "patience", self.patience, "at least 1")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(self.class_weights in CLASS_WEIGHTS, "class_weights", self.class_weights, f"one of {CLASS_WEIGHTS}")
+        require(self.threshold in THRESHOLDS, "threshold", self.threshold, f"one of {THRESHOLDS}")
         require(self.decay in DECAYS, "decay", self.decay, f"one of {DECAYS}")
         require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
         require(self.backbone_rate >= 0, "backbone_rate", self.backbone_rate, "0 or more")

@@ -28,9 +28,9 @@ from hfmnas_keras.genotype.bm_genotype import BMGenotype
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.models.fusion_network import fusion_network
 from hfmnas_keras.models.parts.taps import modalities_of_taps
-from hfmnas_keras.optimization.f1_score import macro_f1
+from hfmnas_keras.optimization.class_weights import class_weights
+from hfmnas_keras.optimization.epoch_choice import best_epoch, dev_scores
 from hfmnas_keras.optimization.loss_scale import computing_in, resolved_precision
-from hfmnas_keras.optimization.losses import task_loss
 from hfmnas_keras.optimization.saved_state import SavedState
 from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings
 from hfmnas_keras.settings.training import TrainingSettings
@@ -52,12 +52,12 @@ def train_fusion_network(
     retrain: bool = True,
     final_model: FinalModelSettings | None = None,
     mitigation: MitigationSettings | None = None,
+    fixed_threshold: float = 0.5,
 ) -> TrainingResult:
     """Fits a fusion network on train with dev watched, then retrains it on train + dev (docs/method.md, section 7).
 
-    The first fit stops after `settings.patience` epochs without a better macro F1 on dev, each epoch taken with its two
-    neighbours: alone, an early one is often the best by luck. Of equally good ones the lowest loss on dev decides: on
-    few or easy rows the first of them has learnt the least. The best epoch is the number of epochs of the second fit,
+    The first fit stops after `settings.patience` epochs without a better average precision on dev, each epoch taken
+    with its two neighbours (`best_epoch`). The best epoch is the number of epochs of the second fit,
     which starts from the same initial weights and lets the learning rate fall to its end within them. Both parts save
     their state after each epoch; called again with the same arguments, the training goes on.
 
@@ -124,6 +124,7 @@ def train_fusion_network(
         "mitigation": dataclasses.asdict(mitigation),
         "num_outputs": num_outputs,
         "model": model,
+        "fixed_threshold": fixed_threshold,
         # The shares of importance are constants of the network.
         "genotype": genotype
         and {key: value for key, value in json.loads(genotype.to_json()).items() if key != "metadata"},
@@ -139,6 +140,7 @@ def train_fusion_network(
         [variable for backbone in unfrozen.values() for variable in backbone.trainable_variables],
         settings,
         SavedState(pathlib.Path(checkpoint_dir) / "training.npz", fingerprint),
+        fixed_threshold,
     )
     names = tuple(tensor.name for tensor in network.inputs)
 
@@ -152,18 +154,31 @@ def train_fusion_network(
             f"The state in {checkpoint_dir} is of the second fit, whose beginning replaced the first one's weights. "
             "Received: retrain=False. Set it to True, or name another folder."
         )
-    best_epoch, best_f1 = training.fit(make_rows(train), make_rows(dev))
+    best = training.fit(make_rows(train), make_rows(dev))
     if retrain:
         all_rows = train.joined(dev)  # type: ignore[arg-type]  # `_check_rows` saw that both are of one type
-        training.retrain(make_rows(all_rows), best_epoch)
+        training.retrain(make_rows(all_rows), best["epoch"])
     if settings.precision != "float32":
         trained_weights = network.get_weights()
         network = make_network()
         network.set_weights(trained_weights)
-    logging.info("Final training: %d epochs, chosen at dev macro F1 %.4f.", best_epoch, best_f1)
+    logging.info(
+        "Final training: %d epochs, chosen at a dev average precision of %.4f; macro F1 %.4f.",
+        best["epoch"],
+        best["dev_average_precision"],
+        best["dev_macro_f1"],
+    )
     # Without the logits that only train.
     serving = keras.Model(network.inputs, network.output["logits"], name=network.name)
-    return TrainingResult(serving, backbones, training.history, best_epoch, best_f1)
+    return TrainingResult(
+        fusion_network=serving,
+        backbones=backbones,
+        history=training.history,
+        epochs=best["epoch"],
+        dev_macro_f1=best["dev_macro_f1"],
+        dev_average_precision=best["dev_average_precision"],
+        thresholds=np.array(best["thresholds"]) if train.multi_label else None,
+    )
 
 
 class _Training:
@@ -175,7 +190,9 @@ class _Training:
         backbone_variables: list[keras.Variable],
         settings: TrainingSettings,
         saved_state: SavedState,
+        fixed_threshold: float,
     ):
+        self.fixed_threshold = fixed_threshold
         self.model = model
         self.backbone_variables = backbone_variables
         self.settings = settings
@@ -188,15 +205,14 @@ class _Training:
             self.part, self.history = record["part"], record["history"]
             logging.info("Final training goes on from %s (%s).", saved_state.path, self.part)
 
-    def fit(self, train: DeviceRows | EncodedRows, dev: DeviceRows | EncodedRows) -> tuple[int, float]:
-        """Trains on train until dev no longer gets better; returns the best epoch, from 1, and its macro F1."""
+    def fit(self, train: DeviceRows | EncodedRows, dev: DeviceRows | EncodedRows) -> dict[str, Any]:
+        """Trains on train until dev no longer gets better; returns the record of the best epoch."""
         if self.part == "fit":
             step = self._start(train, self.settings.max_epochs)
             while not self._has_stopped():
                 self.history["fit"].append(self._run_epoch(step, train, dev, self.settings.max_epochs))
                 self._save(step)
-        best = self._best()
-        return best + 1, self.history["fit"][best]["dev_macro_f1"]
+        return self.history["fit"][self._best()]
 
     def retrain(self, rows: DeviceRows | EncodedRows, epochs: int) -> None:
         """Trains from the initial weights again, on all rows, for as many epochs."""
@@ -211,7 +227,9 @@ class _Training:
 
     def _start(self, rows: DeviceRows | EncodedRows, epochs: int) -> TrainingStep:
         steps = -(-rows.num_rows // self.settings.batch_size)
-        step = TrainingStep(self.model, self.backbone_variables, self.settings, steps * epochs)
+        num_outputs = self.model.output["logits"].shape[-1]
+        weights = class_weights(rows.labels_array, num_outputs, self.settings.class_weights)
+        step = TrainingStep(self.model, self.backbone_variables, self.settings, steps * epochs, weights)
         if self.history[self.part]:
             self.saved_state.restore(step.variables)
         return step
@@ -226,17 +244,9 @@ class _Training:
         )
 
     def _best(self) -> int:
-        """The epoch, from 0, of the best macro F1 on dev and, of equal ones, the lowest loss, each with its neighbours.
-
-        On few or easy rows many epochs score the same: the first of them has learnt the least.
-        """
-        scores, losses = (self._with_neighbours(name) for name in ("dev_macro_f1", "dev_loss"))
-        return max(range(len(scores)), key=lambda epoch: (scores[epoch], -losses[epoch]))
-
-    def _with_neighbours(self, name: str) -> list[float]:
-        """What was recorded of each epoch, as the mean with its neighbours."""
-        values = [record[name] for record in self.history["fit"]]
-        return [float(np.mean(values[max(0, epoch - 1) : epoch + 2])) for epoch in range(len(values))]
+        """The epoch, from 0, that dev chooses."""
+        history = self.history["fit"]
+        return best_epoch(*([record[name] for record in history] for name in ("dev_average_precision", "dev_loss")))
 
     def _run_epoch(
         self,
@@ -259,8 +269,7 @@ class _Training:
         shown = [("loss", record["loss"])]
         if dev is not None:
             logits = self._logits(step, dev)
-            record["dev_loss"] = float(task_loss(tf.constant(dev.labels_array), tf.constant(logits)))
-            record["dev_macro_f1"] = macro_f1(dev.labels_array, logits)
+            record.update(dev_scores(dev.labels_array, logits, self.settings.threshold, self.fixed_threshold))
             shown.append(("dev_f1", record["dev_macro_f1"]))
         progress.update(len(row_numbers), shown, finalize=True)
         record["seconds"] = round(time.monotonic() - started, 3)

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,10 +17,13 @@ class TrainingResult:
         fusion_network: `keras.Model`, retrained on train + dev.
         backbones: dict from modality to backbone: as given, or trained along where backbones were unfrozen. Empty
             when none were given.
-        history: dict of lists of dicts, one an epoch: `fit` (on train: `epoch`, `loss`, `added_loss`, `dev_loss`,
-            `dev_macro_f1`, `learning_rate`, `seconds`) and `retrain` (on train + dev: the same without dev).
+        history: dict of lists of dicts, one an epoch: `fit` (on train: `epoch`, `loss`, `added_loss`, what `dev_scores`
+            returns, `learning_rate`, `seconds`) and `retrain` (on train + dev: the same without dev).
         epochs: int. The best epoch of the fit, for which the retraining ran.
-        dev_macro_f1: float. Macro F1 on dev at that epoch of the fit, by which the epoch was chosen.
+        dev_macro_f1: float. Macro F1 on dev at that epoch of the fit and, of multi-label data, at the thresholds.
+        dev_average_precision: float. Macro average precision on dev at that epoch of the fit, which chose it.
+        thresholds: float array `(classes,)` or None. Of multi-label data the probabilities above which a label is
+            given, chosen on dev at that epoch of the fit, which had not seen dev.
     """
 
     fusion_network: keras.Model
@@ -27,3 +31,5 @@ class TrainingResult:
     history: dict[str, list[dict[str, Any]]]
     epochs: int
     dev_macro_f1: float
+    dev_average_precision: float
+    thresholds: np.ndarray | None

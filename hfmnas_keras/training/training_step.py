@@ -33,6 +33,7 @@ class TrainingStep:
         backbone_variables: trainable variables of unfrozen backbones; they learn at `backbone_rate` times the rate.
         settings: `TrainingSettings`, whose `precision` names the policy of the model.
         total_steps: int. Length of the cosine decay.
+        class_weights: array or None. Of `hfmnas_keras.optimization.class_weights`. Defaults to `None`.
     """
 
     def __init__(
@@ -41,9 +42,11 @@ class TrainingStep:
         backbone_variables: Sequence[keras.Variable],
         settings: TrainingSettings,
         total_steps: int,
+        class_weights: np.ndarray | None = None,
     ):
         self.model = model
         self.settings = settings
+        self._class_weights = class_weights
         self._devices = DataParallel(model, settings.devices, settings.batch_size)
         self._seed_states = [v for v in model.variables if v.path.split("/")[-1] == "seed_generator_state"]
         backbone_ids = {id(variable) for variable in backbone_variables}
@@ -125,13 +128,13 @@ class TrainingStep:
             tape.watch(values)
             outputs = self.model(inputs, training=True)
             own = own_losses(self.model, scope)
-            smoothing = self.settings.label_smoothing
-            loss = task_loss(labels, outputs["logits"], smoothing)
+            smoothing, weights = self.settings.label_smoothing, self._class_weights
+            loss = task_loss(labels, outputs["logits"], smoothing, weights)
             added = sum((tf.cast(added, loss.dtype) for added in own), tf.zeros((), loss.dtype))
             total = loss + added
             for name in sorted(set(outputs) - {"logits"}):
                 weight = self.settings.head_weight if name.endswith(HEAD) else 1.0
-                total += weight * task_loss(labels, outputs[name], smoothing)
+                total += weight * task_loss(labels, outputs[name], smoothing, weights)
             total = self._loss_scale.scaled(own_part(total))
         gradients = tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         gradients = sum_over_replicas([tf.convert_to_tensor(gradient) for gradient in gradients])

@@ -84,7 +84,7 @@ def bootstrap_interval(
     labels: np.ndarray,
     probabilities: np.ndarray,
     reference: np.ndarray,
-    threshold: float = 0.5,
+    thresholds: Sequence[float | np.ndarray] = (0.5, 0.5),
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
@@ -95,7 +95,8 @@ def bootstrap_interval(
     Args:
         labels: int array `(rows,)`, or `(rows, classes)`, multi-hot.
         probabilities, reference: float arrays `(rows, classes)`.
-        threshold: float. Multi-label: probability above which a label is given. Defaults to `0.5`.
+        thresholds: pair of floats or arrays `(classes,)`, one a model. Multi-label: probabilities above which a label
+            is given. Default to `0.5`.
         resamples: int. Defaults to `2000`.
         seed: int. Defaults to `0`.
 
@@ -106,13 +107,19 @@ def bootstrap_interval(
     rows = len(labels)
     # How often each row was drawn: (resamples, rows). The first line are the rows themselves.
     drawn = np.concatenate([np.ones((1, rows)), generator.multinomial(rows, np.full(rows, 1 / rows), resamples)])
-    differences = _macro_f1(drawn, labels, probabilities, threshold) - _macro_f1(drawn, labels, reference, threshold)
+    scores, others = (
+        _macro_f1(drawn, labels, one, threshold)
+        for one, threshold in zip((probabilities, reference), thresholds, strict=True)
+    )
+    differences = scores - others
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(differences[1:], [tail, 100 - tail])
     return Interval(float(differences[0]), float(low), float(high))
 
 
-def _macro_f1(drawn: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> np.ndarray:
+def _macro_f1(
+    drawn: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, threshold: float | np.ndarray
+) -> np.ndarray:
     """Macro F1 with every row counted as often as it was drawn, `(resamples,)`."""
     multi_label = labels.ndim == 2
     given = predicted(probabilities, multi_label, threshold)

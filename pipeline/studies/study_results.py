@@ -189,7 +189,12 @@ class StudyResults:
         if names not in self._bootstraps:
             own, other = (self._store.read_predictions(one) for one in (trial, reference))
             self._bootstraps[names] = (
-                bootstrap_interval(own["labels"], own["probabilities"], other["probabilities"], trial.threshold)
+                bootstrap_interval(
+                    own["labels"],
+                    own["probabilities"],
+                    other["probabilities"],
+                    (own["thresholds"], other["thresholds"]),
+                )
                 if np.array_equal(own["ids"], other["ids"]) and np.array_equal(own["labels"], other["labels"])
                 else None
             )

@@ -49,9 +49,10 @@ def train_trial(trial: Trial, data: StudyData, store: TrialStore) -> dict[str, A
 
     Returns:
         dict, the record: `status`, `"finished"` or `"failed"` (then `reason`), and of a finished trial the scores
-        `dev_macro_f1` (which chose the epochs), `test_macro_f1`, `test_weighted_f1`, `test_accuracy` and
-        `train_macro_f1` (of the final model, on rows that it was trained on), `parameters` and `flops` (None where a
-        layer has no rule) of the fusion network, `latency_ms` (its median at batch 1, beside what else runs), `epochs`,
+        `dev_macro_f1` and `dev_average_precision` (which chose the epochs), `test_macro_f1`, `test_weighted_f1`,
+        `test_accuracy` and `train_macro_f1` (of the final model, on rows that it was trained on), `parameters` and
+        `flops` (None where a layer has no rule) of the fusion network, `latency_ms` (its median at batch 1, beside what
+        else runs), `epochs`,
         `training_seconds`, of a searched model `genotype`, and where that was not drawn by chance `search_seconds`,
         `travel`, `verdict` and `warnings` (docs/method.md, section 7).
     """
@@ -102,16 +103,20 @@ def _train(trial: Trial, data: StudyData, store: TrialStore) -> tuple[dict[str, 
             model=trial.model,
             final_model=trial.final_model,
             mitigation=trial.mitigation,
+            fixed_threshold=trial.threshold,
         ),
     )
     train, test = data.read("train"), data.read("test")
     network = result.fusion_network
     predictions = {"ids": test.ids.astype(str), "labels": test.labels, "probabilities": _probabilities(network, test)}
-    on_train = scores_of(train.labels, _probabilities(network, train), trial.threshold)
-    on_test = scores_of(test.labels, predictions["probabilities"], trial.threshold)
+    thresholds = 0.5 if result.thresholds is None else result.thresholds
+    predictions["thresholds"] = np.asarray(thresholds)
+    on_train = scores_of(train.labels, _probabilities(network, train), thresholds)
+    on_test = scores_of(test.labels, predictions["probabilities"], thresholds)
     record.update(
         {
             "dev_macro_f1": result.dev_macro_f1,
+            "dev_average_precision": result.dev_average_precision,
             **{f"test_{name}": score for name, score in on_test.items()},
             "train_macro_f1": on_train["macro_f1"],
             "epochs": result.epochs,

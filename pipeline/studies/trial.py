@@ -36,7 +36,8 @@ class Trial:
         search: `SearchSettings` with the trial's seed; `None` where nothing is searched.
         training: `TrainingSettings` with the trial's seed, on cached features: backbones stay frozen.
         random_genotype: int or None. Seed of a genotype that is drawn instead of searched.
-        threshold: float. Probability above which a label counts as predicted; multi-label data only.
+        threshold: float. Multi-label data only: probability above which a label counts as predicted where
+            `training.threshold` is `"fixed"`.
         data: str. Digest of the features.
     """
 

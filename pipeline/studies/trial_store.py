@@ -48,7 +48,7 @@ class TrialStore:
         return record
 
     def read_predictions(self, trial: Trial) -> dict[str, np.ndarray]:
-        """`ids`, `labels` and `probabilities` of the test rows.
+        """`ids`, `labels` and `probabilities` of the test rows, and the model's `thresholds`.
 
         Raises:
             RuntimeError: when the file is missing or damaged.
@@ -57,7 +57,7 @@ class TrialStore:
         try:
             # Opened here: of a file that is no archive, NumPy would leave its own handle open.
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in ("ids", "labels", "probabilities")}
+                return {name: arrays[name] for name in ("ids", "labels", "probabilities", "thresholds")}
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise RuntimeError(
                 f"{path} cannot be read: {error}. Remove {path.stem}.json beside it to train the trial again."

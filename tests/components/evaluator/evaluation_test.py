@@ -51,7 +51,7 @@ def _model_artifact(path, artifact_id):
 
 
 def _save_model(folder, **kwargs):
-    fixed_predictions.save_model(str(folder / "Format-Serving"), len(CLASS_NAMES), **kwargs)
+    fixed_predictions.save_model(str(folder / "Format-Serving"), CLASS_NAMES, **kwargs)
     return folder
 
 
@@ -236,8 +236,8 @@ def test_model_with_nan_outputs_is_never_blessed(single_label, tmp_path):
     json.dumps(result, allow_nan=False)
 
 
-@pytest.mark.parametrize("threshold", [0.5, 0.3])
-def test_multi_label_metrics_equal_scikit_learn(tmp_path, threshold):
+@pytest.mark.parametrize(("threshold", "own_thresholds"), [(0.5, None), (0.3, None), (0.3, [0.7, 0.4, 0.8, 0.5])])
+def test_multi_label_metrics_equal_scikit_learn(tmp_path, threshold, own_thresholds):
     generator = np.random.default_rng(1)
     # The last class is dead; some examples have no label at all.
     truths = ((generator.random((NUM_EXAMPLES, 4)) < 0.3) * [1, 1, 1, 0]).astype(np.float32)
@@ -265,14 +265,16 @@ def test_multi_label_metrics_equal_scikit_learn(tmp_path, threshold):
         for row in range(NUM_EXAMPLES)
     ]
     fixed_predictions.write_split(str(tmp_path / "examples"), "test", records)
-    model = _save_model(tmp_path / "model", multi_label=True)
+    model = _save_model(tmp_path / "model", multi_label=True, thresholds=own_thresholds)
     eval_config = make_eval_config(CLASS_NAMES, multi_label=True, threshold=threshold, min_f1_m=0.2)
+    # A model's own are for its probabilities alone.
+    fused_threshold = threshold if own_thresholds is None else np.array(own_thresholds, np.float32)
     evaluation, blessing = _evaluate(tmp_path, tmp_path / "examples", model, eval_config)
     result = read_evaluation(evaluation)
     assert is_blessed(blessing)
     assert result["multi_label"] is True
     for output, values in projected.items():
-        predicted = values > threshold
+        predicted = values > (fused_threshold if output == "probabilities" else threshold)
         if output != "probabilities" and threshold == 0.5:
             name = output.split("_")[0]
             belief_against = 1 - scores[output].astype(np.float64) - scalars[f"{name}_uncertainty"]
@@ -290,7 +292,7 @@ def test_multi_label_metrics_equal_scikit_learn(tmp_path, threshold):
     assert sorted(result["by_slice"]) == sorted(CLASS_NAMES[:3])
     assert result["by_slice"]["food"]["probabilities"]["example_count"] == truths[:, 1].sum()
     # Every label is a decision by itself.
-    predicted, wide = probabilities > threshold, probabilities.astype(np.float64)
+    predicted, wide = probabilities > fused_threshold, probabilities.astype(np.float64)
     scalars["probability"] = np.where(predicted, 1 - wide, wide)
     doubts = {name: scalars[name] for name in ("conflict", "uncertainty", "probability")}
     _check_risk_coverage(result["risk_coverage"], doubts, predicted != truths)

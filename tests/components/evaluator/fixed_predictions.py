@@ -10,8 +10,12 @@ OUTPUTS = ("probabilities", "image_belief", "text_belief")
 SCALARS = ("image_uncertainty", "text_uncertainty", "conflict", "uncertainty")
 
 
-def save_model(path, num_classes, multi_label, shift=0, scale=1.0):
-    """Writes the model; `shift` moves its answers to the next class, which makes it worse than the examples say."""
+def save_model(path, class_names, multi_label, shift=0, scale=1.0, thresholds=None):
+    """Writes the model; `shift` moves its answers to the next class, which makes it worse than the examples say.
+
+    With `thresholds` it names its labels itself.
+    """
+    num_classes = len(class_names)
     spec = {name: tf.io.FixedLenFeature([num_classes], tf.float32) for name in OUTPUTS}
     for name in SCALARS:
         spec[name] = tf.io.FixedLenFeature([num_classes if multi_label else 1], tf.float32)
@@ -22,7 +26,11 @@ def save_model(path, num_classes, multi_label, shift=0, scale=1.0):
     def serving_default(examples):
         outputs = tf.io.parse_example(examples, spec)
         outputs["probabilities"] = scale * tf.roll(outputs["probabilities"], shift, axis=1)
-        outputs["class_names"] = tf.fill(tf.shape(outputs["probabilities"]), "class")
+        outputs["class_names"] = tf.tile(tf.constant([class_names]), [tf.shape(examples)[0], 1])
+        if thresholds is not None:
+            given = outputs["probabilities"] > tf.constant(thresholds, tf.float32)
+            # In another order than the classes.
+            outputs["labels"] = tf.reverse(tf.where(given, outputs["class_names"], ""), [1])
         outputs["abstain"] = tf.fill(tf.shape(examples), False)
         return outputs
 

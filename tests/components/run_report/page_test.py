@@ -118,6 +118,7 @@ def make_summary():
             "tuned": None,
             "epochs": 14,
             "dev_macro_f1": 0.702,
+            "dev_average_precision": 0.733,
             "parameters": 1_234_567,
             "flops": 345_678_901,
             "fusion": {"parameters": 45_678, "flops": 1_234_500},
@@ -246,7 +247,7 @@ def test_the_text_tells_the_run(page):
     assert "480 weight steps and 121 architecture steps in 93 s" in shown
     assert "1.8 GB" in shown
     assert "could travel 3.00; the farthest travelled 1.23" in shown
-    assert "14 epochs, chosen at a dev macro F1 of 0.702" in shown
+    assert "14 epochs, chosen at a dev average precision of 0.733 (macro F1 0.702)" in shown
     assert "1,234,567 parameters, 345.68 MFLOPs an example, backbones included." in shown
     assert "from the taps to the logits: 45,678 parameters, 1.23 MFLOPs an example." in shown
     assert "The text head knows its rows by heart." in shown

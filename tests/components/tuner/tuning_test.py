@@ -80,7 +80,7 @@ def test_the_own_values_come_first_and_the_best_on_dev_is_chosen(fn_args, tmp_pa
         model="gmu",
         **FUSION.model,
     )
-    assert scores[first.trial_id] == pytest.approx(alone.dev_macro_f1, abs=1e-12)
+    assert scores[first.trial_id] == pytest.approx(alone.dev_average_precision, abs=1e-12)
     assert max(scores.values()) >= scores[first.trial_id]
 
 
@@ -91,7 +91,7 @@ def scored_by_rate(fn_args, monkeypatch):
     def train(*args, settings, **kwargs):
         if settings.learning_rate > 1:
             raise RuntimeError("The loss is NaN.")
-        return types.SimpleNamespace(dev_macro_f1=settings.learning_rate)
+        return types.SimpleNamespace(dev_average_precision=settings.learning_rate)
 
     monkeypatch.setattr(tuning, "train_fusion_network", train)
 

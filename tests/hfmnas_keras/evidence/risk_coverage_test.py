@@ -115,7 +115,8 @@ def test_infinite_doubt_comes_last():
 def test_doubt_is_one_minus_the_probability_of_the_decision():
     np.testing.assert_allclose(decision_doubt([[0.2, 0.7, 0.1], [0.4, 0.3, 0.3]]), [0.3, 0.6])
     np.testing.assert_allclose(
-        decision_doubt([[0.2, 0.7], [0.3, 1.0]], threshold=0.3, multi_label=True), [[0.2, 0.3], [0.3, 0.0]]
+        decision_doubt([[0.2, 0.7], [0.3, 1.0]], given=np.array([[False, True], [True, True]])),
+        [[0.2, 0.3], [0.7, 0.0]],
     )
 
 

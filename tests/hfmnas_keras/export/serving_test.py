@@ -47,7 +47,8 @@ def test_outputs_equal_the_classifier_on_separately_prepared_inputs(signatures, 
     images = np.stack([served_model.resized(row["image"]) for row in rows]).astype(np.float32)
     expected = served_model.tiny_classifier(multi_label)({"image": images, "tokens": tokens}, training=False)
 
-    assert set(outputs) == {*expected, "class_names", "abstain"}
+    decision = {"labels"} if multi_label else {"label", "score"}
+    assert set(outputs) == {*expected, *decision, "class_names", "abstain"}
     for name, value in expected.items():
         np.testing.assert_allclose(outputs[name], value, atol=1e-5, err_msg=name)
         assert outputs[name].dtype == tf.float32
@@ -83,6 +84,27 @@ def test_abstains_above_the_bound_and_never_without_one(signatures, multi_label)
         abstain = answer["abstain"].numpy()
         assert 0 < abstain.sum() < abstain.size
         np.testing.assert_array_equal(abstain, conflict > np.float32(bound))
+
+
+def test_the_decision_needs_no_argmax_of_the_client(signatures, multi_label):
+    columns = _columns(served_model.raw_rows(multi_label))
+    outputs = {name: value.numpy() for name, value in signatures["serve_json"](**columns).items()}
+    probabilities = outputs["probabilities"]
+    if not multi_label:
+        assert [name.decode() for name in outputs["label"]] == [CLASS_NAMES[row.argmax()] for row in probabilities]
+        np.testing.assert_array_equal(outputs["score"], probabilities.max(axis=1))
+        return
+    # Between the rows of each label, so that each is given to some and not to others.
+    thresholds = np.quantile(probabilities.astype("float64"), [0.3, 0.5, 0.7], axis=0).diagonal()
+    path = served_model.exported_model(True, thresholds=tuple(thresholds))
+    for bounds, model in (np.full(3, 0.5), signatures), (thresholds, tf.saved_model.load(path).signatures):
+        examples = tf.constant([served_model.serialize(row) for row in served_model.raw_rows(True)])
+        for answer in (model["serve_json"](**columns), model["serving_default"](examples=examples)):
+            for row, names in zip(probabilities, answer["labels"].numpy(), strict=True):
+                given = sorted(np.flatnonzero(row > bounds.astype("float32")), key=lambda k: -row[k])
+                expected = [CLASS_NAMES[k] for k in given] + [""] * (3 - len(given))
+                assert [name.decode() for name in names] == expected
+    assert len({len([name for name in names if name]) for names in answer["labels"].numpy()}) > 1
 
 
 def test_batch_of_one_equals_batch_of_many(signatures, multi_label):

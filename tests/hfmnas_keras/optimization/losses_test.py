@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import tensorflow as tf
+from sklearn.utils.class_weight import compute_sample_weight
 
+from hfmnas_keras.optimization.class_weights import class_weights
 from hfmnas_keras.optimization.losses import own_losses, task_loss
 
 
@@ -59,3 +61,41 @@ def test_own_losses_are_what_is_added_and_what_regularizers_take(scoped):
     np.testing.assert_allclose(
         tape.gradient(total, layer.kernel.value)[:, 0], [0.1 * 2 + 1.0, 0.1 * 3 + 1.0], rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("kind", ["balanced", "sqrt"])
+def test_class_weights_of_one_label_equal_scikit_learn(kind):
+    generator = np.random.default_rng(1)
+    labels, logits = np.minimum(generator.geometric(0.5, size=40), 4) - 1, generator.normal(size=(40, 4))
+    by_row = compute_sample_weight("balanced", labels)
+    by_row = by_row if kind == "balanced" else np.sqrt(by_row)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    # scikit-learn divides by the sum of the weights.
+    expected = sklearn.metrics.log_loss(labels, probabilities, sample_weight=by_row, labels=range(4))
+    weights = class_weights(labels, 4, kind)
+    assert float(task_loss(labels, tf.constant(logits, tf.float32), class_weights=weights)) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("kind", ["balanced", "sqrt"])
+def test_class_weights_of_several_labels_equal_scikit_learn_label_by_label(kind):
+    generator = np.random.default_rng(2)
+    labels, logits = (generator.random((60, 3)) < [0.1, 0.5, 0.9]).astype("float32"), generator.normal(size=(60, 3))
+    p = 1 / (1 + np.exp(-logits))
+    losses = []
+    for column in range(3):
+        by_row = compute_sample_weight("balanced", labels[:, column])
+        by_row = by_row if kind == "balanced" else np.sqrt(by_row)
+        losses.append(sklearn.metrics.log_loss(labels[:, column], p[:, column], sample_weight=by_row))
+    weights = class_weights(labels, 3, kind)
+    assert float(task_loss(labels, tf.constant(logits, tf.float32), class_weights=weights)) == pytest.approx(
+        np.mean(losses), rel=1e-5
+    )
+
+
+def test_no_class_weights_and_a_class_without_rows():
+    assert class_weights(np.array([0, 1, 1]), 2, "none") is None
+    assert np.isfinite(class_weights(np.array([0, 1, 1]), 3, "balanced")).all()
+    assert np.isfinite(class_weights(np.eye(3)[:, :2], 2, "sqrt")).all()
+    assert np.isfinite(class_weights(np.zeros((3, 2)), 2, "balanced")).all()

@@ -112,37 +112,49 @@ def train_unfrozen(folder, max_epochs=3, fusion=WITHOUT_SEQUENCE):
     )
 
 
-def test_of_equal_scores_the_lowest_dev_loss_decides(tmp_path):
-    """On rows as easy as these dev is soon all right, while its loss goes on falling."""
-    settings = dataclasses.replace(SETTINGS, max_epochs=9, patience=9)
+def make_several_labels(rows, seed):
+    """Rare labels that the features tell of, and some that they do not."""
+    rows = make_features(rows, seed)
+    labels = (rows.labels[:, None] == np.arange(3)).astype("float32")
+    labels[np.random.default_rng(seed + 9).random(labels.shape) < 0.15] = 0
+    return FeatureSet(rows.ids, rows.features, labels)
+
+
+@pytest.mark.parametrize("threshold", ["fixed", "dev", "per_class"])
+def test_thresholds_are_those_of_the_best_epoch_on_dev(tmp_path, threshold):
+    settings = dataclasses.replace(SETTINGS, threshold=threshold, class_weights="sqrt")
+    rows = make_several_labels(45, 0), make_several_labels(20, 1)
     result = train_fusion_network(
-        make_genotype(),
-        make_features(60, 0),
-        make_features(24, 1),
+        None,
+        *rows,
         3,
         settings=settings,
         checkpoint_dir=tmp_path,
+        model="concatenation",
+        fixed_threshold=0.3,
         **WITHOUT_SEQUENCE.model,
     )
-    fit = result.history["fit"]
-    assert [record["dev_macro_f1"] for record in fit[-5:]] == [1.0] * 5
-    first = next(
-        n for n in range(len(fit)) if all(record["dev_macro_f1"] == 1.0 for record in fit[max(0, n - 1) : n + 2])
-    )
-    means = {n: np.mean([record["dev_loss"] for record in fit[n - 1 : n + 2]]) for n in range(max(first, 1), len(fit))}
-    assert result.epochs == 1 + min(means, key=means.get) > 1 + first
-    assert len(result.history["retrain"]) == result.epochs
+    record = result.history["fit"][result.epochs - 1]
+    assert record["thresholds"] == result.thresholds.tolist()
+    assert record["dev_macro_f1"] == result.dev_macro_f1
+    assert len(set(result.thresholds)) == (3 if threshold == "per_class" else 1)
+    if threshold == "fixed":
+        assert result.thresholds[0] == 0.3
+    else:
+        # As good as any single one, for which they were chosen.
+        assert result.dev_macro_f1 > 0.5
 
 
 def test_frozen_training_learns_and_chooses_its_epochs_on_dev(tmp_path):
     result = train_frozen(tmp_path)
-    scores = [record["dev_macro_f1"] for record in result.history["fit"]]
-    assert len(scores) == 4
+    scores = [record["dev_average_precision"] for record in result.history["fit"]]
+    assert len(scores) == 4 and result.thresholds is None
     # each epoch with its neighbours, by hand
     first, second, third, fourth = scores
     means = [(first + second) / 2, (first + second + third) / 3, (second + third + fourth) / 3, (third + fourth) / 2]
     assert means[result.epochs - 1] == pytest.approx(max(means))
-    assert result.dev_macro_f1 == scores[result.epochs - 1]
+    assert result.dev_average_precision == scores[result.epochs - 1]
+    assert result.dev_macro_f1 == result.history["fit"][result.epochs - 1]["dev_macro_f1"]
     assert [record["epoch"] for record in result.history["retrain"]] == list(range(1, result.epochs + 1))
     # However few the epochs, the retraining ends at the bottom of its cosine.
     assert result.history["retrain"][-1]["learning_rate"] < 0.1 * SETTINGS.learning_rate

@@ -376,7 +376,12 @@ def test_a_record_of_another_default_is_not_taken(tmp_path):
 @pytest.mark.parametrize("damage", [b"", b"PK, but no archive", None], ids=["empty", "no archive", "cut off"])
 def test_damaged_predictions_are_told_with_the_cure(tmp_path, damage):
     store, trial = TrialStore(tmp_path), make_trial()
-    predictions = {"ids": np.array(["a"]), "labels": np.array([0]), "probabilities": np.ones((1, 1))}
+    predictions = {
+        "ids": np.array(["a"]),
+        "labels": np.array([0]),
+        "probabilities": np.ones((1, 1)),
+        "thresholds": np.array(0.5),
+    }
     store.write(trial, {"status": "finished"}, predictions)
     np.testing.assert_array_equal(store.read_predictions(trial)["labels"], [0])
     path = tmp_path / f"{trial.name}.npz"

@@ -62,7 +62,7 @@ def test_bootstrap_is_scikit_learns_macro_f1_on_the_rows_drawn(multi_label):
         first, second = generator.random((2, rows, classes))
 
         def given(probabilities):
-            return (probabilities > 0.3).astype(int)
+            return (probabilities > (0.3 if probabilities is first else [0.2, 0.4, 0.5, 0.6])).astype(int)
     else:
         # The last class has no row at all.
         labels = generator.integers(0, classes - 1, rows)
@@ -82,6 +82,7 @@ def test_bootstrap_is_scikit_learns_macro_f1_on_the_rows_drawn(multi_label):
 
     counts = np.random.default_rng(5).multinomial(rows, np.full(rows, 1 / rows), resamples)
     drawn = [difference(np.repeat(np.arange(rows), count)) for count in counts]
-    interval = bootstrap_interval(labels, first, second, threshold=0.3, resamples=resamples, seed=5)
+    thresholds = (0.3, np.array([0.2, 0.4, 0.5, 0.6]))
+    interval = bootstrap_interval(labels, first, second, thresholds, resamples=resamples, seed=5)
     assert interval.difference == pytest.approx(difference(np.arange(rows)))
     assert (interval.low, interval.high) == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])))

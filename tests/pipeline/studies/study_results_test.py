@@ -31,6 +31,7 @@ def results_of(folder, variants, scores, preset="demo", **record):
                 "ids": np.arange(40).astype(str),
                 "labels": np.arange(40) % 9,
                 "probabilities": generator.dirichlet(np.ones(9), 40),
+                "thresholds": np.array(0.5),
             }
             names = ("test_macro_f1", "test_weighted_f1", "test_accuracy", "dev_macro_f1")
             store.write(trial, {"status": "finished", **dict.fromkeys(names, score), **record}, predictions)
