@@ -30,7 +30,7 @@ class DoubtTable:
     counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
     errors: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
     lost_bits: int = 0
-    _queue: list[tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=list)
+    queue: list[tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=list)
     _queued: int = 0
 
     def add(self, doubts: np.ndarray, errors: np.ndarray) -> None:
@@ -41,14 +41,14 @@ class DoubtTable:
             errors: bool array `(decisions,)`.
         """
         # Plus 0.0: that of a negative zero is no positive number.
-        self._queue.append((np.maximum(np.asarray(doubts, np.float64), 0.0) + 0.0, np.asarray(errors, bool)))
+        self.queue.append((np.maximum(np.asarray(doubts, np.float64), 0.0) + 0.0, np.asarray(errors, bool)))
         self._queued += len(doubts)
         if self._queued >= _LARGEST_QUEUE:
             self._sort_in()
 
     def merge(self, other: "DoubtTable") -> None:
         """Counts the decisions of another table, which stays as it is."""
-        self._queue.extend(other._queue)
+        self.queue.extend(other.queue)
         self._sort_in(other)
 
     def to_risk_coverage(self) -> RiskCoverage:
@@ -62,11 +62,11 @@ class DoubtTable:
 
     def _sort_in(self, other: "DoubtTable | None" = None) -> None:
         tables = [self] if other is None else [self, other]
-        doubts = np.concatenate([np.zeros(0), *(doubts for doubts, _ in self._queue)])
+        doubts = np.concatenate([np.zeros(0), *(doubts for doubts, _ in self.queue)])
         bits = np.concatenate([*(table.bits for table in tables), doubts.view(np.int64)])
         counts = np.concatenate([*(table.counts for table in tables), np.ones(len(doubts), np.int64)])
-        errors = np.concatenate([*(table.errors for table in tables), *(errors for _, errors in self._queue)])
-        self._queue, self._queued = [], 0
+        errors = np.concatenate([*(table.errors for table in tables), *(errors for _, errors in self.queue)])
+        self.queue, self._queued = [], 0
         self.lost_bits = max(table.lost_bits for table in tables)
         while True:
             self.bits, place = np.unique(bits >> self.lost_bits << self.lost_bits, return_inverse=True)

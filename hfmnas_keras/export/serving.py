@@ -15,6 +15,7 @@ import tensorflow as tf
 from hfmnas_keras.data.modalities import MODALITIES
 from hfmnas_keras.data.modality import Modality
 from hfmnas_keras.evidence.abstention import Abstention
+from hfmnas_keras.layers.layers_within import layers_within
 
 LABEL_OUTPUT = "label"
 
@@ -224,7 +225,7 @@ def _empty_features(raw_feature_spec: Mapping[str, Any], batch_size: tf.Tensor) 
 def _portable_recurrent_layers(model: keras.Model) -> Iterator[None]:
     """Keeps cuDNN out of the traced graphs: a model exported beside a GPU must also serve without one."""
     changed = []
-    for layer in model._flatten_layers():
+    for layer in layers_within(model):
         if getattr(layer, "use_cudnn", False):
             changed.append((layer, layer.use_cudnn))
             layer.use_cudnn = False

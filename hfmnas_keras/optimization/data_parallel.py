@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
+from hfmnas_keras.layers.layers_within import layers_within
 from hfmnas_keras.layers.replicas import Replica, computing_on, present_replica
 
 
@@ -50,7 +51,7 @@ class DataParallel:
             reduction = tf.distribute.ReductionToOneDevice()
             self._strategy = tf.distribute.MirroredStrategy(self.names, cross_device_ops=reduction)
             logging.info("Each batch of %d rows is divided over %s.", batch_size, ", ".join(self.names))
-            for layer in model._flatten_layers():
+            for layer in layers_within(model):
                 if type(layer) is keras.layers.BatchNormalization:
                     layer.synchronized = True
 

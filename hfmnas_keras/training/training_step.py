@@ -56,12 +56,14 @@ class TrainingStep:
         ]
         self._decay = WeightDecay(settings.weight_decay, settings.decay)
         self._optimizers = []
+        self._schedules = []
         for name, factor, variables in groups:
             if variables and factor:
                 # One cycle as long as the run: a plain cosine decay.
                 schedule = CosineWithRestarts(
                     factor * settings.learning_rate, factor * settings.min_learning_rate, total_steps, total_steps
                 )
+                self._schedules.append(schedule)
                 self._optimizers.append((self._decay.adam(schedule, variables, name=f"{name}_adam"), variables))
         self._trained_variables = [variable for _, group in self._optimizers for variable in group]
         self._sums = {
@@ -82,9 +84,8 @@ class TrainingStep:
 
     def learning_rate(self) -> float:
         """Rate of the fusion network in the last step."""
-        optimizer = self._optimizers[0][0]
-        schedule = optimizer._learning_rate
-        return float(keras.ops.convert_to_numpy(schedule(keras.ops.maximum(optimizer.iterations - 1, 0))))
+        last_step = keras.ops.maximum(self._optimizers[0][0].iterations - 1, 0)
+        return float(keras.ops.convert_to_numpy(self._schedules[0](last_step)))
 
     def take_losses(self) -> dict[str, float]:
         """Mean `loss` and `added_loss` since the last call.

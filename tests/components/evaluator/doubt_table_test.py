@@ -42,7 +42,7 @@ def test_is_exact_while_it_is_not_full(rows, bound):
 def test_a_long_queue_is_sorted_in_and_changes_nothing():
     doubts, errors = made_up(2 * doubt_table._LARGEST_QUEUE + 100)
     table = filled(doubts, errors)
-    assert table.lost_bits == 0 and len(table._queue) * 3 < doubt_table._LARGEST_QUEUE
+    assert table.lost_bits == 0 and len(table.queue) * 3 < doubt_table._LARGEST_QUEUE
     assert table.to_risk_coverage().aurc == risk_coverage(doubts, errors).aurc
 
 
