@@ -22,7 +22,7 @@ from hfmnas_keras.settings.backbones import (
     VideoBackboneSettings,
 )
 from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings, defaults_by_modality
-from hfmnas_keras.settings.models import FIXED_MODELS, SEARCHED_MODELS
+from hfmnas_keras.settings.models import SEARCHED_MODELS, check_model
 from hfmnas_keras.settings.pretraining import PretrainingSettings
 from hfmnas_keras.settings.search import SearchSettings
 from hfmnas_keras.settings.space import BMSpaceSettings, SpaceSettings
@@ -234,8 +234,7 @@ class RunConfig(pydantic.BaseModel):
     @pydantic.field_validator("model")
     @classmethod
     def _is_known(cls, model: str) -> str:
-        if model not in (*SEARCHED_MODELS, *FIXED_MODELS):
-            raise ValueError(f"must be one of {', '.join((*SEARCHED_MODELS, *FIXED_MODELS))}")
+        check_model(model)
         return model
 
     @pydantic.model_validator(mode="after")
@@ -342,7 +341,9 @@ class RunConfig(pydantic.BaseModel):
     @property
     def search_space(self) -> SpaceSettings | BMSpaceSettings:
         """What the searched model chooses from."""
-        return self.bm_nas if self.model == "bm_nas" else self.space
+        if self.model in (own := {"hf_mnas": self.space, "bm_nas": self.bm_nas}):
+            return own[self.model]
+        return SEARCHED_MODELS[self.model].supernet.SPACE_CLASS()
 
     @property
     def tuning_choices(self) -> dict[str, list[int | float]]:

@@ -19,8 +19,8 @@ from components.splits import read_features
 from hfmnas_keras.pretraining.pretraining import BACKBONES_FILE
 from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.settings.fusion import FusionSettings, MitigationSettings
+from hfmnas_keras.settings.models import SEARCHED_MODELS
 from hfmnas_keras.settings.search import SearchSettings
-from hfmnas_keras.settings.space import SPACE_SETTINGS
 
 
 class Executor(base_executor.BaseExecutor):
@@ -60,7 +60,9 @@ class Executor(base_executor.BaseExecutor):
                 report_dir=report_folder,
                 unimodal_heads=backbones["modalities"],
                 model=exec_properties["model"],
-                space=settings_from_json(SPACE_SETTINGS[exec_properties["model"]], exec_properties["space"]),
+                space=settings_from_json(
+                    SEARCHED_MODELS[exec_properties["model"]].supernet.SPACE_CLASS, exec_properties["space"]
+                ),
                 mitigation=settings_from_json(MitigationSettings, exec_properties["mitigation"]),
             )
             result.genotype.save(os.path.join(genotype_folder, "genotype.json"))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
-from hfmnas_keras.genotype.base_genotype import model_of, read_text
+from hfmnas_keras.genotype.base_genotype import BaseGenotype, model_of, read_text
 from hfmnas_keras.genotype.bm_genotype import BMGenotype
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.genotype.json_text import parse_object
+from hfmnas_keras.settings.models import SEARCHED_MODELS
 
-_CLASSES: dict[str, type[Genotype] | type[BMGenotype]] = {"hf_mnas": Genotype, "bm_nas": BMGenotype}
+#: Ours, to be read without Keras.
+_CLASSES: dict[str, type[BaseGenotype]] = {"hf_mnas": Genotype, "bm_nas": BMGenotype}
 
 
-def genotype_from_json(text: str | bytes, model: str | None = None) -> Genotype | BMGenotype:
+def genotype_from_json(text: str | bytes, model: str | None = None) -> Any:
     """Reads a genotype of the method that its text names.
 
     Args:
@@ -24,17 +27,18 @@ def genotype_from_json(text: str | bytes, model: str | None = None) -> Genotype 
     """
     content = parse_object(text)
     received = model_of(content)
-    if not isinstance(received, str) or received not in _CLASSES:
-        raise ValueError(f"There are genotypes of the models {', '.join(_CLASSES)}. Received: {received!r}.")
+    if not isinstance(received, str) or received not in SEARCHED_MODELS:
+        raise ValueError(f"There are genotypes of the models {', '.join(SEARCHED_MODELS)}. Received: {received!r}.")
     if model is not None and received != model:
         raise ValueError(
             f"Expected a genotype of the model {model!r}. Received: one of {received!r}. Search with `model: {model}`, "
             f"or train with `model: {received}`."
         )
-    return _CLASSES[received].from_content(content)
+    genotype = _CLASSES.get(received) or SEARCHED_MODELS[received].genotype
+    return genotype.from_content(content)
 
 
-def load_genotype(path: str | os.PathLike, model: str | None = None) -> Genotype | BMGenotype:
+def load_genotype(path: str | os.PathLike, model: str | None = None) -> Any:
     """Reads a genotype's file, with the checks of `genotype_from_json`.
 
     Args:

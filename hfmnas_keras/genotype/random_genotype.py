@@ -8,7 +8,6 @@ import numpy as np
 
 from hfmnas_keras.genotype.discretise import discretise
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
-from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.space import SpaceSettings
 
@@ -29,10 +28,7 @@ def random_genotype(space: SpaceSettings, fusion: FusionSettings, seed: int) -> 
     """
     generator = np.random.default_rng(seed)
     nodes = space.num_nodes
-    searched: dict[str, Any] = {
-        "edge_operations": [name for name in EDGE_OPERATIONS if name not in space.excluded_operations],
-        "node_operations": [name for name in NODE_OPERATIONS if name not in space.excluded_operations],
-    }
+    searched: dict[str, Any] = {name: getattr(space, name) for name in ("edge_operations", "node_operations")}
     edges, fusions = map(len, searched.values())
     shapes = ((nodes * (nodes + 3) // 2, edges), (nodes, fusions), (nodes,))
     cells: dict[str, Any] = {}

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from hfmnas_keras.genotype.bm_genotype import BMGenotype
-from hfmnas_keras.genotype.genotype import Genotype
+from hfmnas_keras.genotype.base_genotype import BaseGenotype
+from hfmnas_keras.models import searched_models  # noqa: F401 (registers ours)
 from hfmnas_keras.models.baselines.baseline_model import baseline_model
-from hfmnas_keras.models.bm_nas.bm_model import bm_model
-from hfmnas_keras.models.hf_mnas.searched_model import searched_model
 from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings
-from hfmnas_keras.settings.models import FIXED_MODELS, SEARCHED_MODELS
+from hfmnas_keras.settings.models import PLAIN_MODELS, SEARCHED_MODELS, check_model
 
 
 def fusion_network(
@@ -23,20 +21,20 @@ def fusion_network(
     final_model: FinalModelSettings | None = None,
     mitigation: MitigationSettings | None = None,
     multi_label: bool = False,
-    genotype: Genotype | BMGenotype | None = None,
+    genotype: BaseGenotype | None = None,
     vocabulary_size: int | None = None,
     max_tokens: int | None = None,
 ) -> keras.Model:
     """Builds a model by its name, so that all are trained, gated and served in one way (docs/method.md, section 10).
 
     Args:
-        model: str. One of `SEARCHED_MODELS` or `FIXED_MODELS` of `hfmnas_keras.settings.models`.
+        model: str. One of `SEARCHED_MODELS` or `PLAIN_MODELS` of `hfmnas_keras.settings.models`.
         feature_shapes: dict from feature name to shape without the batch.
         num_outputs: int. Classes or labels.
         fusion, final_model, mitigation: `FusionSettings`, `FinalModelSettings`, `MitigationSettings`. Default to the
             paper's.
         multi_label: bool. Defaults to `False`.
-        genotype: `Genotype` or `BMGenotype`, for a searched model alone.
+        genotype: that of a search, for a searched model alone.
         vocabulary_size, max_tokens: as in `searched_model`; the other models read no tokens.
 
     Returns:
@@ -46,12 +44,11 @@ def fusion_network(
     Raises:
         ValueError: for an unknown model, and for a genotype that is missing, not wanted or of another model.
     """
-    if model in FIXED_MODELS:
+    if model in PLAIN_MODELS:
         if genotype is not None:
             raise ValueError(f"The model {model!r} is not searched and has no genotype. Leave `genotype` out.")
         return baseline_model(model, feature_shapes, num_outputs, fusion, final_model, multi_label)
-    if model not in SEARCHED_MODELS:
-        raise ValueError(f"There is no model {model!r}. Known ones: {', '.join((*SEARCHED_MODELS, *FIXED_MODELS))}.")
+    check_model(model)
     if genotype is None:
         raise ValueError(f"The model {model!r} is built from a genotype. Pass `genotype`, the result of a search.")
     if genotype.model != model:
@@ -59,17 +56,7 @@ def fusion_network(
             f"The model {model!r} is built from a genotype of its own kind. Received: one of {genotype.model!r}. "
             f"Search with `model={model!r}`, or build {genotype.model!r}."
         )
-    if isinstance(genotype, BMGenotype):
-        network = bm_model(genotype, feature_shapes, num_outputs, fusion, final_model, mitigation)
-    else:
-        network = searched_model(
-            genotype,
-            feature_shapes,
-            num_outputs,
-            fusion,
-            final_model,
-            mitigation,
-            vocabulary_size=vocabulary_size,
-            max_tokens=max_tokens,
-        )
+    network = SEARCHED_MODELS[model].network(
+        genotype, feature_shapes, num_outputs, fusion, final_model, mitigation, vocabulary_size, max_tokens
+    )
     return keras.Model(network.inputs, {"logits": network.output}, name=network.name)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hfmnas_keras.models.bm_nas.bm_supernet import BMSupernet
-from hfmnas_keras.models.hf_mnas.supernet import Supernet
+from hfmnas_keras.models import searched_models  # noqa: F401 (registers ours)
 from hfmnas_keras.models.parts.base_supernet import BaseSupernet
 from hfmnas_keras.settings.models import SEARCHED_MODELS
-
-_SUPERNETS: dict[str, type[BaseSupernet]] = {"hf_mnas": Supernet, "bm_nas": BMSupernet}
 
 
 def supernet_of(
@@ -26,6 +23,4 @@ def supernet_of(
     Raises:
         ValueError: for a model that is not searched.
     """
-    if model not in _SUPERNETS:
-        raise ValueError(f"The model {model!r} is not searched. Searched ones: {', '.join(SEARCHED_MODELS)}.")
-    return _SUPERNETS[model](feature_shapes, num_outputs, **kwargs)
+    return SEARCHED_MODELS[model].supernet(feature_shapes, num_outputs, **kwargs)

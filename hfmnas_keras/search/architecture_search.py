@@ -38,8 +38,9 @@ from hfmnas_keras.search.graph_rewriting import without_graph_rewriting
 from hfmnas_keras.search.search_report import SearchReport
 from hfmnas_keras.search.search_result import SearchResult
 from hfmnas_keras.settings.fusion import FusionSettings, MitigationSettings
+from hfmnas_keras.settings.models import SEARCHED_MODELS
 from hfmnas_keras.settings.search import SearchSettings
-from hfmnas_keras.settings.space import SPACE_SETTINGS, BMSpaceSettings, SpaceSettings
+from hfmnas_keras.settings.space import BMSpaceSettings, SpaceSettings
 
 _PROGRESS_SECONDS = 1.0
 
@@ -96,7 +97,7 @@ def search_architecture(
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.seed)
     settings = dataclasses.replace(settings, precision=resolved_precision(settings.precision))
-    space, mitigation = space or SPACE_SETTINGS[model](), mitigation or MitigationSettings()
+    space, mitigation = space or SEARCHED_MODELS[model].supernet.SPACE_CLASS(), mitigation or MitigationSettings()
     feature_shapes = {name: train.feature_shapes[name] for name in names}
     supernet = supernet_of(
         model,

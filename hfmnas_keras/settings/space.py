@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
+from hfmnas_keras.operations import (
+    EDGE_OPERATION_LAYERS,
+    EDGE_OPERATIONS,
+    NODE_OPERATION_LAYERS,
+    NODE_OPERATIONS,
+    checked_operations,
+)
 from hfmnas_keras.settings.checks import require
 
 NODE_INPUTS = ("pair", "split", "shared")
@@ -22,15 +28,16 @@ class SpaceSettings:
         kept_edges: int. Predecessors that a discretised node keeps (top-2 gamma), from 2 to M + 1; a node that has
             fewer keeps all. Of more than two, x1 and x2 are means over the pairs. Defaults to `2`.
         node_inputs: str. How predecessors become two inputs while searching: `"pair"` (default), `"split"`, `"shared"`.
-        excluded_operations: names of operations, on edges or nodes, that are not chosen from (Table VIII). Defaults to
-            none of them.
+        edge_operations, node_operations: names of the operations to choose from, `"none"` among those of edges: of the
+            paper's, or registered by another package. Default to the paper's ten and nine.
     """
 
     num_nodes: int = 4
     kept_nodes: int = 3
     kept_edges: int = 2
     node_inputs: str = "pair"
-    excluded_operations: tuple[str, ...] = ()
+    edge_operations: tuple[str, ...] = EDGE_OPERATIONS
+    node_operations: tuple[str, ...] = NODE_OPERATIONS
 
     def __post_init__(self):
         require(self.node_inputs in NODE_INPUTS, "node_inputs", self.node_inputs, f"one of {NODE_INPUTS}")
@@ -46,15 +53,8 @@ class SpaceSettings:
             self.kept_edges,
             f"between 2 and num_nodes + 1 = {self.num_nodes + 1}",
         )
-        excluded = set(self.excluded_operations)
-        # `none` is never chosen, but the supernet needs it for the edges that are not.
-        choices = [set(EDGE_OPERATIONS) - {"none"}, set(NODE_OPERATIONS)]
-        require(
-            excluded <= set().union(*choices) and all(operations - excluded for operations in choices),
-            "excluded_operations",
-            self.excluded_operations,
-            f"some of {EDGE_OPERATIONS[1:]} and of {NODE_OPERATIONS}, leaving one of each",
-        )
+        for name, registry in (("edge_operations", EDGE_OPERATION_LAYERS), ("node_operations", NODE_OPERATION_LAYERS)):
+            object.__setattr__(self, name, checked_operations(name, getattr(self, name), registry))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,3 @@ class BMSpaceSettings:
         for name in ("cells", "inner_steps"):
             value = getattr(self, name)
             require(1 <= value <= MOST_BM_CELLS, name, value, f"between 1 and {MOST_BM_CELLS}")
-
-
-#: Settings of the space by searched model.
-SPACE_SETTINGS = {"hf_mnas": SpaceSettings, "bm_nas": BMSpaceSettings}

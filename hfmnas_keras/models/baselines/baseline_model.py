@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 
@@ -17,8 +17,24 @@ from hfmnas_keras.models.baselines.stacked_identity import StackedIdentity
 from hfmnas_keras.models.baselines.stream import hidden_stream, logits_of, normalised
 from hfmnas_keras.models.parts.taps import check_taps
 from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings
+from hfmnas_keras.settings.models import PLAIN_MODELS
 
 _MODALITIES = ("first", "second")
+_Function = TypeVar("_Function", bound=Callable[..., dict[str, Any]])
+
+
+def register_plain_model(name: str, description: str = "") -> Callable[[_Function], _Function]:
+    """Decorator that gives a network without a search its name: a function
+    `(low, high, num_outputs, shape, multi_label)` to a dict of `logits` `(batch, num_outputs)`, float32.
+
+    `low` and `high` are the features of both modalities as lists of two Keras tensors, `shape` a `NetworkShape`. Under
+    `first` and `second` the dict may hold the modalities' own logits, where each has a loss of its own.
+
+    Args:
+        name: str. A Python identifier.
+        description: str. A line for people.
+    """
+    return PLAIN_MODELS.register(name, description)
 
 
 def baseline_model(
@@ -34,18 +50,8 @@ def baseline_model(
     All read the low and the high feature of each modality. Where a paper wants one vector a modality, the two are
     joined.
 
-    | name | what it does |
-    | --- | --- |
-    | `unimodal_first`, `unimodal_second` | a hidden layer on one modality alone, Dense |
-    | `concatenation` | a hidden layer a modality, concatenated, Dense |
-    | `late_average` | a classifier a modality; the mean of their probabilities |
-    | `two_stream` | a classifier a modality; a linear one on their l2-normalised, standardised scores (Simonyan 2014) |
-    | `gmu` | gated multimodal unit, then a hidden layer (Arevalo et al., 2017) |
-    | `central_net` | a central stream beside those of the modalities (Vielzeuf et al., 2018) |
-    | `mmtm` | each modality reweighs the other's channels at both levels, then late average (Joze et al., 2020) |
-
     Args:
-        name: str, see above.
+        name: str. One of `PLAIN_MODELS` of `hfmnas_keras.settings.models`, whose `descriptions` say what each does.
         feature_shapes: dict from feature name to shape without the batch.
         num_outputs: int. Classes or labels.
         fusion: `FusionSettings`, of which `dropout` is read, and the taps, which say which features are the low and the
@@ -60,21 +66,20 @@ def baseline_model(
     Raises:
         ValueError: for an unknown name or missing features.
     """
-    if name not in BASELINES:
-        raise ValueError(f"There is no baseline {name!r}. Known ones: {', '.join(BASELINES)}.")
+    plain_model = PLAIN_MODELS[name]
     fusion = fusion or FusionSettings()
-    shape = _Shape((final_model or FinalModelSettings()).channels, fusion.dropout)
+    shape = NetworkShape((final_model or FinalModelSettings()).channels, fusion.dropout)
     inputs = {tap: keras.Input(tuple(feature_shapes[tap]), name=tap) for tap in check_taps(feature_shapes, fusion)}
     low = [inputs[tap] for tap in fusion.lfbc_taps]
     high = [inputs[tap] for tap in fusion.hfbc_taps]
-    outputs = BASELINES[name](low, high, num_outputs, shape, multi_label)
+    outputs = plain_model(low, high, num_outputs, shape, multi_label)
     if name in _UNIMODAL:
         position = _UNIMODAL[name]
         inputs = {tap: inputs[tap] for tap in (fusion.lfbc_taps[position], fusion.hfbc_taps[position])}
     return keras.Model(list(inputs.values()), outputs, name=name)
 
 
-class _Shape(NamedTuple):
+class NetworkShape(NamedTuple):
     """Width of hidden layers, and the rate of their dropout."""
 
     channels: int
@@ -173,7 +178,7 @@ def _classifiers(features, num_outputs, shape) -> dict[str, Any]:
 #: Which of the two modalities a network reads that reads one alone.
 _UNIMODAL = {"unimodal_first": 0, "unimodal_second": 1}
 
-BASELINES: dict[str, Callable[..., dict[str, Any]]] = {
+_networks: dict[str, Callable[..., dict[str, Any]]] = {
     **{name: functools.partial(_unimodal, position) for name, position in _UNIMODAL.items()},
     "concatenation": _concatenation,
     "late_average": _late_average,
@@ -182,3 +187,5 @@ BASELINES: dict[str, Callable[..., dict[str, Any]]] = {
     "central_net": _central_net,
     "mmtm": _multimodal_transfer,
 }
+for _name, _network in _networks.items():
+    register_plain_model(_name)(_network)

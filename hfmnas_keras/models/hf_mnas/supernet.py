@@ -16,7 +16,6 @@ from hfmnas_keras.genotype.one_hot_logits import one_hot_logits
 from hfmnas_keras.models.parts.base_supernet import BaseSupernet
 from hfmnas_keras.models.parts.feature_grid import FeatureGrid
 from hfmnas_keras.models.parts.mitigation import mitigation_of
-from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 from hfmnas_keras.settings.space import SpaceSettings
 
 
@@ -146,11 +145,7 @@ class Supernet(BaseSupernet):
 
     @property
     def _searched_operations(self):
-        excluded = self.space.excluded_operations
-        return {
-            "edge_operations": tuple(name for name in EDGE_OPERATIONS if name not in excluded),
-            "node_operations": tuple(name for name in NODE_OPERATIONS if name not in excluded),
-        }
+        return {name: getattr(self.space, name) for name in ("edge_operations", "node_operations")}
 
     def feature_grids_of(self, cell: str) -> list[FeatureGrid]:
         """The projections of the two inputs of a cell, `"lfbc"` or `"hfbc"`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hfmnas_keras.settings.models import FIXED_MODELS, SEARCHED_MODELS
+from hfmnas_keras.settings.models import PLAIN_MODELS, SEARCHED_MODELS
 from pipeline.config import RunConfig
 from pipeline.studies import published
 from pipeline.studies.study import Study
@@ -32,7 +32,7 @@ def _variants(config: RunConfig) -> list[Variant]:
         *alone.values(),
         *(
             Variant(_PAPERS_NAMES.get(model, model.replace("_", " ")), {"model": model}, _PAPERS_NAMES.get(model, ""))
-            for model in FIXED_MODELS
+            for model in PLAIN_MODELS
             if model not in _UNIMODAL
         ),
         *(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 from pipeline.config import RunConfig
 from pipeline.studies.study import Study
 from pipeline.studies.variant import Variant
@@ -11,15 +10,14 @@ _ALL = "all operations"
 
 
 def _variants(config: RunConfig) -> list[Variant]:
-    excluded = list(config.space.excluded_operations)
-    return [
-        Variant(_ALL, {"model": "hf_mnas"}),
-        *(
-            Variant(f"without {name}", {"model": "hf_mnas", "space.excluded_operations": [*excluded, name]})
-            for name in (*EDGE_OPERATIONS, *NODE_OPERATIONS)
-            if name != "none" and name not in excluded
-        ),
-    ]
+    variants = [Variant(_ALL, {"model": "hf_mnas"})]
+    for kind in ("edge_operations", "node_operations"):
+        searched = getattr(config.space, kind)
+        for left_out in searched:
+            if left_out != "none":
+                rest = [name for name in searched if name != left_out]
+                variants.append(Variant(f"without {left_out}", {"model": "hf_mnas", f"space.{kind}": rest}))
+    return variants
 
 
 OPERATIONS = Study(

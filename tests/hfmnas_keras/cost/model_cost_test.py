@@ -24,7 +24,7 @@ from hfmnas_keras.models.parts.sequence_encoder import SequenceEncoder
 from hfmnas_keras.node_operations import node_operation
 from hfmnas_keras.operations import EDGE_OPERATIONS, FUSION_OPERATIONS, NODE_OPERATIONS
 from hfmnas_keras.settings.backbones import ImageBackboneSettings, TextBackboneSettings, VideoBackboneSettings
-from hfmnas_keras.settings.models import FIXED_MODELS
+from hfmnas_keras.settings.models import PLAIN_MODELS
 from tests.hfmnas_keras.cost.profiled_flops import profiled_flops
 from tests.hfmnas_keras.network_settings import NetworkSettings
 
@@ -157,7 +157,7 @@ def test_a_model_of_bm_nas_costs_what_the_profiler_counts(mitigation):
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
-@pytest.mark.parametrize("name", FIXED_MODELS)
+@pytest.mark.parametrize("name", PLAIN_MODELS)
 def test_a_fixed_model_costs_what_the_profiler_counts(name, multi_label):
     model = baseline_model(name, SHAPES, 4, FUSION.fusion, FUSION.final_model, multi_label=multi_label)
     profiled = sum(profiled_flops(model).values())

@@ -36,7 +36,9 @@ def test_a_seed_is_a_genotype_as_the_settings_want_it():
     assert {len(node.edges) for cell in genotype.cells.values() for node in cell.nodes} <= {2, 3}
     assert genotype.metadata["lfbc_taps"] == ["image_low", "image_low"]
     assert Genotype.from_json(genotype.to_json()) == genotype
-    spared = SpaceSettings(excluded_operations=("skip", "sum"))
+    spared = SpaceSettings(
+        edge_operations=("none", "linear_relu", "sep_conv_3x3"), node_operations=("concat_fc", "linear_glu")
+    )
     nodes = [
         node
         for draw in range(30)

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
 from pipeline.config import load_config, with_overrides
 from pipeline.studies import published
 from pipeline.studies.studies import STUDIES
@@ -107,8 +108,8 @@ SWITCHED = {
     ("components", "+ DCCA"): _parts(False, True, False),
     ("components", "+ MHA + DCCA"): _parts(True, True, False),
     ("components", "+ MHA + DCCA + Bi-LSTM"): _parts(True, True, True),
-    ("operations", "without skip"): {"space.excluded_operations": ("skip",)},
-    ("operations", "without mamba_fusion"): {"space.excluded_operations": ("mamba_fusion",)},
+    ("operations", "without skip"): {"space.edge_operations": ("none", *EDGE_OPERATIONS[2:])},
+    ("operations", "without mamba_fusion"): {"space.node_operations": NODE_OPERATIONS[:-1]},
     ("inconsistency", "30%, HF-MNAS without IMM"): _parts(False, False, True),
     ("inconsistency", "70%, HF-MNAS with IMM"): _parts(True, True, True),
     ("inconsistency", "0%, BM-NAS without IMM"): {"model": "bm_nas", "mitigation.in_bm_nas": False},

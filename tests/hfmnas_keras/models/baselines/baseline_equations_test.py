@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hfmnas_keras.models.baselines.baseline_model import BASELINES, baseline_model
+from hfmnas_keras.models.baselines.baseline_model import baseline_model
+from hfmnas_keras.settings.models import PLAIN_MODELS
 from tests.hfmnas_keras.network_settings import NetworkSettings
 from tests.hfmnas_keras.reference_arithmetic import randomize_statistics, randomize_weights, sigmoid, softmax
 
@@ -105,7 +106,7 @@ def reference(name, features, weights, multi_label):
     return {"logits": dense(np.concatenate(scores, axis=1), weights, "logits"), **own}
 
 
-@pytest.mark.parametrize("name", list(BASELINES))
+@pytest.mark.parametrize("name", list(PLAIN_MODELS))
 @pytest.mark.parametrize("multi_label", [False, True], ids=["one_label", "several_labels"])
 def test_the_whole_network_is_its_equations(name, multi_label):
     random = np.random.default_rng(0)

@@ -9,9 +9,10 @@ import scipy.special
 import tensorflow as tf
 from sklearn.metrics import f1_score
 
-from hfmnas_keras.models.baselines.baseline_model import BASELINES, baseline_model
+from hfmnas_keras.models.baselines.baseline_model import baseline_model
 from hfmnas_keras.models.baselines.stacked_identity import StackedIdentity
 from hfmnas_keras.optimization.losses import task_loss
+from hfmnas_keras.settings.models import PLAIN_MODELS
 from tests.hfmnas_keras.network_settings import NetworkSettings
 
 SHAPES = {"text_low": (5,), "text_high": (6,), "image_low": (2, 2, 3), "image_high": (2, 2, 4)}
@@ -24,7 +25,7 @@ def _features(rows=ROWS):
     return {name: random.normal(size=(rows, *shape)).astype("float32") for name, shape in SHAPES.items()}
 
 
-@pytest.fixture(params=list(BASELINES))
+@pytest.fixture(params=list(PLAIN_MODELS))
 def name(request):
     return request.param
 
