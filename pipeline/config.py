@@ -14,6 +14,7 @@ import pydantic
 import yaml
 
 from hfmnas_keras.evidence.abstention import Abstention
+from hfmnas_keras.plugins import installed_plugins, use_plugins
 from hfmnas_keras.settings.backbones import (
     PATH_SETTINGS,
     ImageBackboneSettings,
@@ -199,6 +200,9 @@ class RunConfig(pydantic.BaseModel):
             gate, serving, paths, kubeflow: see the class of each field. `space` is what `hf_mnas` chooses from,
             `bm_nas` what the model of that name does.
         tuning: `TuningConfig`, or None (default): nothing is tuned.
+        plugins: tuple of str. Modules of other packages that register operations, models, backbones or sources; they
+            are imported wherever a stage runs. Those that installed packages offer as entry points of the group
+            `hfmnas.plugins` are always among them.
         beam_args: tuple of str. Options of Beam, for the stages that use it. One process by default; several by
             `["--direct_running_mode=multi_processing", "--direct_num_workers=2", "--sdk_container_image=unused"]`.
     """
@@ -223,6 +227,7 @@ class RunConfig(pydantic.BaseModel):
     serving: ServingConfig = ServingConfig()
     paths: PathsConfig = PathsConfig()
     kubeflow: KubeflowConfig = KubeflowConfig()
+    plugins: tuple[str, ...] = ()
     # In one process: each further worker would import TensorFlow anew, which takes longer than small data do.
     # With an image named, though none is used: TFX would pack itself anew in every Beam stage, for workers elsewhere.
     beam_args: tuple[str, ...] = (
@@ -249,6 +254,8 @@ class RunConfig(pydantic.BaseModel):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _takes_defaults_from_the_modalities(cls, content: Any) -> Any:
+        # Before any name is looked up: a plugin may have registered it.
+        content = _with_plugins(content)
         data = content.get("data", {}) if isinstance(content, dict) else 0
         source = data.get("source") if isinstance(data, dict) else getattr(data, "source", None)
         if not isinstance(content, dict) or not isinstance(source, str | None):
@@ -396,6 +403,16 @@ class RunConfig(pydantic.BaseModel):
         if self.serving.push_destination is not None:
             return pathlib.Path(self.serving.push_destination).absolute()
         return self.root / "serving" / self.name
+
+
+def _with_plugins(content: Any) -> Any:
+    """A configuration with the plugins that are installed beside those that it names, all of them imported."""
+    named = content.get("plugins", ()) if isinstance(content, dict) else None
+    if not isinstance(named, list | tuple) or not all(isinstance(module, str) for module in named):
+        return content
+    plugins = tuple(dict.fromkeys((*installed_plugins(), *named)))
+    use_plugins(plugins)
+    return {**content, "plugins": plugins}
 
 
 def load_config(path: str | os.PathLike[str] | None = None) -> RunConfig:

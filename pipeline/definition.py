@@ -27,6 +27,7 @@ from components.trainer.component import Trainer
 from components.transform.preprocessing import settings_of
 from components.tuner.component import Tuner
 from hfmnas_keras.models.parts.taps import modalities_of_taps
+from hfmnas_keras.plugins import use_plugins
 from hfmnas_keras.settings.models import SEARCHED_MODELS
 from pipeline.config import RunConfig
 
@@ -82,6 +83,7 @@ def create_pipeline(
     Raises:
         ValueError: when settings do not fit each other or files are missing.
     """
+    use_plugins(config.plugins)
     preparation = config.preparation
     num_outputs = len(preparation.classes)
     modalities = config.data.modalities

@@ -12,11 +12,13 @@ from hfmnas_keras.cli.command_group import CommandGroup
 from hfmnas_keras.cli.encoder_commands import encoder
 from hfmnas_keras.cli.genotype_commands import genotype
 from hfmnas_keras.cli.operations_command import operations
+from hfmnas_keras.plugins import installed_plugins, use_plugins
 
 
 @click.group(cls=CommandGroup, entry_points="hfmnas.commands")
 @click.version_option(hfmnas_keras.__version__, prog_name="hfmnas")
-def main() -> None:
+@click.option("--plugin", "plugins", multiple=True, help="Module that registers what is not ours; may come repeatedly.")
+def main(plugins: tuple[str, ...]) -> None:
     """Looks at what HF-MNAS searched, and compares.
 
     Exit codes: 0, it went well; 1, the answer is no (files differ, a file is not valid); 2, the command line is wrong
@@ -24,6 +26,7 @@ def main() -> None:
     """
     # Before TensorFlow is imported: its start-up prints errors where no GPU is. Real ones come as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    use_plugins((*installed_plugins(), *plugins))
 
 
 main.add_command(backbone)

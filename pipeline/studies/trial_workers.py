@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from hfmnas_keras.plugins import plugins_in_use, use_plugins
 from pipeline.studies.study_data import StudyData
 from pipeline.studies.trial import Trial
 from pipeline.studies.trial_store import FAILED, TrialStore
@@ -86,7 +87,7 @@ class _Worker:
     def __init__(self, store: TrialStore):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_work, args=(theirs, store), daemon=True)
+        self.process: BaseProcess = context.Process(target=_work, args=(theirs, store, plugins_in_use()), daemon=True)
         self.process.start()
         # Now the process alone has it, and its death ends the connection.
         theirs.close()
@@ -107,13 +108,14 @@ class _Worker:
         self.process.join()
 
 
-def _work(connection: Connection, store: TrialStore) -> None:
+def _work(connection: Connection, store: TrialStore, plugins: tuple[str, ...]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     store.folder.mkdir(parents=True, exist_ok=True)
     # What libraries print past Python must not run into the study's own lines.
     with open(store.folder / _LOG, "ab") as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
+    use_plugins(plugins)
     # All of the code before the first trial, not in the middle of one: files may change while a study runs.
     from pipeline.studies.train_trial import train_trial
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import pathlib
 import re
 import subprocess
@@ -14,9 +15,11 @@ import yaml
 from components.multimodal_example_gen.sources.manifest_source import ManifestSource
 from components.multimodal_example_gen.sources.registry import SOURCES
 from components.multimodal_example_gen.sources.source import Source, register_source
+from hfmnas_keras import plugins
 from hfmnas_keras.settings.fusion import FusionSettings
+from hfmnas_keras.settings.models import PLAIN_MODELS
 from hfmnas_keras.settings.search import SearchSettings
-from pipeline.config import PRESETS_FOLDER, load_config
+from pipeline.config import PRESETS_FOLDER, load_config, with_overrides
 from pipeline.data_config import SOURCE_DATA
 from tests import source_files
 
@@ -344,3 +347,25 @@ def test_a_source_of_another_package_is_configured_by_its_class(write, tmp_path,
         load_config(write(content.replace("folder: memes", "folder: memes, row: 2")))
     with pytest.raises(ValueError, match="must be false for the source 'memes_of_mine'"):
         load_config(write(content.replace("dog]", "dog], multi_label: true")))
+
+
+def test_plugins_are_imported_before_names_are_looked_up(write, tmp_path, monkeypatch):
+    monkeypatch.setattr(plugins, "_in_use", [])
+    for table in ("_things", "_descriptions"):
+        monkeypatch.setattr(PLAIN_MODELS, table, dict(getattr(PLAIN_MODELS, table)))
+    (tmp_path / "my_models.py").write_text(
+        "from hfmnas_keras.settings.models import PLAIN_MODELS\nPLAIN_MODELS.register('my_model')(None)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    content = MINIMAL + "model: my_model\n"
+    with pytest.raises(ValueError, match="no model 'my_model'. Known ones: hf_mnas, .*`plugins`"):
+        load_config(write(content))
+    with pytest.raises(ValueError, match="`plugins`|The plugin 'my_other_models' cannot be imported"):
+        load_config(write(content + "plugins: [my_other_models]\n"))
+    config = load_config(write(content + "plugins: [my_models]\n"))
+    assert config.plugins == plugins.plugins_in_use() == ("my_models",)
+    assert with_overrides(config, {"search.epochs": 3}).plugins == ("my_models",)
+    # What an installed package offers needs no naming.
+    point = importlib.metadata.EntryPoint("mine", "my_models", "hfmnas.plugins")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group == point.group else [])
+    assert load_config(write(content)).plugins == ("my_models",)
