@@ -120,7 +120,8 @@ def measured(source: str, out: str, beam_args: tuple[str, ...]) -> dict[str, flo
     # Here, so that no time is measured with it, and the process that starts this one does without.
     from tfx.types import standard_artifacts
 
-    from components.multimodal_example_gen.executor import INGEST_FILE, Executor
+    from components.artifact_types.files import INGEST_FILE
+    from components.multimodal_example_gen.executor import Executor
 
     examples = standard_artifacts.Examples()
     examples.uri = out

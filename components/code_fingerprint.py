@@ -1,7 +1,8 @@
 """A fingerprint of our own code, for execution properties.
 
 TFX serves a stage from its cache when inputs and execution properties are unchanged. Code named by import path is
-neither, so each component puts the fingerprint of the code it runs among its properties.
+neither, so each component puts the fingerprint of the code it runs, which its executor names as `CODE`, among its
+properties, and the executor sees that this is the code that it runs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,12 @@ import ast
 import functools
 import hashlib
 import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
 
+#: Name of the execution property.
+CODE_FINGERPRINT = "code_fingerprint"
 PROJECT_PACKAGES = ("hfmnas_keras", "components", "schemas")
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -19,7 +25,8 @@ _ROOT = pathlib.Path(__file__).resolve().parent.parent
 def code_fingerprint(*modules: str) -> str:
     """Returns a digest of modules and of all project code they import, directly or not.
 
-    Following the imports keeps a long search in the cache when, say, only the export has changed.
+    Following the imports keeps a long search in the cache when, say, only the export has changed. Of Python it is the
+    syntax tree that counts, without docstrings: a comment or a line break changes nothing.
 
     Args:
         *modules: str. Dotted names of modules or packages below `hfmnas_keras`, `components` or `schemas`. A package
@@ -33,35 +40,89 @@ def code_fingerprint(*modules: str) -> str:
     """
     if not modules:
         raise ValueError("`code_fingerprint` needs at least one module. Name the ones that do the stage's work.")
+    digest = hashlib.sha256()
+    for path in sorted(_files_with_imports(modules)):
+        digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0")
+        digest.update(_look(path)[0])
+    return digest.hexdigest()[:16]
+
+
+def check_code(exec_properties: Mapping[str, Any], modules: tuple[str, ...]) -> None:
+    """Sees that a stage runs the code with which its pipeline was made.
+
+    Args:
+        exec_properties: the executor's; without a fingerprint nothing is compared.
+        modules: as of `code_fingerprint`.
+
+    Raises:
+        RuntimeError: when it is other code, as in a container image built before a change.
+    """
+    compiled = exec_properties.get(CODE_FINGERPRINT)
+    if compiled and compiled != (own := code_fingerprint(*modules)):
+        raise RuntimeError(
+            f"The pipeline was made with other code of {', '.join(modules)} than is installed here. Received the "
+            f"fingerprint {compiled}, the code here has {own}. Build the image from the code that makes the pipeline, "
+            "or make the pipeline anew."
+        )
+
+
+def _files_with_imports(modules: tuple[str, ...]) -> set[pathlib.Path]:
     pending = [path for module in modules for path in _files_of(module)]
     seen: set[pathlib.Path] = set()
     while pending:
         path = pending.pop()
-        if path in seen:
-            continue
-        seen.add(path)
-        if path.suffix == ".py":
-            pending.extend(_imported_files(path))
-    digest = hashlib.sha256()
-    for path in sorted(seen):
-        digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+        if path not in seen:
+            seen.add(path)
+            pending.extend(_look(path)[1])
+    return seen
+
+
+def _look(path: pathlib.Path) -> tuple[bytes, list[pathlib.Path]]:
+    """Digest of what counts of a file, and the files that it imports."""
+    return _read(path, path.stat().st_mtime_ns, path.stat().st_size)
+
+
+@functools.cache
+def _read(path: pathlib.Path, *state: int) -> tuple[bytes, list[pathlib.Path]]:
+    del state
+    content, imported = path.read_bytes(), []
+    if path.suffix == ".py":
+        tree = ast.parse(content, filename=str(path))
+        content, imported = _outline(tree).encode(), _imported_files(path, tree)
+    elif path.suffix == ".jinja":
+        content = re.sub(rb"{#.*?#}", b"", content, flags=re.DOTALL).rstrip()
+    return hashlib.sha256(content).digest(), imported
+
+
+def _outline(node: Any) -> str:
+    """A syntax tree as text that is the same in all versions of Python: what is empty, or new and empty, is left out.
+
+    A string that stands alone does nothing; it is a docstring.
+    """
+    if isinstance(node, list):
+        lines = (item for item in node if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)))
+        return f"[{','.join(_outline(item) for item in lines)}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+    return f"{type(node).__name__}({','.join(f'{name}={_outline(value)}' for name, value in fields)})"
 
 
 def _files_of(module: str) -> list[pathlib.Path]:
     base = _ROOT.joinpath(*module.split("."))
     if module.split(".")[0] in PROJECT_PACKAGES:
         if base.with_suffix(".py").is_file():
-            return [base.with_suffix(".py")]
+            return _modules_on_the_way(module)
         if base.is_dir():
-            return [path for path in base.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+            return [*_modules_on_the_way(module)] + [
+                path for path in base.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+            ]
     raise ValueError(f"`code_fingerprint` knows modules below {PROJECT_PACKAGES}. Received: {module!r}.")
 
 
-def _imported_files(path: pathlib.Path) -> list[pathlib.Path]:
+def _imported_files(path: pathlib.Path, tree: ast.Module) -> list[pathlib.Path]:
     files = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for name in node.names:
                 files.extend(_modules_on_the_way(name.name))

@@ -12,7 +12,7 @@ from tfx.types.channel import Channel
 
 from components.architecture_search.component import ArchitectureSearch
 from components.backbone_trainer.component import BackboneTrainer
-from components.code_fingerprint import code_fingerprint
+from components.code_fingerprint import CODE_FINGERPRINT, code_fingerprint
 from components.evaluator.baseline_strategy import CANDIDATE_KEY, OtherBlessedModelStrategy
 from components.evaluator.component import Evaluator
 from components.evaluator.eval_config import make_eval_config
@@ -24,7 +24,7 @@ from components.pusher.component import Pusher
 from components.run_report.component import RunReport
 from components.serving_check.component import ServingCheck
 from components.trainer.component import Trainer
-from components.transform.preprocessing import settings_of
+from components.transform import preprocessing
 from components.tuner.component import Tuner
 from hfmnas_keras.models.parts.taps import modalities_of_taps
 from hfmnas_keras.plugins import use_plugins
@@ -97,7 +97,6 @@ def create_pipeline(
         source_fingerprint=source_fingerprint,
         fingerprint_by=config.data.fingerprint_by,
         inconsistency=config.data.inconsistency and config.data.inconsistency.model_dump(),
-        code_fingerprint=code_fingerprint("components.multimodal_example_gen"),
     )
     if source_config is not None:
         example_gen.exec_properties["source_config"] = source_config
@@ -120,8 +119,8 @@ def create_pipeline(
             "classes": list(preparation.classes),
             "multi_label": preparation.multi_label,
             "modalities": list(modalities),
-            **preparation.model_dump(mode="json", include=set(settings_of(modalities))),
-            "code_fingerprint": code_fingerprint("components.transform"),
+            **preparation.model_dump(mode="json", include=set(preprocessing.settings_of(modalities))),
+            CODE_FINGERPRINT: code_fingerprint(*preprocessing.CODE),
         },
         disable_statistics=True,
     )

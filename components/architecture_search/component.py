@@ -100,7 +100,7 @@ class ArchitectureSearch(base_component.BaseComponent):
                 space=settings_to_json(space),
                 search=settings_to_json(search),
                 checkpoint_root=checkpoint_root,
-                code_fingerprint=code_fingerprint("components.architecture_search.executor"),
+                code_fingerprint=code_fingerprint(*executor.CODE),
                 genotype=types.Channel(type=Genotype),
                 search_report=types.Channel(type=SearchReport),
             )

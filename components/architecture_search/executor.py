@@ -13,14 +13,18 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from components.checkpoint_folder import checkpoint_folder
+from components.code_fingerprint import check_code
 from components.local_folders import writable_folder
 from components.settings_json import settings_from_json
 from components.splits import read_features
-from hfmnas_keras.pretraining.pretraining import BACKBONES_FILE
+from hfmnas_keras.pretraining.backbone_files import BACKBONES_FILE
 from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.settings.fusion import FusionSettings, MitigationSettings
 from hfmnas_keras.settings.models import SEARCHED_MODELS
 from hfmnas_keras.settings.search import SearchSettings
+
+#: What this stage runs.
+CODE = (__name__,)
 
 
 class Executor(base_executor.BaseExecutor):
@@ -40,6 +44,7 @@ class Executor(base_executor.BaseExecutor):
             exec_properties: `model`; `num_outputs`; `fusion`, `mitigation`, `space` and `search`, settings as JSON;
                 `checkpoint_root`; `code_fingerprint`.
         """
+        check_code(exec_properties, CODE)
         features = artifact_utils.get_single_instance(input_dict["features"])
         backbones_uri = artifact_utils.get_single_uri(input_dict["backbones"])
         with fileio.open(os.path.join(backbones_uri, BACKBONES_FILE), "r") as file:

@@ -102,7 +102,7 @@ class BackboneTrainer(base_component.BaseComponent):
                 pretraining=settings_to_json(pretraining),
                 checkpoint_root=checkpoint_root,
                 files_fingerprint=_files_fingerprint(backbones.values()),
-                code_fingerprint=code_fingerprint("components.backbone_trainer.executor"),
+                code_fingerprint=code_fingerprint(*executor.CODE),
                 backbones=types.Channel(type=Backbones),
             )
         )

@@ -13,12 +13,16 @@ from tfx.types import artifact_utils
 
 from components.backbone_trainer.recipes import make_recipe
 from components.checkpoint_folder import checkpoint_folder
+from components.code_fingerprint import check_code
 from components.local_folders import writable_folder
 from components.settings_json import settings_from_json
 from components.splits import read_examples
 from hfmnas_keras.pretraining.pretraining import pretrain_backbones
 from hfmnas_keras.settings.backbones import BACKBONE_SETTINGS
 from hfmnas_keras.settings.pretraining import PretrainingSettings
+
+#: What this stage runs.
+CODE = (__name__,)
 
 
 class Executor(base_executor.BaseExecutor):
@@ -43,6 +47,7 @@ class Executor(base_executor.BaseExecutor):
             RuntimeError: when the examples are single-label and the pipeline multi-label, or the reverse, or when
                 they lack a modality.
         """
+        check_code(exec_properties, CODE)
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         backbones = artifact_utils.get_single_instance(output_dict["backbones"])
         transform_graph = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict["transform_graph"]))

@@ -90,7 +90,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
                 eval_config=eval_config,
                 example_splits=json_utils.dumps(list(example_splits)),
                 above_reference=int(above_reference),
-                code_fingerprint=code_fingerprint("components.evaluator", "components.linear_references"),
+                code_fingerprint=code_fingerprint(*executor.CODE),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
             )

@@ -13,10 +13,14 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, json_utils
 
+from components.code_fingerprint import check_code
 from components.evaluator.evaluation import read_evaluation
 from components.evaluator.reference_gate import write_references
 from components.linear_references.raw_rows import read_raw_rows
 from components.linear_references.references import LinearReferences
+
+#: What this stage runs.
+CODE = ("components.evaluator",)
 
 
 class Executor(tfx_evaluator_executor.Executor):
@@ -45,6 +49,7 @@ class Executor(tfx_evaluator_executor.Executor):
               - `above_reference`: 0 or 1.
               - `code_fingerprint`.
         """
+        check_code(exec_properties, CODE)
         super().Do(input_dict, output_dict, exec_properties)
         evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])

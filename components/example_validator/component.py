@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tfx.components.example_validator import component as tfx_component
 from tfx.dsl.components.base import executor_spec
 
+from components.code_fingerprint import CODE_FINGERPRINT, code_fingerprint
 from components.example_validator import executor
 
 
@@ -26,3 +29,8 @@ class ExampleValidator(tfx_component.ExampleValidator):
     """
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        # TFX writes the specification itself.
+        self.exec_properties[CODE_FINGERPRINT] = code_fingerprint(*executor.CODE)

@@ -14,6 +14,11 @@ from tfx.dsl.io import fileio
 from tfx.proto.orchestration import execution_result_pb2
 from tfx.types import artifact_utils
 
+from components.code_fingerprint import check_code
+
+#: What this stage runs.
+CODE = (__name__,)
+
 
 class Executor(tfx_executor.Executor):
     """TFX's validation; any anomaly ends the run."""
@@ -37,6 +42,7 @@ class Executor(tfx_executor.Executor):
         Raises:
             RuntimeError: when there is an anomaly; names split, feature and what is wrong with it.
         """
+        check_code(exec_properties, CODE)
         artifact = artifact_utils.get_single_instance(output_dict["anomalies"])
         # Kubeflow does not make the folders of outputs.
         fileio.makedirs(artifact.uri)

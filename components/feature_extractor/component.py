@@ -52,7 +52,7 @@ class FeatureExtractor(base_component.BaseComponent):
             spec=FeatureExtractorSpec(
                 examples=examples,
                 backbones=backbones,
-                code_fingerprint=code_fingerprint("components.feature_extractor.executor"),
+                code_fingerprint=code_fingerprint(*executor.CODE),
                 features=types.Channel(type=standard_artifacts.Examples),
             )
         )

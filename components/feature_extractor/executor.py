@@ -8,6 +8,7 @@ from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
+from components.code_fingerprint import check_code
 from components.local_folders import readable_folder
 from components.splits import read_examples
 from hfmnas_keras.data.feature_files import write_feature_set
@@ -16,6 +17,9 @@ from hfmnas_keras.pretraining.extraction import extract_features
 
 # The test split is missing on purpose: the Evaluator is the only one to read it.
 SPLITS = ["train", "dev"]
+
+#: What this stage runs.
+CODE = (__name__,)
 
 
 class Executor(base_executor.BaseExecutor):
@@ -34,6 +38,7 @@ class Executor(base_executor.BaseExecutor):
             output_dict: `features`, Examples with the splits `train` and `dev`.
             exec_properties: `code_fingerprint`.
         """
+        check_code(exec_properties, CODE)
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         features = artifact_utils.get_single_instance(output_dict["features"])
         features.split_names = artifact_utils.encode_split_names(SPLITS)

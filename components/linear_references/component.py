@@ -69,7 +69,7 @@ class LinearReferenceTrainer(base_component.BaseComponent):
                 class_names=json.dumps(list(class_names)),
                 multi_label=int(multi_label),
                 modalities=json.dumps(list(modalities)),
-                code_fingerprint=code_fingerprint("components.linear_references.executor"),
+                code_fingerprint=code_fingerprint(*executor.CODE),
                 references=types.Channel(type=LinearReferences),
             )
         )

@@ -10,11 +10,15 @@ from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
+from components.code_fingerprint import check_code
 from components.linear_references.raw_rows import read_raw_rows
 from components.linear_references.references import fit_references
 
 #: Rows of train and of dev that are read at most: more would take minutes and change little.
 LARGEST_SPLIT = 20_000
+
+#: What this stage runs.
+CODE = (__name__,)
 
 
 class Executor(base_executor.BaseExecutor):
@@ -33,6 +37,7 @@ class Executor(base_executor.BaseExecutor):
             output_dict: `references`, a `LinearReferences`; gets the custom property `{model}_dev_f1_m` for each model.
             exec_properties: `class_names` and `modalities`, JSON lists; `multi_label`, 0 or 1; `code_fingerprint`.
         """
+        check_code(exec_properties, CODE)
         self._log_startup(input_dict, output_dict, exec_properties)
         references = artifact_utils.get_single_instance(output_dict["references"])
         modalities, class_names = (json.loads(exec_properties[key]) for key in ("modalities", "class_names"))

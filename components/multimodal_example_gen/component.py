@@ -12,6 +12,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.orchestration import data_types
 from tfx.types import component_spec, standard_artifacts
 
+from components.code_fingerprint import code_fingerprint
 from components.multimodal_example_gen import executor
 from components.multimodal_example_gen.inconsistency import Inconsistency
 from components.multimodal_example_gen.sources.registry import make_source, source_fingerprint
@@ -25,7 +26,7 @@ class MultimodalExampleGenSpec(component_spec.ComponentSpec):
         "source_config": component_spec.ExecutionParameter(type=str),
         "source_fingerprint": component_spec.ExecutionParameter(type=str),
         "inconsistency": component_spec.ExecutionParameter(type=str, optional=True),
-        "code_fingerprint": component_spec.ExecutionParameter(type=str, optional=True),
+        "code_fingerprint": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: dict[str, Any] = {}
     OUTPUTS = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}
@@ -61,7 +62,6 @@ class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
             computed here. Defaults to None: as the source's class says.
         inconsistency: dict or None. Arguments of `components.multimodal_example_gen.inconsistency.Inconsistency`: a
             share of the texts is replaced by other rows', for experiments. Defaults to None: texts are left alone.
-        code_fingerprint: str. Changes when the code of the ingest does. Defaults to `""`.
 
     Outputs:
         examples: `standard_artifacts.Examples`. Splits `train`, `dev`, `test`: gzipped TFRecords of tf.train.Example
@@ -91,7 +91,6 @@ class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
         source_fingerprint: str | data_types.RuntimeParameter | None = None,
         fingerprint_by: str | None = None,
         inconsistency: dict[str, Any] | None = None,
-        code_fingerprint: str = "",
     ):
         # Wrong settings show when the pipeline is made, not on a worker.
         made = make_source(source, source_config)
@@ -103,7 +102,7 @@ class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
             source=source,
             source_config=json.dumps(source_config or {}, sort_keys=True),
             source_fingerprint=source_fingerprint,
-            code_fingerprint=code_fingerprint,
+            code_fingerprint=code_fingerprint(*executor.CODE),
             **({} if inconsistency is None else {"inconsistency": json.dumps(inconsistency, sort_keys=True)}),
             examples=types.Channel(type=standard_artifacts.Examples),
         )

@@ -19,6 +19,8 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
+from components.artifact_types.files import INCONSISTENT_PAIRS_FILE, INGEST_FILE
+from components.code_fingerprint import check_code
 from components.multimodal_example_gen.inconsistency import Inconsistency, choose_replacements
 from components.multimodal_example_gen.row import SPLITS, Row, Skip
 from components.multimodal_example_gen.rows_to_examples import (
@@ -31,8 +33,8 @@ from components.multimodal_example_gen.rows_to_examples import (
 from components.multimodal_example_gen.sources.registry import make_source
 from components.multimodal_example_gen.sources.source import Listing, Source
 
-INGEST_FILE = "ingest.json"
-INCONSISTENT_PAIRS_FILE = "inconsistent_pairs.json"
+#: What this stage runs.
+CODE = ("components.multimodal_example_gen",)
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -57,6 +59,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             ValueError: when the source is refused; the message lists the rows and the reasons.
             RuntimeError: when the data are not those that the pipeline was made for, or a split is empty.
         """
+        check_code(exec_properties, CODE)
         self._log_startup(input_dict, output_dict, exec_properties)
         artifact = artifact_utils.get_single_instance(output_dict["examples"])
         source = make_source(exec_properties["source"], exec_properties["source_config"])

@@ -1,8 +1,11 @@
 """TFX's Pusher, with an executor that does not push what serves already."""
 
+from typing import Any
+
 from tfx.components.pusher import component as tfx_pusher_component
 from tfx.dsl.components.base import executor_spec
 
+from components.code_fingerprint import CODE_FINGERPRINT, code_fingerprint
 from components.pusher import executor
 
 
@@ -32,3 +35,8 @@ class Pusher(tfx_pusher_component.Pusher):
     """
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        # TFX writes the specification itself.
+        self.exec_properties[CODE_FINGERPRINT] = code_fingerprint(*executor.CODE)

@@ -14,11 +14,15 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
+from components.code_fingerprint import check_code
 from components.pusher.model_digest import model_digest
 
 ALREADY_SERVING_PROPERTY = "already_serving"
 DIGEST_PROPERTY = "model_digest"
 _SAVED_MODEL_FILE = "saved_model.pb"
+
+#: What this stage runs.
+CODE = (__name__,)
 
 
 class Executor(tfx_pusher_executor.Executor):
@@ -44,6 +48,7 @@ class Executor(tfx_pusher_executor.Executor):
             exec_properties:
               - `push_destination`: JSON of `pusher_pb2.PushDestination`; a file system's folder.
         """
+        check_code(exec_properties, CODE)
         self._log_startup(input_dict, output_dict, exec_properties)
         model_push = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
         if not self.CheckBlessing(input_dict):

@@ -71,7 +71,7 @@ class RunReport(base_component.BaseComponent):
         super().__init__(
             spec=RunReportSpec(
                 **channels,
-                code_fingerprint=code_fingerprint("components.run_report"),
+                code_fingerprint=code_fingerprint(*executor.CODE),
                 report=types.Channel(type=RunReportArtifact),
             )
         )

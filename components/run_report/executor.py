@@ -11,18 +11,20 @@ from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
+from components.artifact_types.files import INGEST_FILE, SERVING_CHECK_FILE, TRAINING_FILE
+from components.code_fingerprint import check_code
 from components.evaluator.evaluation import read_evaluation
-from components.multimodal_example_gen.executor import INGEST_FILE
 from components.run_report.page import render_page
-from components.serving_check.executor import REPORT_FILE as SERVING_CHECK_FILE
-from components.trainer.training import TRAINING_FILE
 from hfmnas_keras.genotype.load_genotype import genotype_from_json
-from hfmnas_keras.pretraining.pretraining import BACKBONES_FILE
+from hfmnas_keras.pretraining.backbone_files import BACKBONES_FILE
 
 PAGE_FILE = "report.html"
 SUMMARY_FILE = "summary.json"
 # TFX's name for it.
 _TUNER_RESULTS_FILE = "tuner_results.json"
+
+#: What this stage runs.
+CODE = ("components.run_report",)
 
 
 class Executor(base_executor.BaseExecutor):
@@ -42,6 +44,7 @@ class Executor(base_executor.BaseExecutor):
             output_dict: `report`, a `RunReport`.
             exec_properties: `code_fingerprint`.
         """
+        check_code(exec_properties, CODE)
         self._log_startup(input_dict, output_dict, exec_properties)
         artifacts = {key: artifact_utils.get_single_instance(value) for key, value in input_dict.items() if value}
         pushed_model = artifacts["pushed_model"]

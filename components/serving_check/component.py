@@ -8,6 +8,7 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components.code_fingerprint import code_fingerprint
 from components.serving_check import executor
 
 
@@ -20,6 +21,7 @@ class ServingCheckSpec(ComponentSpec):
         "modalities": ExecutionParameter(type=str),
         "split": ExecutionParameter(type=str),
         "num_examples": ExecutionParameter(type=int),
+        "code_fingerprint": ExecutionParameter(type=str),
     }
     INPUTS = {
         "model": ChannelParameter(type=standard_artifacts.Model),
@@ -85,6 +87,7 @@ class ServingCheck(base_component.BaseComponent):
             modalities=json.dumps(list(modalities)),
             split=split,
             num_examples=num_examples,
+            code_fingerprint=code_fingerprint(*executor.CODE),
             blessing=types.Channel(type=standard_artifacts.InfraBlessing),
         )
         super().__init__(spec=spec)

@@ -18,13 +18,18 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
+from components.artifact_types.files import SERVING_CHECK_FILE
+from components.code_fingerprint import check_code
+
 CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "client.py")
-REPORT_FILE = "serving_check.json"
 # Names and property as TFX's InfraValidator has them, so that Pusher reads this blessing as it reads that one's.
 BLESSED_FILE = "INFRA_BLESSED"
 NOT_BLESSED_FILE = "INFRA_NOT_BLESSED"
 BLESSED_PROPERTY = "blessed"
 TIMEOUT_SECONDS = 600
+
+#: What this stage runs.
+CODE = ("components.serving_check",)
 
 
 class Executor(base_executor.BaseExecutor):
@@ -52,6 +57,7 @@ class Executor(base_executor.BaseExecutor):
               - `split`: split the examples are taken from.
               - `num_examples`: how many.
         """
+        check_code(exec_properties, CODE)
         self._log_startup(input_dict, output_dict, exec_properties)
         model = artifact_utils.get_single_instance(input_dict["model"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
@@ -69,7 +75,7 @@ class Executor(base_executor.BaseExecutor):
 
         blessed = not result["reasons"]
         fileio.makedirs(blessing.uri)
-        io_utils.write_string_file(os.path.join(blessing.uri, REPORT_FILE), json.dumps(result, indent=2))
+        io_utils.write_string_file(os.path.join(blessing.uri, SERVING_CHECK_FILE), json.dumps(result, indent=2))
         io_utils.write_string_file(os.path.join(blessing.uri, BLESSED_FILE if blessed else NOT_BLESSED_FILE), "")
         blessing.set_int_custom_property(BLESSED_PROPERTY, int(blessed))
         if blessed:

@@ -8,7 +8,7 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts, standard_component_specs
-from tfx.types.component_spec import ChannelParameter
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from tfx.utils import json_utils
 
 from components import Backbones, Genotype
@@ -25,6 +25,10 @@ RUN_FN = "components.trainer.training.run_fn"
 class TrainerSpec(standard_component_specs.TrainerSpec):
     """The specification of `tfx.v1.components.Trainer` with three inputs more."""
 
+    PARAMETERS = {
+        **standard_component_specs.TrainerSpec.PARAMETERS,
+        "code_fingerprint": ExecutionParameter(type=str),
+    }
     INPUTS = {
         **standard_component_specs.TrainerSpec.INPUTS,
         "backbones": ChannelParameter(type=Backbones),
@@ -117,7 +121,6 @@ class Trainer(base_component.BaseComponent):
             "abstention": settings_to_json(abstention),
             "threshold": threshold,
             "checkpoint_root": checkpoint_root,
-            "code_fingerprint": code_fingerprint("components.trainer.executor", "components.trainer.training"),
         }
         super().__init__(
             spec=TrainerSpec(
@@ -132,6 +135,7 @@ class Trainer(base_component.BaseComponent):
                 eval_args=trainer_pb2.EvalArgs(splits=["dev"]),
                 run_fn=RUN_FN,
                 custom_config=json_utils.dumps(custom_config),
+                code_fingerprint=code_fingerprint(*executor.CODE),
                 model=types.Channel(type=standard_artifacts.Model),
                 model_run=types.Channel(type=standard_artifacts.ModelRun),
             )

@@ -11,8 +11,12 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import json_utils
 
 from components.checkpoint_folder import checkpoint_folder
+from components.code_fingerprint import check_code
 
 _SPLITS = ("train", "dev")
+
+#: What this stage runs.
+CODE = (__name__, "components.trainer.training")
 
 
 class Executor(GenericExecutor):
@@ -34,6 +38,7 @@ class Executor(GenericExecutor):
                 `backbones_uri`, `genotype_uri` (or None), `train_features_uri`, `dev_features_uri`, `model_uri` and
                 `checkpoint_dir`.
         """
+        check_code(exec_properties, CODE)
         key = standard_component_specs.CUSTOM_CONFIG_KEY
         custom_config = json_utils.loads(exec_properties[key])
         custom_config["backbones_uri"] = artifact_utils.get_single_uri(input_dict["backbones"])

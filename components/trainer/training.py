@@ -13,6 +13,7 @@ from absl import logging
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.dsl.io import fileio
 
+from components.artifact_types.files import CLASSIFIER_FILE, TRAINING_FILE
 from components.local_folders import readable_folder, writable_folder
 from components.settings_json import settings_from_json
 from components.transform.text import vocabulary_size
@@ -26,9 +27,6 @@ from hfmnas_keras.models.classifier import multimodal_classifier
 from hfmnas_keras.pretraining.extraction import load_backbone, read_backbones
 from hfmnas_keras.training.final_training import train_fusion_network
 from hfmnas_keras.training.tuned_settings import MODEL_SETTINGS, fitting, with_values
-
-CLASSIFIER_FILE = "classifier.keras"
-TRAINING_FILE = "training.json"
 
 
 def run_fn(fn_args: FnArgs) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from components.code_fingerprint import CODE_FINGERPRINT, check_code
 from components.transform.clip import prepare_depth_clips, prepare_videos
 from components.transform.image import prepare_images
 from components.transform.labels import multi_hot
@@ -16,8 +17,8 @@ from components.transform.text import prepare_texts
 from hfmnas_keras.data.modalities import MODALITIES
 
 _SETTINGS = ("classes", "multi_label", "modalities")
-# Not among the settings that are used, but allowed: it makes the cache notice a change of this file.
-_FINGERPRINT = "code_fingerprint"
+#: What this stage runs. The fingerprint of it is in `custom_config`, the one place that Transform has for it.
+CODE = ("components.transform",)
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
@@ -51,7 +52,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         inputs: dict of raw features: `id` of shape `(batch, 1)`, `labels` sparse or dense, and each modality's own;
             strings.
         custom_config: dict. `classes` (list of names in the order of the label ids), `multi_label` (bool), `modalities`
-            (list of names), what `settings_of` names for them, and, unused here, `code_fingerprint`:
+            (list of names), what `settings_of` names for them, and `code_fingerprint`:
 
             | modality | settings |
             | --- | --- |
@@ -77,6 +78,7 @@ at 1, the last id is any other word |
     Raises:
         ValueError: when `custom_config` lacks a setting or has an unknown one, or names an unknown modality.
     """
+    check_code(custom_config, CODE)
     modalities = _checked_modalities(custom_config)
     outputs = {"id": tf.reshape(as_dense(inputs["id"]), [-1, 1])}
     for name in modalities:
@@ -108,9 +110,9 @@ def _checked_modalities(custom_config: dict[str, Any]) -> list[str]:
             f"Received: {modalities}."
         )
     expected = [*_SETTINGS, *settings_of(modalities)]
-    if set(custom_config) - {_FINGERPRINT} != set(expected):
+    if set(custom_config) - {CODE_FINGERPRINT} != set(expected):
         raise ValueError(
-            f"`custom_config` of Transform must have {expected} for {modalities} and may have {_FINGERPRINT!r}. "
+            f"`custom_config` of Transform must have {expected} for {modalities} and may have {CODE_FINGERPRINT!r}. "
             f"Received: {sorted(custom_config)}."
         )
     return modalities

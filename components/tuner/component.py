@@ -8,7 +8,7 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts, standard_component_specs
-from tfx.types.component_spec import ChannelParameter
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from tfx.utils import json_utils
 
 from components import Genotype
@@ -24,6 +24,10 @@ TUNER_FN = "components.tuner.tuning.tuner_fn"
 class TunerSpec(standard_component_specs.TunerSpec):
     """The specification of `tfx.v1.components.Tuner` with one input more."""
 
+    PARAMETERS = {
+        **standard_component_specs.TunerSpec.PARAMETERS,
+        "code_fingerprint": ExecutionParameter(type=str),
+    }
     INPUTS = {
         **standard_component_specs.TunerSpec.INPUTS,
         "genotype": ChannelParameter(type=Genotype, optional=True),
@@ -108,7 +112,6 @@ class Tuner(base_component.BaseComponent):
             "seed": seed,
             "has_text": has_text,
             "checkpoint_root": checkpoint_root,
-            "code_fingerprint": code_fingerprint("components.tuner.executor", "components.tuner.tuning"),
         }
         super().__init__(
             spec=TunerSpec(
@@ -119,6 +122,7 @@ class Tuner(base_component.BaseComponent):
                 eval_args=trainer_pb2.EvalArgs(splits=["dev"]),
                 tuner_fn=TUNER_FN,
                 custom_config=json_utils.dumps(custom_config),
+                code_fingerprint=code_fingerprint(*executor.CODE),
                 best_hyperparameters=types.Channel(type=standard_artifacts.HyperParameters),
                 tuner_results=types.Channel(type=standard_artifacts.TunerResults),
             )

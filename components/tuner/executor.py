@@ -12,8 +12,12 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import json_utils
 
 from components.checkpoint_folder import checkpoint_folder
+from components.code_fingerprint import check_code
 
 _SPLITS = ("train", "dev")
+
+#: What this stage runs.
+CODE = (__name__, "components.tuner.tuning")
 
 
 class Executor(executor.Executor):
@@ -36,6 +40,7 @@ class Executor(executor.Executor):
         Raises:
             RuntimeError: when no trial came to a score.
         """
+        check_code(exec_properties, CODE)
         key = standard_component_specs.CUSTOM_CONFIG_KEY
         custom_config = json_utils.loads(exec_properties[key])
         custom_config["genotype_uri"] = (

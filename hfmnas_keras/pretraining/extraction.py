@@ -19,9 +19,9 @@ from hfmnas_keras.backbones import (  # noqa: F401
     text_backbone,
     video_backbone,
 )
+from hfmnas_keras.pretraining.backbone_files import BACKBONES_FILE, TAPS
 from hfmnas_keras.pretraining.batched_outputs import BatchedOutputs
 from hfmnas_keras.pretraining.cross_fitting import folds_of
-from hfmnas_keras.pretraining.pretraining import BACKBONES_FILE, TAPS
 
 _VERSION = 1
 

@@ -18,6 +18,7 @@ from absl import logging
 from hfmnas_keras.backbones.model_file import read_model_file
 from hfmnas_keras.data.decoded_rows import DecodedRows
 from hfmnas_keras.optimization.f1_score import macro_f1
+from hfmnas_keras.pretraining.backbone_files import BACKBONES_FILE, TAPS
 from hfmnas_keras.pretraining.backbone_fit import BackboneFit
 from hfmnas_keras.pretraining.backbone_recipe import BackboneRecipe
 from hfmnas_keras.pretraining.batched_outputs import BatchedOutputs
@@ -25,8 +26,6 @@ from hfmnas_keras.pretraining.cross_fitting import folds_of
 from hfmnas_keras.pretraining.fold_alignment import align_features, aligned_backbone, explained_variance
 from hfmnas_keras.settings.pretraining import PretrainingSettings
 
-BACKBONES_FILE = "backbones.json"
-TAPS = ("low", "high")
 WIDE_GAP = 0.15
 _VERSION = 1
 

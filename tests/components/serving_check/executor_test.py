@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from tfx import v1 as tfx
 
+from components.artifact_types.files import SERVING_CHECK_FILE
 from components.serving_check import client, executor
 from tests import served_clips, served_model
 
@@ -47,7 +48,7 @@ def _run_executor(folder, model_path, multi_label=False):
             "num_examples": 3,
         },
     )
-    return blessing, json.loads((folder / "blessing" / executor.REPORT_FILE).read_text(encoding="utf-8"))
+    return blessing, json.loads((folder / "blessing" / SERVING_CHECK_FILE).read_text(encoding="utf-8"))
 
 
 def _check_here(path, multi_label=False):

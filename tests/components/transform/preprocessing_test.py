@@ -12,10 +12,11 @@ import tensorflow_transform as tft
 from PIL import Image
 from tfx import v1 as tfx
 
+from components.code_fingerprint import code_fingerprint
 from components.multimodal_example_gen.executor import ingest
 from components.multimodal_example_gen.readers.picture import read_picture
 from components.multimodal_example_gen.sources.manifest_source import ManifestSource
-from components.transform.preprocessing import preprocessing_fn
+from components.transform.preprocessing import CODE, preprocessing_fn
 from components.transform.text import vocabulary_size
 from tests.components import picture_encodings
 from tests.components.multimodal_example_gen import manifest_folder
@@ -118,7 +119,7 @@ def settings(multi_label=False):
         "image_size": [HEIGHT, WIDTH],
         "max_tokens": LENGTH,
         "min_frequency": 1,
-        "code_fingerprint": "0",
+        "code_fingerprint": code_fingerprint(*CODE),
     }
 
 
