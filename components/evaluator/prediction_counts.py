@@ -1,12 +1,10 @@
 """Counts of predictions against labels, from which every metric of the Evaluator is derived."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from tensorflow_model_analysis.metrics import metric_types
 
 from components.evaluator.example_reader import ExampleReader
 
@@ -51,62 +49,9 @@ def divide_or_zero(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray
     return np.divide(numerator, denominator, out=np.zeros_like(numerator, np.float64), where=denominator > 0)
 
 
-def derived_metric(
-    value_of: Callable[[PredictionCounts], Any],
-    name: str,
-    eval_config: Any,
-    model_name: str,
-    output_name: str,
-    sub_key: Any,
-    example_weighted: bool,
-    num_classes: int,
-    multi_label: bool,
-    threshold: float,
-    uncertainty: str,
-) -> list:
-    """The TFMA computations of a metric that is a function of the counts; the counts are made once for all of them.
+class PredictionCountsCombiner(beam.CombineFn):
+    """Sums `PredictionCounts` over examples, under a key of TFMA's; the arguments are those of `CountedMetric`."""
 
-    Args:
-        value_of: callable. Maps `PredictionCounts` to the metric's value, a float or an array.
-        name: str. Of the metric.
-        eval_config, model_name, output_name, sub_key, example_weighted: as TFMA passes them.
-        num_classes: int.
-        multi_label: bool. `False`: the prediction is the class of the largest value (the first one of equals).
-            `True`: the labels that the model names, or the classes whose value is above `threshold`, see
-            `ExampleReader.given_labels`.
-        threshold: float.
-        uncertainty: str. Name of the output with the uncertainty that belongs to a multi-label belief, or "". The value
-            is then the opinion's projected probability, belief + uncertainty/2: above one half exactly when the
-            belief in the label is greater than the belief in its absence (docs/method.md, section 1).
-
-    Returns:
-        List of a `MetricComputation` and a `DerivedMetricComputation`.
-    """
-    if sub_key is not None:
-        raise ValueError(f"Metric `{name}` counts whole predictions and cannot be binarized. Received: {sub_key}.")
-    key = metric_types.MetricKey(
-        name=name, model_name=model_name, output_name=output_name, example_weighted=example_weighted
-    )
-    # The leading underscore keeps it out of the written results.
-    counts_key = metric_types.MetricKey(
-        name=f"_prediction_counts_{num_classes}_{multi_label}_{threshold}_{uncertainty}",
-        model_name=model_name,
-        output_name=output_name,
-        example_weighted=example_weighted,
-    )
-
-    def result(metrics: dict) -> dict:
-        return {key: value_of(metrics[counts_key])}
-
-    reader = ExampleReader(eval_config, model_name, output_name, example_weighted, num_classes, multi_label)
-    combiner = _PredictionCountsCombiner(counts_key, reader, threshold, uncertainty)
-    return [
-        metric_types.MetricComputation(keys=[counts_key], preprocessors=None, combiner=combiner),
-        metric_types.DerivedMetricComputation(keys=[key], result=result),
-    ]
-
-
-class _PredictionCountsCombiner(beam.CombineFn):
     def __init__(self, key, reader: ExampleReader, threshold: float, uncertainty: str):
         self._key = key
         self._reader = reader
