@@ -13,10 +13,13 @@ from typing import Annotated, Any, get_args
 import pydantic
 import yaml
 
+from hfmnas_keras.backbones.published_encoders import PUBLISHED_ENCODERS
 from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.plugins import installed_plugins, use_plugins
 from hfmnas_keras.settings.backbones import (
+    ENCODED_MODALITIES,
     PATH_SETTINGS,
+    EncoderBackboneSettings,
     ImageBackboneSettings,
     SkeletonBackboneSettings,
     TextBackboneSettings,
@@ -36,6 +39,8 @@ SCHEMAS_FOLDER = pathlib.Path(__file__).resolve().parent.parent / "schemas"
 PRESETS_FOLDER = pathlib.Path(__file__).resolve().parent / "configs"
 
 _STRICT = pydantic.ConfigDict(frozen=True, extra="forbid")
+# Which of two kinds a backbone's settings are of; pydantic puts it into the places of problems.
+_KINDS = _OWN, _ENCODER = "kind: own", "kind: encoder"
 _Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
@@ -72,13 +77,33 @@ class PreparationConfig(pydantic.BaseModel):
         return classes
 
 
+def _encoder_or(own: type) -> Any:
+    """The type of a backbone's settings: its own network's or, where they say so, an encoder's."""
+
+    def kind_of(settings: Any) -> str:
+        kind = settings.get("kind") if isinstance(settings, dict) else getattr(settings, "kind", None)
+        return _OWN if kind is None else _ENCODER
+
+    return Annotated[
+        Annotated[own, pydantic.Tag(_OWN)] | Annotated[EncoderBackboneSettings, pydantic.Tag(_ENCODER)],
+        pydantic.Discriminator(kind_of),
+    ]
+
+
+_TextBackbone = _encoder_or(TextBackboneSettings)
+_ImageBackbone = _encoder_or(ImageBackboneSettings)
+
+
 class BackbonesConfig(pydantic.BaseModel):
-    """The unimodal backbones by modality; those of the source's two modalities are made."""
+    """The unimodal backbones by modality; those of the source's two modalities are made.
+
+    That of texts and that of pictures may be a pre-trained encoder, `kind: encoder`, instead.
+    """
 
     model_config = _STRICT
 
-    text: TextBackboneSettings = TextBackboneSettings()
-    image: ImageBackboneSettings = ImageBackboneSettings()
+    text: _TextBackbone = TextBackboneSettings()
+    image: _ImageBackbone = ImageBackboneSettings()
     skeleton: SkeletonBackboneSettings = SkeletonBackboneSettings()
     depth: VideoBackboneSettings = VideoBackboneSettings()
     video: VideoBackboneSettings = VideoBackboneSettings()
@@ -492,7 +517,7 @@ def with_overrides(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig
 def _explanation(source: pathlib.Path | str, error: pydantic.ValidationError, content: Mapping[str, Any]) -> str:
     lines = [f"{source} does not describe a run:"]
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"]) or "(the whole file)"
+        key = ".".join(str(part) for part in problem["loc"] if part not in _KINDS) or "(the whole file)"
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             lines.append(f"  `{key}`: unknown key. Known here: {', '.join(_known_keys(problem['loc'][:-1], content))}.")
         elif problem["type"] == "missing":
@@ -509,6 +534,11 @@ def _known_keys(location: tuple[int | str, ...], content: Mapping[str, Any]) -> 
     for part in location:
         if known is RunConfig and part == "data":
             known = source_data(content["data"]["source"])
+        elif part in _KINDS:
+            own, encoder = (get_args(kind)[0] for kind in get_args(known))
+            known = own if part == _OWN else encoder
+        elif known is BackbonesConfig and part in ENCODED_MODALITIES:
+            known = known.model_fields[part].annotation
         else:
             known = known.model_fields[part].annotation
             # Of what may be left out, the other kind.
@@ -527,6 +557,9 @@ def _with_absolute_paths(config: RunConfig, folder: pathlib.Path) -> RunConfig:
     ):
         if owner.get(key) is not None:
             owner[key] = str((folder / owner[key]).resolve())
+    for settings in content["backbones"].values():
+        if settings.get("kind") == "encoder" and settings["encoder"] not in PUBLISHED_ENCODERS:
+            settings["encoder"] = str((folder / settings["encoder"]).resolve())
     return RunConfig.model_validate(content)
 
 

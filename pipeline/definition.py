@@ -25,6 +25,7 @@ from components.run_report.component import RunReport
 from components.serving_check.component import ServingCheck
 from components.trainer.component import Trainer
 from components.transform import preprocessing
+from components.transform.encoder_preparation import encoder_preparation
 from components.tuner.component import Tuner
 from hfmnas_keras.models.parts.taps import modalities_of_taps
 from hfmnas_keras.plugins import use_plugins
@@ -120,6 +121,7 @@ def create_pipeline(
             "multi_label": preparation.multi_label,
             "modalities": list(modalities),
             **preparation.model_dump(mode="json", include=set(preprocessing.settings_of(modalities))),
+            **encoder_preparation(getattr(config.backbones, modality) for modality in modalities),
             CODE_FINGERPRINT: code_fingerprint(*preprocessing.CODE),
         },
         disable_statistics=True,

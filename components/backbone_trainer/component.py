@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tfx import types
@@ -17,7 +17,9 @@ from components import Backbones
 from components.backbone_trainer import executor
 from components.code_fingerprint import code_fingerprint
 from components.settings_json import settings_to_json
-from hfmnas_keras.settings.backbones import PATH_SETTINGS
+from hfmnas_keras.backbones.encoder_backbone import tap_names
+from hfmnas_keras.backbones.encoder_folder import find_encoder, read_description
+from hfmnas_keras.settings.backbones import PATH_SETTINGS, EncoderBackboneSettings
 from hfmnas_keras.settings.pretraining import PretrainingSettings
 
 
@@ -72,7 +74,7 @@ class BackboneTrainer(base_component.BaseComponent):
         `backbones`: `components.Backbones`.
 
     Raises:
-        ValueError: when a file of weights or word vectors does not exist.
+        ValueError: when a file of weights or word vectors, or an encoder, does not exist, or an encoder lacks a tap.
     """
 
     SPEC_CLASS = BackboneTrainerSpec
@@ -101,17 +103,25 @@ class BackboneTrainer(base_component.BaseComponent):
                 ),
                 pretraining=settings_to_json(pretraining),
                 checkpoint_root=checkpoint_root,
-                files_fingerprint=_files_fingerprint(backbones.values()),
+                files_fingerprint=_files_fingerprint(backbones),
                 code_fingerprint=code_fingerprint(*executor.CODE),
                 backbones=types.Channel(type=Backbones),
             )
         )
 
 
-def _files_fingerprint(all_settings: Iterable[Any]) -> str:
+def _files_fingerprint(backbones: Mapping[str, Any]) -> str:
     """Returns a digest of the files that settings name by path: the cache would not see them change."""
     digest = hashlib.sha256()
-    for path in [getattr(settings, name, None) for settings in all_settings for name in PATH_SETTINGS]:
+    paths: list[str | None] = []
+    for modality, settings in backbones.items():
+        if isinstance(settings, EncoderBackboneSettings):
+            folder = find_encoder(settings.encoder)
+            # Now, and not when the run has come to the backbones.
+            tap_names(modality, settings, read_description(folder))
+            paths += sorted(str(path) for path in folder.iterdir())
+        paths += [getattr(settings, name, None) for name in PATH_SETTINGS]
+    for path in paths:
         if path is None:
             digest.update(b"none")
             continue

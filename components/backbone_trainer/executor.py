@@ -18,7 +18,7 @@ from components.local_folders import writable_folder
 from components.settings_json import settings_from_json
 from components.splits import read_examples
 from hfmnas_keras.pretraining.pretraining import pretrain_backbones
-from hfmnas_keras.settings.backbones import BACKBONE_SETTINGS
+from hfmnas_keras.settings.backbones import backbone_settings_class
 from hfmnas_keras.settings.pretraining import PretrainingSettings
 
 #: What this stage runs.
@@ -64,7 +64,7 @@ class Executor(base_executor.BaseExecutor):
         recipes = {
             modality: make_recipe(
                 modality,
-                settings_from_json(BACKBONE_SETTINGS[modality], settings),
+                settings_from_json(backbone_settings_class(modality, json.loads(settings).get("kind")), settings),
                 exec_properties["num_outputs"],
                 tuple(train_inputs[modality].shape[1:]),
                 tuple(json.loads(exec_properties["grid"])),

@@ -11,11 +11,13 @@ from components.transform.text import vocabulary_size
 from components.vocabulary import read_vocabulary
 from hfmnas_keras.pretraining.backbone_recipe import (
     BackboneRecipe,
+    encoder_recipe,
     image_recipe,
     skeleton_recipe,
     text_recipe,
     video_recipe,
 )
+from hfmnas_keras.settings.backbones import EncoderBackboneSettings
 
 
 def make_recipe(
@@ -30,7 +32,7 @@ def make_recipe(
 
     Args:
         modality: str. One of `hfmnas_keras.data.modalities.MODALITIES`.
-        settings: the modality's entry of `hfmnas_keras.settings.backbones.BACKBONE_SETTINGS`, an instance.
+        settings: an instance of one of the modality's `hfmnas_keras.settings.backbones.backbone_settings_class`.
         num_outputs: int. Classes.
         row_shape: tuple of ints. Shape of a row as the backbone reads it.
         grid: pair of ints. Height and width that maps are pooled to.
@@ -39,6 +41,8 @@ def make_recipe(
     Returns:
         `BackboneRecipe`.
     """
+    if isinstance(settings, EncoderBackboneSettings):
+        return encoder_recipe(modality, row_shape, num_outputs, settings, grid)
     return _RECIPES[modality](settings, num_outputs, row_shape, grid, transform_graph)
 
 

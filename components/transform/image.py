@@ -10,11 +10,11 @@ from components.transform.raw_features import as_dense
 from hfmnas_keras.data.picture_decoding import each_picture
 
 
-def prepare_images(image: tf.Tensor, image_size: Sequence[int]) -> tf.Tensor:
+def prepare_images(image: tf.Tensor, image_size: Sequence[int], interpolation: str = "bilinear") -> tf.Tensor:
     """Decodes, resizes and encodes again; to `(batch, 1)`."""
 
     def resize_one(image: tf.Tensor) -> tf.Tensor:
-        image = tf.image.resize(image, tuple(image_size), antialias=True)
+        image = tf.image.resize(image, tuple(image_size), method=interpolation, antialias=True)
         return tf.io.encode_png(tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8))
 
     return tf.reshape(each_picture(tf.reshape(as_dense(image), [-1]), resize_one), [-1, 1])

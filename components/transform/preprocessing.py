@@ -56,8 +56,9 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
             | modality | settings |
             | --- | --- |
-            | `image` | `image_size` (height, width) |
-            | `text` | `max_tokens` (int), `min_frequency` (int; rarer words are out of vocabulary) |
+            | `image` | `image_size` (height, width); optional `interpolation`, "bilinear" (default) or "bicubic" |
+            | `text` | `max_tokens` (int), `min_frequency` (int; rarer words are out of vocabulary); optional \
+`tokenizer`, the arguments of `components.transform.wordpiece.WordPiece` but `max_tokens` and, unused here, `sha256` |
             | `skeleton` | `skeleton_frames` (int) |
             | `depth`, `video` | `clip_frames` (int), `clip_size` (height, width) |
 
@@ -68,7 +69,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         | --- | --- |
         | `image` | `image` string `(batch, 1)`, a PNG each, or empty |
         | `text` | `tokens` int64 `(batch, max_tokens)`: 0 is padding, then the vocabulary from the most frequent word \
-at 1, the last id is any other word |
+at 1, the last id is any other word; with a `tokenizer` its ids |
         | `skeleton` | `skeleton` float32 `(batch, skeleton_frames, 2, 25, 3)`, metres |
         | `depth` | `depth` string `(batch, clip_frames)`, a PNG of one channel each |
         | `video` | `video` string `(batch, clip_frames)`, a JPEG each |
@@ -83,7 +84,8 @@ at 1, the last id is any other word |
     outputs = {"id": tf.reshape(as_dense(inputs["id"]), [-1, 1])}
     for name in modalities:
         preparation = _PREPARATIONS[name]
-        settings = {key: custom_config[key] for key in preparation.settings}
+        names = [*preparation.settings, *(key for key in preparation.optional if key in custom_config)]
+        settings = {key: custom_config[key] for key in names}
         outputs[MODALITIES[name].input_name] = preparation.prepare(inputs[name], **settings)
     class_marks = multi_hot(inputs["labels"], custom_config["classes"])
     if custom_config["multi_label"]:
@@ -110,24 +112,26 @@ def _checked_modalities(custom_config: dict[str, Any]) -> list[str]:
             f"Received: {modalities}."
         )
     expected = [*_SETTINGS, *settings_of(modalities)]
-    if set(custom_config) - {CODE_FINGERPRINT} != set(expected):
+    allowed = {CODE_FINGERPRINT, *(setting for name in modalities for setting in _PREPARATIONS[name].optional)}
+    if set(custom_config) - allowed != set(expected):
         raise ValueError(
-            f"`custom_config` of Transform must have {expected} for {modalities} and may have {CODE_FINGERPRINT!r}. "
+            f"`custom_config` of Transform must have {expected} for {modalities} and may have {sorted(allowed)}. "
             f"Received: {sorted(custom_config)}."
         )
     return modalities
 
 
 class _Preparation(NamedTuple):
-    """How a modality is prepared: a function of its raw feature and settings, and the settings' names."""
+    """How a modality is prepared: a function of its raw feature and settings, and the names of those."""
 
     prepare: Callable[..., tf.Tensor]
     settings: tuple[str, ...]
+    optional: tuple[str, ...] = ()
 
 
 _PREPARATIONS = {
-    "text": _Preparation(prepare_texts, ("max_tokens", "min_frequency")),
-    "image": _Preparation(prepare_images, ("image_size",)),
+    "text": _Preparation(prepare_texts, ("max_tokens", "min_frequency"), ("tokenizer",)),
+    "image": _Preparation(prepare_images, ("image_size",), ("interpolation",)),
     "skeleton": _Preparation(prepare_skeletons, ("skeleton_frames",)),
     "depth": _Preparation(prepare_depth_clips, ("clip_frames", "clip_size")),
     "video": _Preparation(prepare_videos, ("clip_frames", "clip_size")),

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from typing import Any
+
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.transform.raw_features import as_dense
+from components.transform.wordpiece import WordPiece
 
-VOCABULARY = "text_vocabulary"
+VOCABULARY, PIECES = "text_vocabulary", "text_pieces"
 PADDING_ID = 0
 
 
-def prepare_texts(text: tf.Tensor, max_tokens: int, min_frequency: int) -> tf.Tensor:
-    """Turns texts to ids, to `(batch, max_tokens)`."""
+def prepare_texts(
+    text: tf.Tensor, max_tokens: int, min_frequency: int, tokenizer: Mapping[str, Any] | None = None
+) -> tf.Tensor:
+    """Turns texts to ids, to `(batch, max_tokens)`: of the train split's words or, with a tokenizer, of its pieces."""
+    if tokenizer is not None:
+        tft.annotate_asset(PIECES, os.path.basename(tokenizer["vocabulary"]))
+        arguments = {name: value for name, value in tokenizer.items() if name != "sha256"}
+        return WordPiece(max_tokens=max_tokens, **arguments)(tf.reshape(as_dense(text), [-1]))
     ids = tft.compute_and_apply_vocabulary(
         words_of(tf.reshape(as_dense(text), [-1])).to_sparse(),
         frequency_threshold=min_frequency,
@@ -45,7 +56,7 @@ def words_of(text: tf.Tensor) -> tf.RaggedTensor:
 
 
 def vocabulary_size(tf_transform_output: tft.TFTransformOutput) -> int:
-    """Returns the number of token ids: padding, the vocabulary's words, and one for all other words.
+    """Returns the number of token ids: of a tokenizer its pieces, else padding, the words and one for all others.
 
     Args:
         tf_transform_output: tft.TFTransformOutput of the Transform that ran `preprocessing_fn`.
@@ -53,4 +64,6 @@ def vocabulary_size(tf_transform_output: tft.TFTransformOutput) -> int:
     Returns:
         int. Ids go from 0 to one less.
     """
+    if tf_transform_output.vocabulary_file_by_name(PIECES) is not None:
+        return tf_transform_output.vocabulary_size_by_name(PIECES)
     return 1 + tf_transform_output.vocabulary_size_by_name(VOCABULARY) + 1

@@ -7,8 +7,6 @@ import unicodedata
 
 import tensorflow as tf
 
-from hfmnas_keras.backbones.encoder_folder import EncoderDescription
-
 PADDING, UNKNOWN, START, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 #: In characters; longer words are unknown as a whole.
 LONGEST_WORD = 100
@@ -80,11 +78,6 @@ class WordPiece(tf.Module):
         self._forms = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(tf.constant(codes, tf.int32), tf.constant(forms)), _ITSELF
         )
-
-    @classmethod
-    def of_encoder(cls, vocabulary: str, description: EncoderDescription, max_tokens: int) -> WordPiece:
-        """The tokenizer of an encoder of texts."""
-        return cls(vocabulary, max_tokens, bool(description.lower_case), bool(description.strip_accents))
 
     def __call__(self, text: tf.Tensor) -> tf.Tensor:
         # Every word makes a piece at least, so that more words than fit need not be split.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from hfmnas_keras.backbones.adaptive_average_pool import AdaptiveAveragePool
-from hfmnas_keras.backbones.encoder_folder import find_encoder, read_encoder
+from hfmnas_keras.backbones.encoder_folder import EncoderDescription, find_encoder, read_encoder
 from hfmnas_keras.backbones.token_pool import TokenPool
 from hfmnas_keras.layers.normalization import batch_normalization
 from hfmnas_keras.settings.backbones import EncoderBackboneSettings
@@ -41,6 +41,27 @@ def encoder_backbone(
             long.
     """
     encoder, description = read_encoder(find_encoder(settings.encoder))
+    names = tap_names(modality, settings, description)
+    if modality == "text" and input_shape[0] > (description.max_tokens or 0):
+        raise ValueError(
+            f"The encoder {settings.encoder!r} reads texts of at most {description.max_tokens} tokens. Received: "
+            f"max_tokens={input_shape[0]}."
+        )
+    encoder = _of_fixed_size(encoder, input_shape)
+    taps = {name: _pooled(encoder, tap, settings.pooling, grid, name) for name, tap in names.items()}
+    # In inference mode too: statistics of normalisations stay what they were trained to be.
+    for layer in encoder.layers:
+        layer.trainable = False
+    head = _head(tuple(taps["high"].shape[1:]), num_outputs, settings)
+    return keras.Model(encoder.input, {**taps, "logits": head(taps["high"])}, name=f"{modality}_backbone")
+
+
+def tap_names(modality: str, settings: EncoderBackboneSettings, description: EncoderDescription) -> dict[str, str]:
+    """Which outputs of an encoder are `low` and `high`.
+
+    Raises:
+        ValueError: when the encoder is one of another modality, has no such tap, or gives no sequence to pool.
+    """
     if description.modality != modality:
         raise ValueError(
             f"The encoder {settings.encoder!r} is one of the modality {description.modality}. Received: {modality}. "
@@ -53,20 +74,9 @@ def encoder_backbone(
                 f"`{setting}_tap` must be an output of the encoder {settings.encoder!r}: {description.taps}. "
                 f"Received: {tap!r}."
             )
-    if modality == "text" and input_shape[0] > (description.max_tokens or 0):
-        raise ValueError(
-            f"The encoder {settings.encoder!r} reads texts of at most {description.max_tokens} tokens. Received: "
-            f"max_tokens={input_shape[0]}."
-        )
     if modality == "image" and settings.pooling != "mean":
         raise ValueError(f'`pooling` of a picture must be "mean". Received: {settings.pooling!r}.')
-    encoder = _of_fixed_size(encoder, input_shape)
-    taps = {name: _pooled(encoder, tap, settings.pooling, grid, name) for name, tap in names.items()}
-    # In inference mode too: statistics of normalisations stay what they were trained to be.
-    for layer in encoder.layers:
-        layer.trainable = False
-    head = _head(tuple(taps["high"].shape[1:]), num_outputs, settings)
-    return keras.Model(encoder.input, {**taps, "logits": head(taps["high"])}, name=f"{modality}_backbone")
+    return names
 
 
 def _of_fixed_size(encoder, input_shape):

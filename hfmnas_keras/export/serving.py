@@ -128,15 +128,18 @@ def export_saved_model(
         transformed = transform_layer(tf.io.parse_example(examples, dict(raw_feature_spec)))
         return {LABEL_OUTPUT: transformed[label_feature]}
 
-    archive = keras.export.ExportArchive()
-    # What is not tracked loses its vocabulary table when the model is written.
-    archive.track(classifier)
-    archive.track(transform_layer)
+    # Not Keras's own export, which writes every variable twice.
+    module = tf.Module(name="classifier_with_preparation")
+    # What a signature uses has to hang on the module: variables one by one, tables by their layer.
+    module.variables_of_classifier = [variable.value for variable in classifier.variables]
+    module.transform_layer = transform_layer
+    signatures = {
+        "serving_default": serving_default,
+        "serve_json": serve_json,
+        "transform_features": transform_features,
+    }
     with _portable_recurrent_layers(classifier):
-        archive.add_endpoint("serving_default", serving_default)
-        archive.add_endpoint("serve_json", serve_json)
-        archive.add_endpoint("transform_features", transform_features)
-        _write_whole(archive, path)
+        _write_whole(module, signatures, path)
 
 
 def _strings(name: str) -> tf.TensorSpec:
@@ -236,7 +239,7 @@ def _portable_recurrent_layers(model: keras.Model) -> Iterator[None]:
             layer.use_cudnn = value
 
 
-def _write_whole(archive: keras.export.ExportArchive, path: str) -> None:
+def _write_whole(module: tf.Module, signatures: Mapping[str, Any], path: str) -> None:
     """Writes beside `path` and moves the finished folder there, so that no one ever sees half of it."""
     path = path.rstrip("/")
     parent, name = os.path.split(path)
@@ -244,7 +247,7 @@ def _write_whole(archive: keras.export.ExportArchive, path: str) -> None:
     if parent:
         tf.io.gfile.makedirs(parent)
     try:
-        archive.write_out(unfinished, verbose=False)
+        tf.saved_model.save(module, unfinished, signatures=dict(signatures))
         if tf.io.gfile.exists(path):
             # Empty, as checked before: TFX makes the folder in advance.
             tf.io.gfile.rmtree(path)

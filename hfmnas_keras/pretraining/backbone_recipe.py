@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 
 import keras
 
+from hfmnas_keras.backbones.encoder_backbone import encoder_backbone
 from hfmnas_keras.backbones.image_backbone import image_backbone
 from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.text_backbone import text_backbone
 from hfmnas_keras.backbones.video_backbone import video_backbone
 from hfmnas_keras.settings.backbones import (
+    EncoderBackboneSettings,
     ImageBackboneSettings,
     SkeletonBackboneSettings,
     TextBackboneSettings,
@@ -98,4 +100,19 @@ def skeleton_recipe(
         build=lambda: skeleton_backbone(input_shape, num_outputs, settings, grid),
         sees_labels=settings.train_trunk,
         weights=settings.weights,
+    )
+
+
+def encoder_recipe(
+    modality: str,
+    input_shape: tuple[int, ...],
+    num_outputs: int,
+    settings: EncoderBackboneSettings,
+    grid: tuple[int, int] = (4, 4),
+) -> BackboneRecipe:
+    """Recipe of `encoder_backbone`, with its arguments; the encoder is frozen, so its taps see no label."""
+    return BackboneRecipe(
+        build=lambda: encoder_backbone(modality, input_shape, num_outputs, settings, grid),
+        sees_labels=False,
+        learning_rate=settings.learning_rate,
     )

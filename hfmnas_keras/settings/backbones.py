@@ -219,7 +219,29 @@ BACKBONE_SETTINGS = {
     "depth": VideoBackboneSettings,
     "video": VideoBackboneSettings,
 }
+#: Those that a pre-trained encoder may stand for, see `EncoderBackboneSettings`.
+ENCODED_MODALITIES = ("text", "image")
 #: Settings of backbones, where they have them, that are paths of files.
 PATH_SETTINGS = ("word_vectors", "trunk_weights", "weights")
 #: Those that have an axis of time, along which their grids lie.
 CLIP_MODALITIES = ("skeleton", "depth", "video")
+
+
+def backbone_settings_class(modality: str, kind: str | None = None) -> type:
+    """The class of a modality's settings.
+
+    Args:
+        modality: str. A key of `BACKBONE_SETTINGS`.
+        kind: str. `"encoder"` for a pre-trained one, `None` (default) for the modality's own network.
+
+    Raises:
+        ValueError: for a kind that the modality has not.
+    """
+    if kind is None:
+        return BACKBONE_SETTINGS[modality]
+    if kind != "encoder" or modality not in ENCODED_MODALITIES:
+        raise ValueError(
+            f'`kind` of a backbone must be left out or, for {" and ".join(ENCODED_MODALITIES)}, "encoder". Received: '
+            f"{kind!r} for {modality}."
+        )
+    return EncoderBackboneSettings

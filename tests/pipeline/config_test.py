@@ -106,6 +106,10 @@ def test_data_paths_are_relative_to_the_file_and_outputs_to_the_current_folder(w
     path = write(MINIMAL + "backbones: {text: {word_vectors: vectors.txt}, image: {trunk_weights: vgg19.keras}}\n")
     monkeypatch.chdir(elsewhere)
     config = load_config(path)
+    encoders = "backbones: {text: {kind: encoder, encoder: minilm}, image: {kind: encoder, encoder: mine}}"
+    encoders = load_config(write(MINIMAL + encoders + "\n")).backbones
+    # One of the published ones is found by its name.
+    assert (encoders.text.encoder, encoders.image.encoder) == ("minilm", str(tmp_path / "mine"))
     assert config.data.manifest == str(tmp_path / "data" / "rows.jsonl")
     assert config.backbones.text.word_vectors == str(tmp_path / "vectors.txt")
     assert config.backbones.image.trunk_weights == str(tmp_path / "vgg19.keras")
@@ -190,6 +194,11 @@ def test_nothing_can_be_changed_later():
         ("searhc: {epochs: 3}", ["`searhc`: unknown key", "search"]),
         ("search: {epochz: 3}", ["`search.epochz`: unknown key", "epochs"]),
         ("backbones: {image: {dept: 16}}", ["`backbones.image.dept`: unknown key", "depth"]),
+        ("backbones: {text: {kind: encoder}}", ["`backbones.text.encoder`: is missing"]),
+        ("backbones: {text: {kind: encoder, encoder: x, dept: 1}}", ["`backbones.text.dept`: unknown key", "low_tap"]),
+        ("backbones: {image: {kind: cnn, encoder: x}}", ["`backbones.image`", '`kind` must be "encoder"', "'cnn'"]),
+        ("backbones: {text: {kind: encoder, encoder: x, pooling: max}}", ["`pooling` must be one of", "'max'"]),
+        ("backbones: {video: {kind: encoder, encoder: x}}", ["`backbones.video", "unknown key"]),
         ("search: {epochs: many}", ["`search.epochs`", "valid integer", "'many'"]),
         ("search: {epochs: 0}", ["`search`", "`epochs` must be at least 1. Received: 0"]),
         (

@@ -16,10 +16,12 @@ from components.code_fingerprint import code_fingerprint
 from components.multimodal_example_gen.executor import ingest
 from components.multimodal_example_gen.readers.picture import read_picture
 from components.multimodal_example_gen.sources.manifest_source import ManifestSource
+from components.transform.image import prepare_images
 from components.transform.preprocessing import CODE, preprocessing_fn
 from components.transform.text import vocabulary_size
 from tests.components import picture_encodings
 from tests.components.multimodal_example_gen import manifest_folder
+from tests.oracles.golden import wordpiece_golden
 
 SCHEMA = pathlib.Path(__file__).resolve().parents[3] / "schemas" / "manifest.pbtxt"
 CLASSES = ["dog", "cat"]
@@ -235,8 +237,8 @@ def test_wrong_settings(change):
         preprocessing_fn({}, config)
 
 
-def test_a_vocabulary_without_words(tmp_path):
-    """Texts of which no word is frequent enough: all words are out of vocabulary, and nothing breaks."""
+def transformed(rows, config, graph):
+    """Rows through the preparation alone."""
     import tensorflow_transform.beam as tft_beam
 
     spec = {
@@ -246,14 +248,59 @@ def test_a_vocabulary_without_words(tmp_path):
         "labels": tf.io.VarLenFeature(tf.string),
     }
     metadata = tft.DatasetMetadata.from_feature_spec(spec)
-    data = encoded(Image.new("RGB", (4, 4)), "PNG")
-    rows = [{"id": [b"a"], "image": [data], "text": [b"one two"], "labels": [b"cat"]}]
-    config = {**settings(), "min_frequency": 2}
-    with tft_beam.Context(temp_dir=str(tmp_path)):
+    with tft_beam.Context(temp_dir=str(graph.parent / "temp")):
         (dataset, _), transform_fn = (rows, metadata) | tft_beam.AnalyzeAndTransformDataset(
             lambda inputs: preprocessing_fn(inputs, config)
         )
-        _ = transform_fn | tft_beam.WriteTransformFn(str(tmp_path / "graph"))
+        _ = transform_fn | tft_beam.WriteTransformFn(str(graph))
+    return dataset
+
+
+def test_an_encoders_tokenizer_travels_with_the_graph(tmp_path):
+    vocabulary = tmp_path / "vocabulary.txt"
+    golden = wordpiece_golden()
+    vocabulary.write_text("".join(f"{piece}\n" for piece in golden["vocabulary"]), encoding="utf-8")
+    tokenizer = {"vocabulary": str(vocabulary), "sha256": "x", "lower_case": True, "strip_accents": True}
+    config = {**settings(), "max_tokens": golden["max_tokens"], "tokenizer": tokenizer}
+    data = encoded(Image.new("RGB", (4, 4)), "PNG")
+    texts = list(zip(golden["texts"], golden["uncased"], strict=True))
+    rows = [{"id": [b"a"], "image": [data], "text": [text.encode()], "labels": [b"cat"]} for text, _ in texts[:60]]
+    dataset = transformed(rows, config, tmp_path / "graph")
+    assert [list(row["tokens"]) for row in dataset] == [ids for _, ids in texts[:60]]
+    # Elsewhere, and without the file that it was made of, a request gets the same.
+    (tmp_path / "graph").rename(tmp_path / "moved")
+    vocabulary.unlink()
+    output = tft.TFTransformOutput(str(tmp_path / "moved"))
+    assert vocabulary_size(output) == len(golden["vocabulary"])
+    served = output.transform_features_layer()(
+        {
+            "id": tf.fill([60, 1], ""),
+            "image": tf.fill([60, 1], data),
+            "text": tf.constant([[text] for text, _ in texts[:60]]),
+            "labels": tf.SparseTensor(tf.zeros([0, 2], tf.int64), tf.zeros([0], tf.string), [60, 1]),
+        }
+    )
+    assert served["tokens"].numpy().tolist() == [ids for _, ids in texts[:60]]
+
+
+def test_pictures_are_resized_as_an_encoder_was_trained(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (20, 31, 3), dtype=np.uint8)
+    prepared = prepare_images(tf.constant([[encoded(Image.fromarray(noise), "PNG")]]), [HEIGHT, WIDTH], "bicubic")
+    # Pillow's bicubic filter is antialiased too, of the same kernel.
+    expected = np.asarray(Image.fromarray(noise).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), int)
+    received = tf.io.decode_png(prepared[0, 0]).numpy().astype(int)
+    assert np.abs(received - expected).max() <= 1
+    bilinear = tf.io.decode_png(
+        prepare_images(tf.constant([[encoded(Image.fromarray(noise), "PNG")]]), [HEIGHT, WIDTH])[0, 0]
+    )
+    assert np.abs(bilinear.numpy().astype(int) - expected).max() > 5
+
+
+def test_a_vocabulary_without_words(tmp_path):
+    """Texts of which no word is frequent enough: all words are out of vocabulary, and nothing breaks."""
+    data = encoded(Image.new("RGB", (4, 4)), "PNG")
+    rows = [{"id": [b"a"], "image": [data], "text": [b"one two"], "labels": [b"cat"]}]
+    dataset = transformed(rows, {**settings(), "min_frequency": 2}, tmp_path / "graph")
     size = vocabulary_size(tft.TFTransformOutput(str(tmp_path / "graph")))
     (row,) = dataset
     assert max(row["tokens"]) < size and list(row["tokens"][2:]) == [0] * (LENGTH - 2) and min(row["tokens"][:2]) > 0

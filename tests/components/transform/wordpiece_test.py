@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.transform.encoder_preparation import tokenizer_of
 from components.transform.wordpiece import WordPiece, normal_forms
-from hfmnas_keras.backbones.encoder_folder import find_encoder, read_description, vocabulary_path
+from hfmnas_keras.backbones.encoder_folder import find_encoder
 from tests.oracles.golden import wordpiece_golden
 
 GOLDEN = wordpiece_golden()
@@ -42,7 +43,7 @@ def test_ids_equal_those_of_hugging_face_on_the_real_vocabulary():
         folder = find_encoder("minilm")
     except ValueError as error:
         pytest.skip(f"the published vocabulary is not at hand: {error}")
-    tokenizer = WordPiece.of_encoder(str(vocabulary_path(folder)), read_description(folder), MAX_TOKENS)
+    tokenizer = WordPiece(max_tokens=MAX_TOKENS, **tokenizer_of(str(folder)))
     assert rows_that_differ(tokenizer, GOLDEN["minilm"]) == {}
 
 

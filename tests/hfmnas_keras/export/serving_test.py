@@ -253,6 +253,20 @@ def test_a_model_of_pictures_alone_is_asked_without_a_text(tmp_path):
     )
 
 
+def test_the_weights_are_written_once(tmp_path):
+    pictures = keras.Input((*served_model.IMAGE_SIZE, 3), name="image")
+    hidden = keras.layers.Dense(20_000, activation="relu")(keras.layers.Flatten()(pictures))
+    probabilities = keras.layers.Dense(3, activation="softmax")(hidden)
+    scalar = probabilities[:, 0]
+    classifier = keras.Model(
+        {"image": pictures}, {"probabilities": probabilities, "conflict": scalar, "uncertainty": scalar}
+    )
+    _export(tmp_path / "model", classifier=classifier)
+    size = sum(path.stat().st_size for path in (tmp_path / "model").rglob("*") if path.is_file())
+    weights = sum(weight.nbytes for weight in classifier.get_weights())
+    assert weights > 7_000_000 and size <= 1.1 * weights
+
+
 def test_raw_features_keep_the_form_that_the_schema_gives_them(tmp_path):
     class Layer(tf.Module):
         def __call__(self, features):

@@ -1,0 +1,81 @@
+"""A pre-trained encoder on its way from the settings to Transform and BackboneTrainer."""
+
+import hashlib
+import json
+
+import pytest
+from tfx.types import channel, standard_artifacts
+
+from components.backbone_trainer.component import BackboneTrainer
+from components.backbone_trainer.recipes import make_recipe
+from components.settings_json import settings_from_json, settings_to_json
+from components.transform.encoder_preparation import encoder_preparation
+from hfmnas_keras.settings.backbones import EncoderBackboneSettings, TextBackboneSettings, backbone_settings_class
+from hfmnas_keras.settings.pretraining import PretrainingSettings
+from tests.hfmnas_keras.backbones.encoder_sources import image_encoder, text_encoder
+
+
+def trainer(**backbones):
+    return BackboneTrainer(
+        examples=channel.Channel(type=standard_artifacts.Examples),
+        transform_graph=channel.Channel(type=standard_artifacts.TransformGraph),
+        num_outputs=3,
+        multi_label=False,
+        grid=(4, 4),
+        backbones=backbones,
+        pretraining=PretrainingSettings(),
+        checkpoint_root="checkpoints",
+    ).exec_properties
+
+
+@pytest.mark.parametrize(("modality", "row_shape"), [("text", (8,)), ("image", (32, 48, 3))])
+def test_the_recipe_is_of_a_backbone_that_sees_no_label(tmp_path, modality, row_shape):
+    folder = text_encoder(tmp_path) if modality == "text" else image_encoder(tmp_path)
+    settings = EncoderBackboneSettings(str(folder), learning_rate=0.01)
+    kind = json.loads(settings_to_json(settings))["kind"]
+    assert settings_from_json(backbone_settings_class(modality, kind), settings_to_json(settings)) == settings
+    recipe = make_recipe(modality, settings, 3, row_shape, (2, 1), transform_graph=None)
+    assert (recipe.sees_labels, recipe.learning_rate, recipe.weights) == (False, 0.01, None)
+    assert recipe.build().output["logits"].shape == (None, 3)
+
+
+def test_only_texts_and_pictures_have_encoders():
+    assert backbone_settings_class("text") is TextBackboneSettings
+    for modality, kind in (("video", "encoder"), ("text", "maxout")):
+        with pytest.raises(ValueError, match="`kind` of a backbone must be left out or, for text and image"):
+            backbone_settings_class(modality, kind)
+
+
+def test_the_cache_sees_another_encoder_in_the_same_place(tmp_path):
+    settings = EncoderBackboneSettings(str(text_encoder(tmp_path)))
+    first = trainer(text=settings)["files_fingerprint"]
+    assert trainer(text=settings)["files_fingerprint"] == first
+    description = tmp_path / "text_encoder" / "encoder.json"
+    description.write_text(description.read_text().replace('"max_tokens": 48', '"max_tokens": 47'))
+    assert trainer(text=settings)["files_fingerprint"] != first
+
+
+def test_what_does_not_fit_shows_before_the_run(tmp_path):
+    folder = str(text_encoder(tmp_path))
+    with pytest.raises(ValueError, match="`high_tap` must be an output of the encoder"):
+        trainer(text=EncoderBackboneSettings(folder, high_tap="layer_12"))
+    with pytest.raises(ValueError, match="of the modality text. Received: image"):
+        trainer(image=EncoderBackboneSettings(folder))
+    with pytest.raises(ValueError, match="There is no encoder in"):
+        trainer(text=EncoderBackboneSettings(str(tmp_path / "nowhere")))
+
+
+def test_texts_and_pictures_are_prepared_as_the_encoders_were_trained(tmp_path):
+    text = EncoderBackboneSettings(str(text_encoder(tmp_path, normalizer={"lowercase": False})))
+    image = EncoderBackboneSettings(str(image_encoder(tmp_path)))
+    vocabulary = tmp_path / "text_encoder" / "vocabulary.txt"
+    assert encoder_preparation([text, image]) == {
+        "tokenizer": {
+            "vocabulary": str(vocabulary),
+            "sha256": hashlib.sha256(vocabulary.read_bytes()).hexdigest(),
+            "lower_case": False,
+            "strip_accents": False,
+        },
+        "interpolation": "bicubic",
+    }
+    assert encoder_preparation([TextBackboneSettings()]) == {}

@@ -1,0 +1,50 @@
+"""The road with a pre-trained encoder for both modalities, here of random weights."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+import pytest
+import tensorflow as tf
+from coloured_shapes import write_shapes
+from conftest import TINY, run_once, write_config
+
+from pipeline.local_runner import BLESSED
+from pipeline.run_summary import summarise_run
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+from tests.hfmnas_keras.backbones.encoder_sources import image_encoder, text_encoder
+
+
+@pytest.mark.long
+def test_encoders_are_frozen_fused_gated_and_served(tmp_path):
+    config = write_config(
+        tmp_path,
+        write_shapes(tmp_path / "data"),
+        backbones={
+            "text": {"kind": "encoder", "encoder": str(text_encoder(tmp_path))},
+            "image": {"kind": "encoder", "encoder": str(image_encoder(tmp_path))},
+        },
+        fusion={**TINY["fusion"], "sequence_encoder": True},
+        # With folds: taps that saw no label need none.
+        pretraining={**TINY["pretraining"], "folds": 2},
+        preparation={**TINY["preparation"], "image_size": [64, 64], "max_tokens": 24},
+        gate={"min_f1_m": 0.4},
+    )
+    finished = run_once(config)
+    assert finished.code == BLESSED, finished.text
+    summary = summarise_run(finished.config.metadata_path)
+    model = pathlib.Path(summary.pushed_path)
+    # Pieces and not the words of the train split.
+    (asset,) = (model / "assets").iterdir()
+    assert asset.read_text().splitlines()[:4] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    signatures = tf.saved_model.load(str(model)).signatures
+    picture = next(pathlib.Path(tmp_path / "data" / "pictures").iterdir()).read_bytes()
+    answers = [
+        signatures["serve_json"](image_bytes=tf.constant([picture]), text=tf.constant([text]))
+        # Small letters and accents are one to this encoder.
+        for text in ("rose fire", "RÖSE  FIRE", "sky")
+    ]
+    beliefs = [answer["text_belief"].numpy().tolist() for answer in answers]
+    assert beliefs[0] == beliefs[1] != beliefs[2]
