@@ -8,7 +8,7 @@ from keras import ops
 from hfmnas_keras.attention.multi_head_fusion_attention import MultiHeadFusionAttention
 from hfmnas_keras.cost.layer_rules import multiply_accumulates
 from hfmnas_keras.inconsistency.dcca import CorrelationLoss
-from hfmnas_keras.settings.fusion import ATTENTION_VALUES, CORRELATION_NORMS
+from hfmnas_keras.settings.fusion import ATTENTION_INPUTS, ATTENTION_VALUES, CORRELATION_NORMS
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
@@ -16,7 +16,8 @@ class InconsistencyMitigation(keras.layers.Layer):
     """Aligns two branches by canonical correlation, then fuses them by attention.
 
     Each branch passes a `Dense(channels)` with ReLU, its hidden output. A further `Dense(correlation_dim)` makes the
-    view whose correlation with the other branch's view is a loss while training; it takes no part in inference.
+    view O whose correlation with the other branch's view is a loss while training. The attention reads the two views
+    (Fig. 9), or the hidden outputs, which are wider; the views then take no part in inference.
     One layer that any fusion network with two grids can embed (the paper puts it into BM-NAS, Fig. 5).
 
     Args:
@@ -31,6 +32,7 @@ class InconsistencyMitigation(keras.layers.Layer):
             `MultiHeadFusionAttention`.
         correlation_norm: str. `"nuclear"` (default) or `"frobenius"`, as of `CorrelationLoss`.
         dropout: float. Rate on the output. Defaults to `0.1`.
+        attention_inputs: str. What the attention reads: `"views"` (default) or `"hidden"`.
 
     Call arguments:
         inputs: pair `[lfbc_output, hfbc_output]` of grids `(batch, height, width, channels_i)`, or sequences, of any
@@ -59,6 +61,7 @@ class InconsistencyMitigation(keras.layers.Layer):
         dropout=0.1,
         attention_values="query",
         correlation_norm="nuclear",
+        attention_inputs="views",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -71,6 +74,9 @@ class InconsistencyMitigation(keras.layers.Layer):
             raise ValueError(f"`attention_values` must be one of {ATTENTION_VALUES}. Received: {attention_values!r}.")
         if correlation_norm not in CORRELATION_NORMS:
             raise ValueError(f"`correlation_norm` must be one of {CORRELATION_NORMS}. Received: {correlation_norm!r}.")
+        if attention_inputs not in ATTENTION_INPUTS:
+            raise ValueError(f"`attention_inputs` must be one of {ATTENTION_INPUTS}. Received: {attention_inputs!r}.")
+        self.attention_inputs = attention_inputs
         self.channels = channels
         self.correlation_dim = correlation_dim
         self.correlation_weight = correlation_weight
@@ -96,7 +102,7 @@ class InconsistencyMitigation(keras.layers.Layer):
             )
             hidden.build(shape)
             self.hidden_layers.append(hidden)
-            if self.correlation:
+            if self.correlation or self._attends_to_views:
                 view = keras.layers.Dense(self.correlation_dim, dtype=self.dtype_policy, name=f"{branch}_view")
                 view.build(hidden_shape)
                 self.view_layers.append(view)
@@ -113,17 +119,27 @@ class InconsistencyMitigation(keras.layers.Layer):
                 dtype=self.dtype_policy,
                 name="fusion_attention",
             )
-            self.fusion_attention.build([hidden_shape, hidden_shape])
+            width = self.correlation_dim if self._attends_to_views else self.channels
+            self.fusion_attention.build([(*hidden_shape[:-1], width)] * 2)
         self.output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="output_dropout")
         self.output_dropout.build(self.compute_output_shape(input_shape))
 
     def call(self, inputs, training=False):
         hidden_outputs = [layer(branch) for layer, branch in zip(self.hidden_layers, inputs, strict=True)]
-        if self.correlation and training:
+        views = hidden_outputs
+        if self._attends_to_views or (self.correlation and training):
             views = [layer(hidden) for layer, hidden in zip(self.view_layers, hidden_outputs, strict=True)]
+        if self.correlation and training:
             self.add_loss(self.correlation_weight * self.correlation_loss(views, training=True))
-        fused = self.fusion_attention(hidden_outputs) if self.attention else ops.concatenate(hidden_outputs, axis=-1)
+        if self.attention:
+            fused = self.fusion_attention(views if self._attends_to_views else hidden_outputs)
+        else:
+            fused = ops.concatenate(hidden_outputs, axis=-1)
         return self.output_dropout(fused, training=training)
+
+    @property
+    def _attends_to_views(self):
+        return self.attention and self.attention_inputs == "views"
 
     def get_config(self):
         config = super().get_config()
@@ -138,6 +154,7 @@ class InconsistencyMitigation(keras.layers.Layer):
                 "dropout": self.dropout,
                 "attention_values": self.attention_values,
                 "correlation_norm": self.correlation_norm,
+                "attention_inputs": self.attention_inputs,
             }
         )
         return config
@@ -146,11 +163,14 @@ class InconsistencyMitigation(keras.layers.Layer):
         return (*input_shape[0][:-1], self.channels if self.attention else 2 * self.channels)
 
     def multiply_accumulates(self, shapes):
-        # The views of the correlation are of the training alone.
+        # Views that the attention does not read are of the training alone.
         total = sum(
             multiply_accumulates(hidden, shape) for hidden, shape in zip(self.hidden_layers, shapes, strict=True)
         )
         if self.attention:
             grid = (*shapes[0][:-1], self.channels)
+            if self._attends_to_views:
+                total += sum(multiply_accumulates(view, grid) for view in self.view_layers)
+                grid = (*grid[:-1], self.correlation_dim)
             total += multiply_accumulates(self.fusion_attention, [grid, grid])
         return total

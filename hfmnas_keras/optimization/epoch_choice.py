@@ -16,7 +16,7 @@ from hfmnas_keras.optimization.losses import task_loss
 
 
 def dev_scores(
-    labels: np.ndarray, logits: np.ndarray, threshold: str = "dev", fixed_threshold: float = 0.5
+    labels: np.ndarray, logits: np.ndarray, threshold: str = "per_class", fixed_threshold: float = 0.5
 ) -> dict[str, Any]:
     """What is recorded of an epoch.
 

@@ -11,6 +11,7 @@ from hfmnas_keras.settings.checks import require
 
 VECTOR_TO_GRID = ("project", "tile")
 ATTENTION_VALUES = ("query", "key")
+ATTENTION_INPUTS = ("views", "hidden")
 CORRELATION_NORMS = ("nuclear", "frobenius")
 
 
@@ -58,6 +59,8 @@ class MitigationSettings:
 
     Args:
         attention: bool. Multi-head attention (Eq. 28). Defaults to `True`.
+        attention_inputs: str. What it reads of the two branches: `"views"` (default: the correlated outputs O1 and O2,
+            Fig. 9) or `"hidden"`, the wider layers before them.
         correlation: bool. DCCA loss (Eq. 26-27). Defaults to `True`.
         correlation_dim: int. Width d of the two correlated views. Defaults to `16`.
         correlation_weight: float. Lambda of the total loss. Defaults to `0.1`.
@@ -68,6 +71,7 @@ class MitigationSettings:
     """
 
     attention: bool = True
+    attention_inputs: str = "views"
     correlation: bool = True
     correlation_dim: int = 16
     correlation_weight: float = 0.1
@@ -75,6 +79,12 @@ class MitigationSettings:
     in_bm_nas: bool = False
 
     def __post_init__(self):
+        require(
+            self.attention_inputs in ATTENTION_INPUTS,
+            "attention_inputs",
+            self.attention_inputs,
+            f"one of {ATTENTION_INPUTS}",
+        )
         require(self.correlation_dim >= 1, "correlation_dim", self.correlation_dim, "at least 1")
         require(self.correlation_weight >= 0, "correlation_weight", self.correlation_weight, "0 or more")
         require(

@@ -31,8 +31,8 @@ class TrainingSettings:
         class_weights: str. As in the search.
         label_smoothing: float. Defaults to `0`.
         threshold: str. From what probability on a label is given, in multi-label data: `"fixed"`, as the run's gate
-            says; `"dev"` (default), one for all labels, chosen on dev; `"per_class"`, see
-            `hfmnas_keras.evidence.thresholds`. It travels with the model.
+            says; `"dev"`, one for all labels, chosen on dev; `"per_class"` (default), one for each, drawn towards that
+            one, see `hfmnas_keras.evidence.thresholds`. It travels with the model.
         deterministic: bool. As in the search. Defaults to `True`.
         precision: str. What the fusion network computes in while it trains, as in the search; the trained model, and
             backbones, compute in float32. Defaults to `"float32"`.
@@ -53,7 +53,7 @@ class TrainingSettings:
     head_weight: float = 0.1
     class_weights: str = "none"
     label_smoothing: float = 0.0
-    threshold: str = "dev"
+    threshold: str = "per_class"
     deterministic: bool = True
     precision: str = "float32"
     device_bytes: int = 4 << 30

@@ -25,7 +25,7 @@ def normalize_batch(values, epsilon=1e-3):
     return (values - values.mean(axis=axes)) / np.sqrt(values.var(axis=axes) + epsilon)
 
 
-def normalize_layer(values, epsilon=1e-3):
+def normalize_layer(values, epsilon=1e-5):
     return (values - values.mean(axis=-1, keepdims=True)) / np.sqrt(values.var(axis=-1, keepdims=True) + epsilon)
 
 

@@ -170,9 +170,17 @@ def joint_covariance(views):
 
 
 def mitigation_reference(
-    inputs, weights, num_heads, correlation_weight, running_rate=0.1, values="query", norm="nuclear", around=None
+    inputs,
+    weights,
+    num_heads,
+    correlation_weight,
+    running_rate=0.1,
+    values="query",
+    norm="nuclear",
+    around=None,
+    read="hidden",
 ):
-    """Eq. 26-28: output, and the correlation loss times its weight, whose past covariances are among the weights.
+    """Eq. 26-28: output, and the correlation loss times its weight; past covariances are among the weights.
 
     With `around`, the inputs and weights of another point, as the gradient there has it: the batch's covariances count
     as a whole in what they are more than there.
@@ -185,7 +193,7 @@ def mitigation_reference(
     power = {"nuclear": 1, "frobenius": 2}[norm]
     loss = correlation_weight * (1 - (canonical_correlations(covariance) ** power).mean())
     attention = {path.removeprefix("fusion_attention/"): value for path, value in weights.items()}
-    return multi_head_reference(*hidden, attention, num_heads, values), loss
+    return multi_head_reference(*{"hidden": hidden, "views": views}[read], attention, num_heads, values), loss
 
 
 def hidden_and_views(inputs, weights):

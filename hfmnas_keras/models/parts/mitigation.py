@@ -26,6 +26,7 @@ def mitigation_of(
         attention=mitigation.attention,
         correlation=mitigation.correlation,
         correlation_norm=mitigation.correlation_norm,
+        attention_inputs=mitigation.attention_inputs,
         num_heads=fusion.num_heads,
         attention_values=fusion.attention_values,
         dropout=fusion.dropout,

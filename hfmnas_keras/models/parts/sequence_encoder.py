@@ -5,17 +5,21 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hfmnas_keras.layers.normalization import layer_normalization
+
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class SequenceEncoder(keras.layers.Layer):
-    """The last states of a bidirectional LSTM over tokens, or over a sequence of vectors.
+    """The last states of a bidirectional LSTM over tokens, or over a sequence of vectors, layer-normalised.
 
-    Token id 0 is padding and is skipped; a row of padding alone gives zeros.
+    Last states are small: as they come they are a two-hundredth of the logits of the classifier that reads them beside
+    the fused features. Token id 0 is padding and the last id is all unknown words; both are skipped, as the text
+    backbone does. A row without known words gives the offset of the normalisation.
 
     Args:
         channels: int. Width of the output, half of it a direction; even.
-        vocabulary_size: int. Number of token ids, padding counted; the layer then has an embedding, of width
-            `channels`. `None` (default): the inputs are vectors already.
+        vocabulary_size: int. Number of token ids, padding and the unknown counted; the layer then has an embedding, of
+            width `channels`. `None` (default): the inputs are vectors already.
 
     Call arguments:
         inputs: ints `(batch, steps)` with a vocabulary, otherwise floats `(batch, steps, any width)`.
@@ -56,11 +60,14 @@ class SequenceEncoder(keras.layers.Layer):
             name="encoder",
         )
         self.encoder.build(sequence_shape)
+        self.norm = layer_normalization(affine=True, dtype=self.dtype_policy, name="norm")
+        self.norm.build((None, self.channels))
 
     def call(self, inputs, training=False):
         if self.vocabulary_size is None:
-            return self.encoder(inputs, training=training)
-        return self.encoder(self.embedding(inputs), mask=ops.not_equal(inputs, 0), training=training)
+            return self.norm(self.encoder(inputs, training=training))
+        known = ops.logical_and(ops.not_equal(inputs, 0), ops.not_equal(inputs, self.vocabulary_size - 1))
+        return self.norm(self.encoder(self.embedding(inputs), mask=known, training=training))
 
     def get_config(self):
         config = super().get_config()

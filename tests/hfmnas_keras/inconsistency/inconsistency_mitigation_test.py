@@ -15,17 +15,24 @@ def grids(batch=3, widths=(6, 10), seed=0):
     return [rng.normal(size=(batch, 2, 2, width)).astype("float32") for width in widths]
 
 
-@pytest.mark.parametrize("attention", [True, False])
+@pytest.mark.parametrize("attention", ["views", "hidden", None])
 @pytest.mark.parametrize("correlation", [True, False])
 def test_is_a_sound_layer(attention, correlation):
+    options = {} if attention is None else {"attention_inputs": attention}
     run_layer_test(
         lambda **kwargs: InconsistencyMitigation(
-            8, correlation_dim=4, attention=attention, correlation=correlation, num_heads=2, **kwargs
+            8,
+            correlation_dim=4,
+            attention=attention is not None,
+            correlation=correlation,
+            num_heads=2,
+            **options,
+            **kwargs,
         ),
         grids(),
-        expected_output_shape=(3, 2, 2, 8 if attention else 16),
-        # The views have their gradient from the added loss alone.
-        expect_gradients=not correlation,
+        expected_output_shape=(3, 2, 2, 16 if attention is None else 8),
+        # Views that nothing else reads have their gradient from the added loss alone.
+        expect_gradients=not correlation or attention == "views",
     )
 
 
@@ -49,37 +56,37 @@ def make_double_precision_layer(inputs, **changes):
     return layer
 
 
-OPTIONS = [("query", "nuclear"), ("key", "frobenius")]
+OPTIONS = [("query", "nuclear", "views"), ("key", "frobenius", "views"), ("query", "nuclear", "hidden")]
 
 
-@pytest.mark.parametrize(("values", "norm"), OPTIONS)
-def test_output_and_loss_over_three_steps(values, norm):
+@pytest.mark.parametrize(("values", "norm", "read"), OPTIONS)
+def test_output_and_loss_over_three_steps(values, norm, read):
     """Eq. 26-28 as a whole, in float64; the running covariances carry over from step to step."""
-    options = {"correlation_weight": 0.25, "attention_values": values, "correlation_norm": norm}
-    layer = make_double_precision_layer(grids(batch=4), **options)
+    options = {"attention_values": values, "correlation_norm": norm, "attention_inputs": read}
+    layer = make_double_precision_layer(grids(batch=4), correlation_weight=0.25, **options)
     for step in range(3):
         inputs = [grid.astype("float64") for grid in grids(batch=4, seed=step)]
         weights = weight_values(layer)
-        output, loss = mitigation_reference(inputs, weights, 2, correlation_weight=0.25, values=values, norm=norm)
+        output, loss = mitigation_reference(inputs, weights, 2, 0.25, values=values, norm=norm, read=read)
         np.testing.assert_allclose(layer(inputs, training=False), output, atol=1e-10)
         np.testing.assert_allclose(layer(inputs, training=True), output, atol=1e-10)
         (added,) = layer.losses
         np.testing.assert_allclose(added, loss, atol=1e-9)
 
 
-@pytest.mark.parametrize(("values", "norm"), OPTIONS)
-def test_gradients(values, norm):
+@pytest.mark.parametrize(("values", "norm", "read"), OPTIONS)
+def test_gradients(values, norm, read):
     """Of the output and of the added loss together, in float64."""
     inputs = [grid.astype("float64") for grid in grids(batch=4)]
-    options = {"correlation_weight": 10.0, "attention_values": values, "correlation_norm": norm}
-    layer = make_double_precision_layer(inputs, **options)
+    options = {"attention_values": values, "correlation_norm": norm, "attention_inputs": read}
+    layer = make_double_precision_layer(inputs, correlation_weight=10.0, **options)
     layer.correlation_loss.running_covariance.assign(joint_covariance(np.random.default_rng(1).normal(size=(2, 20, 3))))
     around = inputs, weight_values(layer)
-    check_gradients(
-        layer,
-        inputs,
-        lambda moved, weights: mitigation_reference(moved, weights, 2, 10.0, values=values, norm=norm, around=around),
-    )
+
+    def reference(moved, weights):
+        return mitigation_reference(moved, weights, 2, 10.0, values=values, norm=norm, around=around, read=read)
+
+    check_gradients(layer, inputs, reference)
 
 
 def test_adds_the_weighted_loss_in_training_only():
@@ -196,6 +203,7 @@ def test_a_stateless_scope_keeps_the_covariances():
     ("option", "told"),
     [
         ({"attention_values": "both"}, r"`attention_values` must be one of \('query', 'key'\). Received: 'both'"),
+        ({"attention_inputs": "both"}, r"`attention_inputs` must be one of \('views', 'hidden'\). Received: 'both'"),
         ({"correlation_norm": "trace"}, r"`correlation_norm` must be one of \('nuclear', 'frobenius'\).*'trace'"),
     ],
 )

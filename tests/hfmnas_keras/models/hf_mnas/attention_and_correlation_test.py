@@ -33,7 +33,7 @@ FUSION = NetworkSettings(
     sequence_encoder=False,
     in_bm_nas=True,
 )
-CHANGED = FUSION.changed(attention_values="key", correlation_norm="frobenius")
+CHANGED = FUSION.changed(attention_values="key", correlation_norm="frobenius", attention_inputs="hidden")
 CELL = CellGenotype(1, (NodeChoice(0, (0, 1), ("skip", "linear_tanh"), "multi_head_attention"),), kept=(0,))
 BM_STEPS = [{"inputs": [0, 1], "operation": "linear_glu"}]
 NETWORKS = {
@@ -72,6 +72,7 @@ def test_every_layer_gets_the_setting(name, num_cells, attentions):
     network = NETWORKS[name](dataclasses.replace(CHANGED, num_cells=num_cells))
     assert [layer.values for layer in layers_of(network, MultiHeadFusionAttention)] == ["key"] * attentions
     assert [layer.norm for layer in layers_of(network, CorrelationLoss)] == ["frobenius"]
+    assert [layer.attention_inputs for layer in layers_of(network, InconsistencyMitigation)] == ["hidden"]
     if name == "supernet":
         assert network.genotype().metadata["attention_values"] == "key"
 
@@ -115,7 +116,10 @@ def test_logits_and_loss_are_those_of_numpy(double_precision, name):
         (lambda options: MixedNode(4, **options), ["attention_values"]),
         (lambda options: SupernetCell(4, **options), ["attention_values"]),
         (lambda options: SearchedCell(CELL, 4, **options), ["attention_values"]),
-        (lambda options: InconsistencyMitigation(4, **options), ["attention_values", "correlation_norm"]),
+        (
+            lambda options: InconsistencyMitigation(4, **options),
+            ["attention_values", "correlation_norm", "attention_inputs"],
+        ),
     ],
 )
 def test_a_layer_read_from_its_config_has_them(layer, names):
