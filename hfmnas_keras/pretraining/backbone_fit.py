@@ -9,7 +9,7 @@ from absl import logging
 
 from hfmnas_keras.data.batch_order import BatchOrder
 from hfmnas_keras.data.prefetched import prefetched
-from hfmnas_keras.optimization.f1_score import macro_f1
+from hfmnas_keras.optimization.epoch_choice import dev_scores
 from hfmnas_keras.optimization.losses import task_loss
 from hfmnas_keras.optimization.weight_decay import WeightDecay
 from hfmnas_keras.pretraining.batched_outputs import BatchedOutputs
@@ -68,35 +68,36 @@ class BackboneFit:
         dev_inputs: np.ndarray,
         dev_labels: np.ndarray,
     ) -> tuple[int, dict[str, list[float]]]:
-        """Trains on all rows until the dev macro F1 stops rising and goes back to its best epoch.
+        """Trains on all rows until the average precision on dev stops rising and goes back to its best epoch.
 
         Returns:
-            Pair of the best epoch, counted from 1, and curves by name (`train_loss`, `dev_loss`, `dev_macro_f1`), one
-            value an epoch.
+            Pair of the best epoch, counted from 1, and curves by name (`train_loss`, `dev_loss`, `dev_macro_f1`,
+            `dev_average_precision`), one value an epoch.
 
         Raises:
             RuntimeError: when the loss is not finite.
         """
         self.reset()
-        curves: dict[str, list[float]] = {"train_loss": [], "dev_loss": [], "dev_macro_f1": []}
+        names = ("dev_loss", "dev_macro_f1", "dev_average_precision")
+        curves: dict[str, list[float]] = {"train_loss": [], **{name: [] for name in names}}
         best_epoch, best_score, best_state = 0, -1.0, self._initial_state
         rows = np.arange(len(labels))
         print(f"{self.name}: training with dev watched, at most {self.settings.max_epochs} epochs")
-        bar = keras.utils.Progbar(self.settings.max_epochs, stateful_metrics=["loss", "dev_macro_f1", "best"])
+        bar = keras.utils.Progbar(self.settings.max_epochs, stateful_metrics=["loss", "dev_ap", "best"])
         for epoch in range(self.settings.max_epochs):
             curves["train_loss"].append(self._epoch(inputs, labels, rows, epoch))
-            dev_logits = self.logits(dev_inputs)
-            curves["dev_loss"].append(float(task_loss(dev_labels, tf.constant(dev_logits))))
-            score = macro_f1(dev_labels, dev_logits)
-            curves["dev_macro_f1"].append(score)
+            scores = dev_scores(dev_labels, self.logits(dev_inputs))
+            for name in names:
+                curves[name].append(scores[name])
+            score = scores["dev_average_precision"]
             if score > best_score:
                 best_epoch, best_score, best_state = epoch + 1, score, self._snapshot()
-            bar.update(epoch + 1, [("loss", curves["train_loss"][-1]), ("dev_macro_f1", score), ("best", best_score)])
+            bar.update(epoch + 1, [("loss", curves["train_loss"][-1]), ("dev_ap", score), ("best", best_score)])
             if epoch + 1 - best_epoch >= self.settings.patience:
                 break
         print()
         self._restore(best_state)
-        logging.info("%s: best dev macro F1 %.3f in epoch %d.", self.name, best_score, best_epoch)
+        logging.info("%s: best average precision on dev, %.3f, in epoch %d.", self.name, best_score, best_epoch)
         return best_epoch, curves
 
     def _epoch(self, inputs, labels, rows, epoch) -> float:

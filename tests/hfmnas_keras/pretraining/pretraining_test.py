@@ -66,8 +66,8 @@ def test_writes_the_folder_and_its_record(finished):
     assert text["sees_labels"] and text["folds"] == 2 and not image["sees_labels"] and image["folds"] == 0
     assert text["output_shapes"] == {"low": [6], "high": [10], "logits": [3]}
     assert len(text["curves"]["dev_macro_f1"]) == 12
-    assert text["epochs"] == 1 + int(np.argmax(text["curves"]["dev_macro_f1"]))
-    assert text["dev_macro_f1"] == max(text["curves"]["dev_macro_f1"])
+    assert text["epochs"] == 1 + int(np.argmax(text["curves"]["dev_average_precision"]))
+    assert text["dev_macro_f1"] == text["curves"]["dev_macro_f1"][text["epochs"] - 1]
 
 
 def test_heads_learn_and_their_scores_are_scikit_learns(finished):
