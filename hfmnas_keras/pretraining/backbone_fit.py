@@ -80,7 +80,7 @@ class BackboneFit:
         self.reset()
         names = ("dev_loss", "dev_macro_f1", "dev_average_precision")
         curves: dict[str, list[float]] = {"train_loss": [], **{name: [] for name in names}}
-        best_epoch, best_score, best_state = 0, -1.0, self._initial_state
+        best_epoch, best_score, best_state = 0, (-1.0, 0.0), self._initial_state
         rows = np.arange(len(labels))
         print(f"{self.name}: training with dev watched, at most {self.settings.max_epochs} epochs")
         bar = keras.utils.Progbar(self.settings.max_epochs, stateful_metrics=["loss", "dev_ap", "best"])
@@ -89,15 +89,16 @@ class BackboneFit:
             scores = dev_scores(dev_labels, self.logits(dev_inputs))
             for name in names:
                 curves[name].append(scores[name])
-            score = scores["dev_average_precision"]
+            # Of equal ones the lowest loss: on few or easy rows the first of them has learnt the least.
+            score = scores["dev_average_precision"], -scores["dev_loss"]
             if score > best_score:
                 best_epoch, best_score, best_state = epoch + 1, score, self._snapshot()
-            bar.update(epoch + 1, [("loss", curves["train_loss"][-1]), ("dev_ap", score), ("best", best_score)])
+            bar.update(epoch + 1, [("loss", curves["train_loss"][-1]), ("dev_ap", score[0]), ("best", best_score[0])])
             if epoch + 1 - best_epoch >= self.settings.patience:
                 break
         print()
         self._restore(best_state)
-        logging.info("%s: best average precision on dev, %.3f, in epoch %d.", self.name, best_score, best_epoch)
+        logging.info("%s: best average precision on dev, %.3f, in epoch %d.", self.name, best_score[0], best_epoch)
         return best_epoch, curves
 
     def _epoch(self, inputs, labels, rows, epoch) -> float:

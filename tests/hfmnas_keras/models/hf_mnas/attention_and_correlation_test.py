@@ -1,7 +1,5 @@
 """`attention_values` and `correlation_norm` of the settings reach every layer they are for, and do what they say."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from keras import ops
@@ -69,7 +67,7 @@ def layers_of(network, kind):
     [("supernet", 1, 3), ("searched", 2, 5), ("bm_supernet", 1, 1), ("bm_searched", 1, 1)],
 )
 def test_every_layer_gets_the_setting(name, num_cells, attentions):
-    network = NETWORKS[name](dataclasses.replace(CHANGED, num_cells=num_cells))
+    network = NETWORKS[name](CHANGED.changed(num_cells=num_cells))
     assert [layer.values for layer in layers_of(network, MultiHeadFusionAttention)] == ["key"] * attentions
     assert [layer.norm for layer in layers_of(network, CorrelationLoss)] == ["frobenius"]
     assert [layer.attention_inputs for layer in layers_of(network, InconsistencyMitigation)] == ["hidden"]
@@ -84,7 +82,7 @@ def test_logits_and_loss_are_those_of_numpy(double_precision, name):
     randomize_weights(network)
     inputs = random_inputs()
     branches = []
-    for cell, taps in (("lfbc", CHANGED.lfbc_taps), ("hfbc", CHANGED.hfbc_taps)):
+    for cell, taps in (("lfbc", CHANGED.fusion.lfbc_taps), ("hfbc", CHANGED.fusion.hfbc_taps)):
         if name == "supernet":
             layer, reference = network.cells[cell], supernet_cell_reference
             feature_grids = network.feature_grids_of(cell)
@@ -123,9 +121,9 @@ def test_logits_and_loss_are_those_of_numpy(double_precision, name):
     ],
 )
 def test_a_layer_read_from_its_config_has_them(layer, names):
-    made = layer({name: getattr(CHANGED, name) for name in names})
+    made = layer({name: CHANGED.fields[name] for name in names})
     read = type(made).from_config(made.get_config())
-    assert [getattr(read, name) for name in names] == [getattr(CHANGED, name) for name in names]
+    assert [getattr(read, name) for name in names] == [CHANGED.fields[name] for name in names]
 
 
 @pytest.mark.parametrize("cell", [lambda **options: SupernetCell(4, **options), lambda **o: SearchedCell(CELL, 4, **o)])
