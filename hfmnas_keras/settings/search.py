@@ -26,11 +26,12 @@ class SearchSettings:
         batch_size: int. Defaults to `8`.
         learning_rate, min_learning_rate: floats. Cosine with warm restarts per batch for the weights.
         first_cycle_epochs: int. Length of the first cosine cycle; each next one is twice as long. Defaults to `1`.
-        weight_decay: float. On weights but not on norms, biases and node importance. Defaults to `4e-3`.
+        weight_decay: float. On weights but not on norms, biases and node importance. Defaults to `0.1`; the paper's
+            presets have `4e-3`, coupled.
         architecture_learning_rate: float or None. Adam rate of gamma and beta. `None` (default) sets the rate for
             which rate times steps, the farthest a logit can travel, is `travel`. The paper's presets say `3e-4`.
         travel: float. See above. Defaults to `3.0`.
-        architecture_weight_decay: float. Defaults to `1e-3`.
+        architecture_weight_decay: float. On gamma and beta. Defaults to `0`; the paper's presets have `1e-3`, coupled.
         decay: str. Form of both decays: `"decoupled"` (default, AdamW: each step takes rate times decay of a weight
             away) or `"coupled"` (the paper's: added to the gradient, divided by the labels of multi-label data), see
             `WeightDecay`.
@@ -70,10 +71,10 @@ class SearchSettings:
     learning_rate: float = 1e-3
     min_learning_rate: float = 1e-6
     first_cycle_epochs: int = 1
-    weight_decay: float = 4e-3
+    weight_decay: float = 0.1
     architecture_learning_rate: float | None = None
     travel: float = 3.0
-    architecture_weight_decay: float = 1e-3
+    architecture_weight_decay: float = 0.0
     decay: str = "decoupled"
     class_weights: str = "none"
     alternation: str = "ratio"
