@@ -214,7 +214,7 @@ def test_nothing_can_be_changed_later():
         ("search: {channels: 30}", ["`search.channels` must be a positive multiple of `fusion.num_heads`, 4", "30"]),
         ("search: {channels: 0}", ["`search.channels`", "Received: 0"]),
         (
-            "fusion: {num_heads: 3}\nfinal_model: {channels: 15}\nsearch: {channels: 12}",
+            "fusion: {num_heads: 3}\nfinal_model: {channels: 15, sequence_encoder: true}\nsearch: {channels: 12}",
             ["`final_model.channels` must be even", "15"],
         ),
         ("fusion: {num_heads: 0}", ["`num_heads` must be at least 1"]),

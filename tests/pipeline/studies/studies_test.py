@@ -110,8 +110,8 @@ SWITCHED = {
     ("components", "+ MHA + DCCA + Bi-LSTM"): _parts(True, True, True),
     ("operations", "without skip"): {"space.edge_operations": ("none", *EDGE_OPERATIONS[2:])},
     ("operations", "without mamba_fusion"): {"space.node_operations": NODE_OPERATIONS[:-1]},
-    ("inconsistency", "30%, HF-MNAS without IMM"): _parts(False, False, True),
-    ("inconsistency", "70%, HF-MNAS with IMM"): _parts(True, True, True),
+    ("inconsistency", "30%, HF-MNAS without IMM"): _parts(False, False, False),
+    ("inconsistency", "70%, HF-MNAS with IMM"): _parts(True, True, False),
     ("inconsistency", "0%, BM-NAS without IMM"): {"model": "bm_nas", "mitigation.in_bm_nas": False},
     ("inconsistency", "70%, BM-NAS with IMM"): {"model": "bm_nas", "mitigation.in_bm_nas": True},
     ("taps", "high / low"): {

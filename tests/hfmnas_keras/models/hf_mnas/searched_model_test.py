@@ -11,7 +11,9 @@ from tests.hfmnas_keras.cell.chosen_weights import copy_cell, copy_model, decide
 from tests.hfmnas_keras.network_settings import NetworkSettings
 
 SHAPES = {"text_low": (6,), "text_high": (7,), "image_low": (2, 2, 5), "image_high": (2, 2, 3)}
-FUSION = NetworkSettings(channels=8, grid=(2, 2), num_nodes=2, kept_nodes=2, num_heads=2, correlation_dim=3)
+FUSION = NetworkSettings(
+    channels=8, grid=(2, 2), num_nodes=2, kept_nodes=2, num_heads=2, correlation_dim=3, sequence_encoder=True
+)
 
 
 def make_genotype():
