@@ -158,7 +158,7 @@ def write_manifest(folder: str | os.PathLike[str]) -> pathlib.Path:
     kept = sorted(counts, key=lambda label: (-counts[label], label))[:LABELS]
     for drawing in drawings:
         drawing.labels &= set(kept)
-    drawings = sorted((drawing for drawing in drawings if drawing.labels), key=lambda drawing: drawing.id)
+    drawings = [drawing for drawing in drawings if drawing.labels]
     split_of = _deal(drawings, kept)
     lines = [
         json.dumps(
@@ -171,7 +171,7 @@ def write_manifest(folder: str | os.PathLike[str]) -> pathlib.Path:
             },
             ensure_ascii=False,
         )
-        for drawing in drawings
+        for drawing in sorted(drawings, key=lambda drawing: drawing.id)
     ]
     # Whole or not at all: a file that is there is taken for finished.
     unfinished = manifest.with_suffix(".tmp")

@@ -17,13 +17,12 @@ from tfx.dsl.io import fileio
 from components.linear_references.feature_scales import NumberScale, TextScale, scale_of
 from components.linear_references.linear_model import LinearModel
 from components.linear_references.raw_rows import RawRows
+from hfmnas_keras.evidence.thresholds import choose_thresholds
 from hfmnas_keras.optimization.f1_score import macro_f1
 
 JOINED, AVERAGE = "joined", "average"
 #: What is tried on dev: how little the coefficients are held back (`C` of scikit-learn).
 STRENGTHS = (1.0, 10.0)
-#: What is tried on dev, multi-label: the probability above which a label is given, one for all labels.
-THRESHOLDS = tuple(round(0.01 * number, 2) for number in range(2, 99))
 _RECORD_FILE, _ARRAYS_FILE, _WORDS_FILE = "references.json", "references.npz", "words.json"
 _VERSION = 1
 
@@ -187,16 +186,20 @@ def _with_average(probabilities: dict[str, np.ndarray], modalities: tuple[str, .
 
 
 def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
-    """The threshold of the best macro F1, the first of equals, and that macro F1."""
-    thresholds = THRESHOLDS if labels.ndim == 2 else (0.5,)
-    scores = [_macro_f1(labels, probabilities, threshold) for threshold in thresholds]
-    return thresholds[int(np.argmax(scores))], max(scores)
+    """The threshold that dev chooses for all labels, as for a searched model, and the macro F1 with it."""
+    threshold = 0.5
+    if labels.ndim == 2:
+        threshold = float(choose_thresholds(labels, _logits(probabilities), "dev")[0])
+    return threshold, _macro_f1(labels, probabilities, threshold)
 
 
 def _macro_f1(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> float:
-    if labels.ndim == 2:
-        probabilities = scipy.special.logit(np.clip(probabilities, 1e-12, 1 - 1e-12))
-    return macro_f1(labels, probabilities, threshold)
+    # Of one label a row the largest counts, as a probability or as a logit.
+    return macro_f1(labels, _logits(probabilities), threshold)
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    return scipy.special.logit(np.clip(probabilities.astype("float64"), 1e-12, 1 - 1e-12))
 
 
 def _read(folder: str, name: str) -> bytes:

@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from components.linear_references.feature_scales import TOKEN_PATTERN, TextScale
 from components.linear_references.raw_rows import RawRows
 from components.linear_references.references import AVERAGE, JOINED, STRENGTHS, LinearReferences, fit_references
+from hfmnas_keras.evidence.thresholds import choose_thresholds
 
 CLASSES = ("bird", "boat", "größe", "tree")
 WORDS = ("wing", "sail", "root", "the", "of", "Größe", "鳥", "blue", "salt", "leaf", "sky", "oar")
@@ -83,29 +84,23 @@ def test_macro_f1_is_scikit_learns_at_the_threshold_that_dev_chose(fitted):
         assert references.macro_f1(test)[name] == pytest.approx(expected, abs=1e-12)
     assert references.macro_f1(dev) == pytest.approx(references.dev_macro_f1)
     if multi_label:
-        # No other threshold is better on dev.
+        # Nearly as good on dev as the best of a hundred.
         of_dev = references.probabilities(dev)["text"]
         others = [
             f1_score(dev.labels, of_dev > place / 100, average="macro", zero_division=0) for place in range(2, 99)
         ]
-        assert max(others) == pytest.approx(references.dev_macro_f1["text"])
+        assert max(others) - 0.02 < references.dev_macro_f1["text"] < max(others) + 0.01
 
 
 def test_dev_chooses_the_strength(fitted):
     multi_label, train, dev, _, references, _ = fitted
     scores = {}
     for strength in STRENGTHS:
-        model = classifier(strength, multi_label).fit(train.columns["image"], train.labels)
-        said = model.predict_proba(dev.columns["image"])
-        scores[strength] = max(
-            f1_score(
-                dev.labels,
-                said > place / 100 if multi_label else said.argmax(axis=1),
-                average="macro",
-                zero_division=0,
-            )
-            for place in range(2, 99)
-        )
+        said = classifier(strength, multi_label).fit(train.columns["image"], train.labels)
+        said = said.predict_proba(dev.columns["image"])
+        threshold = choose_thresholds(dev.labels, np.log(said / (1 - said)), "dev")[0] if multi_label else None
+        predicted = said > threshold if multi_label else said.argmax(axis=1)
+        scores[strength] = f1_score(dev.labels, predicted, average="macro", zero_division=0)
     assert references.strengths["image"] == max(scores, key=scores.get)
     assert references.dev_macro_f1["image"] == pytest.approx(max(scores.values()))
 
