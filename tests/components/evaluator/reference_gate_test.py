@@ -56,7 +56,7 @@ def evaluate(folder, head=0.0, above_reference=True, wrong_texts=0):
         example.features.feature["text"].bytes_list.value.append(texts[row].encode())
         records.append(example.SerializeToString())
     fixed_predictions.write_split(str(folder / "examples"), "test", records)
-    fixed_predictions.save_model(str(folder / "model" / "Format-Serving"), 3, False)
+    fixed_predictions.save_model(str(folder / "model" / "Format-Serving"), CLASSES, False)
     learnt = RawRows({"text": [WORDS[row % 3] for row in range(30)]}, np.arange(30) % 3)
     fit_references(learnt, learnt, CLASSES, False).save(str(folder / "references"))
     standard = tfx.types.standard_artifacts
