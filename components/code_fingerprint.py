@@ -10,10 +10,13 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import importlib.util
 import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from hfmnas_keras.plugins import plugins_in_use, use_plugins
 
 #: Name of the execution property.
 CODE_FINGERPRINT = "code_fingerprint"
@@ -21,9 +24,8 @@ PROJECT_PACKAGES = ("hfmnas_keras", "components", "schemas")
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-@functools.cache
 def code_fingerprint(*modules: str) -> str:
-    """Returns a digest of modules and of all project code they import, directly or not.
+    """Returns a digest of modules and of all project code they import, directly or not, and of the plugins in use.
 
     Following the imports keeps a long search in the cache when, say, only the export has changed. Of Python it is the
     syntax tree that counts, without docstrings: a comment or a line break changes nothing.
@@ -33,22 +35,20 @@ def code_fingerprint(*modules: str) -> str:
             stands for every file below it, data files included.
 
     Returns:
-        str. 16 hexadecimal digits. Equal code gives equal digits on every machine and in every folder.
+        str. 16 hexadecimal digits, and after a `+` each the names of the plugins. Equal code gives equal digits on
+        every machine and in every folder. Of a plugin every file counts that is in its package.
 
     Raises:
         ValueError: when no module is named, or one does not exist in the project's packages.
     """
     if not modules:
         raise ValueError("`code_fingerprint` needs at least one module. Name the ones that do the stage's work.")
-    digest = hashlib.sha256()
-    for path in sorted(_files_with_imports(modules)):
-        digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0")
-        digest.update(_look(path)[0])
-    return digest.hexdigest()[:16]
+    plugins = plugins_in_use()
+    return "+".join([_digest(modules, plugins), *plugins])
 
 
 def check_code(exec_properties: Mapping[str, Any], modules: tuple[str, ...]) -> None:
-    """Sees that a stage runs the code with which its pipeline was made.
+    """Sees that a stage runs the code with which its pipeline was made, and imports that pipeline's plugins.
 
     Args:
         exec_properties: the executor's; without a fingerprint nothing is compared.
@@ -56,14 +56,44 @@ def check_code(exec_properties: Mapping[str, Any], modules: tuple[str, ...]) -> 
 
     Raises:
         RuntimeError: when it is other code, as in a container image built before a change.
+        ValueError: when a plugin cannot be imported.
     """
     compiled = exec_properties.get(CODE_FINGERPRINT)
+    if compiled:
+        use_plugins(compiled.split("+")[1:])
     if compiled and compiled != (own := code_fingerprint(*modules)):
         raise RuntimeError(
             f"The pipeline was made with other code of {', '.join(modules)} than is installed here. Received the "
             f"fingerprint {compiled}, the code here has {own}. Build the image from the code that makes the pipeline, "
             "or make the pipeline anew."
         )
+
+
+@functools.cache
+def _digest(modules: tuple[str, ...], plugins: tuple[str, ...]) -> str:
+    files = {path.relative_to(_ROOT).as_posix(): path for path in _files_with_imports(modules)}
+    for plugin in plugins:
+        files.update(_files_of_plugin(plugin))
+    digest = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        digest.update(name.encode() + b"\0")
+        digest.update(_look(path)[0])
+    return digest.hexdigest()[:16]
+
+
+def _files_of_plugin(plugin: str) -> dict[str, pathlib.Path]:
+    """The files of a module, or of a package and all below it, by a name that is the same on every machine."""
+    spec = importlib.util.find_spec(plugin)
+    if spec is None or not (spec.submodule_search_locations or spec.origin):
+        raise ValueError(f"There is no module {plugin!r} on Python's path, which `plugins` name.")
+    if not spec.submodule_search_locations:
+        return {f"{plugin}.py": pathlib.Path(spec.origin or "")}
+    return {
+        f"{plugin}/{path.relative_to(folder).as_posix()}": path
+        for folder in spec.submodule_search_locations
+        for path in pathlib.Path(folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def _files_with_imports(modules: tuple[str, ...]) -> set[pathlib.Path]:
@@ -88,7 +118,9 @@ def _read(path: pathlib.Path, *state: int) -> tuple[bytes, list[pathlib.Path]]:
     content, imported = path.read_bytes(), []
     if path.suffix == ".py":
         tree = ast.parse(content, filename=str(path))
-        content, imported = _outline(tree).encode(), _imported_files(path, tree)
+        content = _outline(tree).encode()
+        if path.is_relative_to(_ROOT):
+            imported = _imported_files(path, tree)
     elif path.suffix == ".jinja":
         content = re.sub(rb"{#.*?#}", b"", content, flags=re.DOTALL).rstrip()
     return hashlib.sha256(content).digest(), imported

@@ -13,6 +13,7 @@ import pytest
 
 import components.code_fingerprint as module
 from components.code_fingerprint import check_code, code_fingerprint
+from hfmnas_keras import plugins
 
 ROOT = pathlib.Path(module.__file__).resolve().parents[1]
 #: Folders of the components, with what else their stage imports by name.
@@ -48,14 +49,14 @@ def project(tmp_path, monkeypatch):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     monkeypatch.setattr(module, "_ROOT", tmp_path)
-    code_fingerprint.cache_clear()
+    module._digest.cache_clear()
     yield tmp_path
-    code_fingerprint.cache_clear()
+    module._digest.cache_clear()
 
 
 def _after(project, path, text, *modules):
     (project / path).write_text(text)
-    code_fingerprint.cache_clear()
+    module._digest.cache_clear()
     return code_fingerprint(*modules)
 
 
@@ -137,11 +138,11 @@ def copied(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_ROOT", tmp_path)
 
     def fingerprints():
-        code_fingerprint.cache_clear()
+        module._digest.cache_clear()
         return {stage: code_fingerprint(*modules) for stage, modules in code.items()}
 
     yield tmp_path, fingerprints
-    code_fingerprint.cache_clear()
+    module._digest.cache_clear()
 
 
 def test_a_comment_appended_to_any_file_leaves_every_stage_alone(copied):
@@ -221,3 +222,45 @@ def test_what_a_stage_really_imports_is_in_its_fingerprint():
         }
         counted = module._files_with_imports(_code_of(stage))
         assert ours and ours <= counted, (stage, sorted(map(str, ours - counted)))
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """A package of someone else, on the path."""
+    folder = tmp_path / "elsewhere" / "my_plugin_of_fingerprints"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("LOADED = True\n")
+    (folder / "words.txt").write_text("a")
+    monkeypatch.syspath_prepend(folder.parent)
+    monkeypatch.setattr(plugins, "_in_use", [])
+    return folder
+
+
+def test_the_plugins_in_use_are_in_the_fingerprint(project, plugin):
+    without = code_fingerprint("hfmnas_keras.search")
+    plugins.use_plugins([plugin.name])
+    first = code_fingerprint("hfmnas_keras.search")
+    assert first != without and first.split("+")[1:] == [plugin.name]
+    # Its name alone is not enough: what is in any of its files counts, but no comment.
+    module._digest.cache_clear()
+    (plugin / "__init__.py").write_text("LOADED = True  # at last\n")
+    assert code_fingerprint("hfmnas_keras.search") == first
+    for name, text in (("__init__.py", "LOADED = False\n"), ("words.txt", "b")):
+        module._digest.cache_clear()
+        (plugin / name).write_text(text)
+        assert code_fingerprint("hfmnas_keras.search").split("+")[0] != first.split("+")[0]
+        first = code_fingerprint("hfmnas_keras.search")
+    plugins.use_plugins([])
+    assert code_fingerprint("hfmnas_keras.search") == without
+
+
+def test_a_stage_imports_the_plugins_that_its_pipeline_was_made_with(project, plugin, monkeypatch):
+    plugins.use_plugins([plugin.name])
+    properties = {"code_fingerprint": code_fingerprint("hfmnas_keras.search")}
+    # As in a fresh process.
+    plugins.use_plugins([])
+    monkeypatch.delitem(sys.modules, plugin.name)
+    check_code(properties, ("hfmnas_keras.search",))
+    assert plugin.name in sys.modules and plugins.plugins_in_use() == (plugin.name,)
+    with pytest.raises(ValueError, match="The plugin 'not_installed' cannot be imported"):
+        check_code({"code_fingerprint": "0123456789abcdef+not_installed"}, ("hfmnas_keras.search",))
