@@ -17,13 +17,12 @@ from hfmnas_keras.backbones.published_encoders import PUBLISHED_ENCODERS
 from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.plugins import installed_plugins, use_plugins
 from hfmnas_keras.settings.backbones import (
-    ENCODED_MODALITIES,
     PATH_SETTINGS,
-    EncoderBackboneSettings,
     ImageBackboneSettings,
     SkeletonBackboneSettings,
     TextBackboneSettings,
     VideoBackboneSettings,
+    backbone_settings_class,
 )
 from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings, defaults_by_modality
 from hfmnas_keras.settings.models import SEARCHED_MODELS, check_model
@@ -39,8 +38,6 @@ SCHEMAS_FOLDER = pathlib.Path(__file__).resolve().parent.parent / "schemas"
 PRESETS_FOLDER = pathlib.Path(__file__).resolve().parent / "configs"
 
 _STRICT = pydantic.ConfigDict(frozen=True, extra="forbid")
-# Which of two kinds a backbone's settings are of; pydantic puts it into the places of problems.
-_KINDS = _OWN, _ENCODER = "kind: own", "kind: encoder"
 _Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
@@ -77,36 +74,36 @@ class PreparationConfig(pydantic.BaseModel):
         return classes
 
 
-def _encoder_or(own: type) -> Any:
-    """The type of a backbone's settings: its own network's or, where they say so, an encoder's."""
+def _backbone(modality: str) -> Any:
+    """The type of a backbone's settings: those of the modality's own network, or of the kind that they name."""
 
-    def kind_of(settings: Any) -> str:
-        kind = settings.get("kind") if isinstance(settings, dict) else getattr(settings, "kind", None)
-        return _OWN if kind is None else _ENCODER
+    def of_its_kind(settings: Any) -> Any:
+        if dataclasses.is_dataclass(settings):
+            return settings
+        if not isinstance(settings, dict):
+            raise ValueError("must be a mapping of keys")
+        settings_class: Any = backbone_settings_class(modality, settings.get("kind"))
+        # As everywhere in a configuration, an unknown key is an error.
+        strict_class = pydantic.with_config(pydantic.ConfigDict(extra="forbid"))(settings_class)
+        return pydantic.TypeAdapter(strict_class).validate_python(settings)
 
-    return Annotated[
-        Annotated[own, pydantic.Tag(_OWN)] | Annotated[EncoderBackboneSettings, pydantic.Tag(_ENCODER)],
-        pydantic.Discriminator(kind_of),
-    ]
-
-
-_TextBackbone = _encoder_or(TextBackboneSettings)
-_ImageBackbone = _encoder_or(ImageBackboneSettings)
+    return Annotated[Any, pydantic.BeforeValidator(of_its_kind)]
 
 
 class BackbonesConfig(pydantic.BaseModel):
     """The unimodal backbones by modality; those of the source's two modalities are made.
 
-    That of texts and that of pictures may be a pre-trained encoder, `kind: encoder`, instead.
+    A `kind` asks for another than the modality's own network: a pre-trained one, `encoder`, for texts and pictures, or
+    what a package of your own registers.
     """
 
     model_config = _STRICT
 
-    text: _TextBackbone = TextBackboneSettings()
-    image: _ImageBackbone = ImageBackboneSettings()
-    skeleton: SkeletonBackboneSettings = SkeletonBackboneSettings()
-    depth: VideoBackboneSettings = VideoBackboneSettings()
-    video: VideoBackboneSettings = VideoBackboneSettings()
+    text: _backbone("text") = TextBackboneSettings()
+    image: _backbone("image") = ImageBackboneSettings()
+    skeleton: _backbone("skeleton") = SkeletonBackboneSettings()
+    depth: _backbone("depth") = VideoBackboneSettings()
+    video: _backbone("video") = VideoBackboneSettings()
 
 
 class TuningConfig(pydantic.BaseModel):
@@ -517,7 +514,7 @@ def with_overrides(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig
 def _explanation(source: pathlib.Path | str, error: pydantic.ValidationError, content: Mapping[str, Any]) -> str:
     lines = [f"{source} does not describe a run:"]
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"] if part not in _KINDS) or "(the whole file)"
+        key = ".".join(str(part) for part in problem["loc"]) or "(the whole file)"
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             lines.append(f"  `{key}`: unknown key. Known here: {', '.join(_known_keys(problem['loc'][:-1], content))}.")
         elif problem["type"] == "missing":
@@ -534,11 +531,8 @@ def _known_keys(location: tuple[int | str, ...], content: Mapping[str, Any]) -> 
     for part in location:
         if known is RunConfig and part == "data":
             known = source_data(content["data"]["source"])
-        elif part in _KINDS:
-            own, encoder = (get_args(kind)[0] for kind in get_args(known))
-            known = own if part == _OWN else encoder
-        elif known is BackbonesConfig and part in ENCODED_MODALITIES:
-            known = known.model_fields[part].annotation
+        elif known is BackbonesConfig:
+            known = backbone_settings_class(str(part), content["backbones"][part].get("kind"))
         else:
             known = known.model_fields[part].annotation
             # Of what may be left out, the other kind.

@@ -11,13 +11,12 @@ from components.transform.text import vocabulary_size
 from components.vocabulary import read_vocabulary
 from hfmnas_keras.pretraining.backbone_recipe import (
     BackboneRecipe,
-    encoder_recipe,
     image_recipe,
+    recipe_of_kind,
     skeleton_recipe,
     text_recipe,
     video_recipe,
 )
-from hfmnas_keras.settings.backbones import EncoderBackboneSettings
 
 
 def make_recipe(
@@ -41,8 +40,8 @@ def make_recipe(
     Returns:
         `BackboneRecipe`.
     """
-    if isinstance(settings, EncoderBackboneSettings):
-        return encoder_recipe(modality, row_shape, num_outputs, settings, grid)
+    if getattr(settings, "kind", None) is not None:
+        return recipe_of_kind(modality, row_shape, num_outputs, settings, grid)
     return _RECIPES[modality](settings, num_outputs, row_shape, grid, transform_graph)
 
 

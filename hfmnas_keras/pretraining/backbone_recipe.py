@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import keras
 
@@ -13,7 +14,8 @@ from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.text_backbone import text_backbone
 from hfmnas_keras.backbones.video_backbone import video_backbone
 from hfmnas_keras.settings.backbones import (
-    EncoderBackboneSettings,
+    BACKBONES,
+    BackboneKind,
     ImageBackboneSettings,
     SkeletonBackboneSettings,
     TextBackboneSettings,
@@ -103,16 +105,41 @@ def skeleton_recipe(
     )
 
 
-def encoder_recipe(
-    modality: str,
-    input_shape: tuple[int, ...],
-    num_outputs: int,
-    settings: EncoderBackboneSettings,
-    grid: tuple[int, int] = (4, 4),
+_Builder = TypeVar("_Builder", bound=Callable[..., keras.Model])
+_BUILDERS: dict[str, Callable[..., keras.Model]] = {"encoder": encoder_backbone}
+
+
+def register_backbone(name: str, kind: BackboneKind, description: str = "") -> Callable[[_Builder], _Builder]:
+    """Decorator that gives a kind of backbone its name, under which `backbones.MODALITY.kind` asks for it.
+
+    What it decorates is a function `(modality, input_shape, num_outputs, settings, grid)`: shape of a row without the
+    batch, classes, an instance of `kind.settings`, and height and width that maps are pooled to. It returns a new
+    model as of `BackboneRecipe.build`.
+
+    Args:
+        name: str. A Python identifier.
+        kind: `BackboneKind`.
+        description: str. A line for people.
+
+    Raises:
+        ValueError: when the name is taken.
+    """
+    BACKBONES.register(name, description)(kind)
+
+    def register(builder: _Builder) -> _Builder:
+        _BUILDERS[name] = builder
+        return builder
+
+    return register
+
+
+def recipe_of_kind(
+    modality: str, input_shape: tuple[int, ...], num_outputs: int, settings: Any, grid: tuple[int, int] = (4, 4)
 ) -> BackboneRecipe:
-    """Recipe of `encoder_backbone`, with its arguments; the encoder is frozen, so its taps see no label."""
+    """Recipe of a backbone whose `settings.kind` is one of `BACKBONES`."""
     return BackboneRecipe(
-        build=lambda: encoder_backbone(modality, input_shape, num_outputs, settings, grid),
-        sees_labels=False,
-        learning_rate=settings.learning_rate,
+        build=lambda: _BUILDERS[settings.kind](modality, input_shape, num_outputs, settings, grid),
+        sees_labels=getattr(settings, "train_trunk", True),
+        learning_rate=getattr(settings, "learning_rate", None),
+        weights=getattr(settings, "weights", None),
     )

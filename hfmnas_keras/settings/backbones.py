@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
+from hfmnas_keras.registry import Registry
 from hfmnas_keras.settings.checks import require, require_one_source
 
 VIDEO_NETWORKS = ("inflated_resnet50", "resnext101")
@@ -122,6 +124,7 @@ class EncoderBackboneSettings:
     learning_rate: float | None = None
     """Adam's rate; `None` takes that of `PretrainingSettings`."""
     kind: str = "encoder"
+    train_trunk: ClassVar[bool] = False
 
     def __post_init__(self):
         require(self.kind == "encoder", "kind", self.kind, '"encoder"')
@@ -219,12 +222,32 @@ BACKBONE_SETTINGS = {
     "depth": VideoBackboneSettings,
     "video": VideoBackboneSettings,
 }
-#: Those that a pre-trained encoder may stand for, see `EncoderBackboneSettings`.
-ENCODED_MODALITIES = ("text", "image")
 #: Settings of backbones, where they have them, that are paths of files.
 PATH_SETTINGS = ("word_vectors", "trunk_weights", "weights")
 #: Those that have an axis of time, along which their grids lie.
 CLIP_MODALITIES = ("skeleton", "depth", "video")
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneKind:
+    """A kind of backbone that a modality's own network gives way to.
+
+    Args:
+        settings: dataclass with a field `kind: str`, its name. What it may have: `train_trunk`, `False` where the taps
+            see no label, which then are not cross-fitted; `learning_rate` and `weights`, as of `BackboneRecipe`.
+        modalities: tuple of str. Those that it can stand for.
+    """
+
+    settings: type
+    modalities: tuple[str, ...]
+
+
+#: Kinds of backbones by name: ours, and those of other packages, see
+#: `hfmnas_keras.pretraining.backbone_recipe.register_backbone`.
+BACKBONES: Registry[BackboneKind] = Registry(
+    "kind of backbone", {"encoder": "a pre-trained encoder of texts or pictures, frozen, under a head of its own"}
+)
+BACKBONES.register("encoder")(BackboneKind(EncoderBackboneSettings, ("text", "image")))
 
 
 def backbone_settings_class(modality: str, kind: str | None = None) -> type:
@@ -232,16 +255,13 @@ def backbone_settings_class(modality: str, kind: str | None = None) -> type:
 
     Args:
         modality: str. A key of `BACKBONE_SETTINGS`.
-        kind: str. `"encoder"` for a pre-trained one, `None` (default) for the modality's own network.
+        kind: str. One of `BACKBONES`; `None` (default) for the modality's own network.
 
     Raises:
-        ValueError: for a kind that the modality has not.
+        ValueError: for a kind that there is not, or not for this modality.
     """
     if kind is None:
         return BACKBONE_SETTINGS[modality]
-    if kind != "encoder" or modality not in ENCODED_MODALITIES:
-        raise ValueError(
-            f'`kind` of a backbone must be left out or, for {" and ".join(ENCODED_MODALITIES)}, "encoder". Received: '
-            f"{kind!r} for {modality}."
-        )
-    return EncoderBackboneSettings
+    if modality not in (modalities := BACKBONES[kind].modalities):
+        raise ValueError(f"A backbone of the kind {kind!r} is for {' and '.join(modalities)}. Received: {modality}.")
+    return BACKBONES[kind].settings
