@@ -16,7 +16,7 @@ import numpy as np
 from absl import logging
 
 from hfmnas_keras.backbones.model_file import read_model_file
-from hfmnas_keras.data.decoded_rows import DecodedRows
+from hfmnas_keras.data.array_digest import array_digest
 from hfmnas_keras.optimization.f1_score import macro_f1
 from hfmnas_keras.pretraining.backbone_files import BACKBONES_FILE, TAPS
 from hfmnas_keras.pretraining.backbone_fit import BackboneFit
@@ -350,17 +350,8 @@ def _labels(labels):
 
 def _fingerprint(backbone, settings, train, dev, fold_of_row):
     """All that must be equal for a network found in the work folder to be the one that would be trained."""
-    digest = hashlib.sha256(backbone.to_json().encode())
     arrays = [*backbone.get_weights(), *train, *dev] + ([] if fold_of_row is None else [fold_of_row])
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        if isinstance(array, DecodedRows):
-            for encoded in array.encoded.flat:
-                digest.update(hashlib.sha256(encoded).digest())
-            continue
-        # In pieces: a memory-mapped array stays on disk.
-        for start in range(0, max(len(array), 1), 256) if array.ndim else (0,):
-            digest.update(np.ascontiguousarray(array[start : start + 256] if array.ndim else array).tobytes())
+    digest = hashlib.sha256((backbone.to_json() + array_digest(*arrays)).encode())
     return {"version": _VERSION, "settings": dataclasses.asdict(settings), "sha256": digest.hexdigest()}
 
 

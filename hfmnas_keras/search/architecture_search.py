@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import json
 import os
@@ -17,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from hfmnas_keras.data.array_digest import array_digest
 from hfmnas_keras.data.batch_order import BatchOrder
 from hfmnas_keras.data.device_rows import DeviceRows
 from hfmnas_keras.data.feature_set import FeatureSet
@@ -420,11 +420,8 @@ def _check_rows(train: FeatureSet, dev: FeatureSet, num_outputs: int, names: tup
 
 
 def _data_fingerprint(rows: FeatureSet, names: tuple[str, ...]) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for array in (rows.labels, *(rows.features[name] for name in names)):
-        digest.update(np.ascontiguousarray(array).data)
     return {
         "rows": rows.num_rows,
         "shapes": {name: list(rows.feature_shapes[name]) for name in names},
-        "sha256": digest.hexdigest(),
+        "sha256": array_digest(rows.labels, *(rows.features[name] for name in names)),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 import os
 import pathlib
@@ -17,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from hfmnas_keras.data.array_digest import array_digest
 from hfmnas_keras.data.batch_order import BatchOrder
 from hfmnas_keras.data.device_rows import DeviceRows
 from hfmnas_keras.data.encoded_rows import EncodedRows
@@ -128,7 +128,7 @@ def train_fusion_network(
         # The shares of importance are constants of the network.
         "genotype": genotype
         and {key: value for key, value in json.loads(genotype.to_json()).items() if key != "metadata"},
-        "initial_weights": _digest(*(keras.ops.convert_to_numpy(variable) for variable in whole.variables)),
+        "initial_weights": array_digest(*(keras.ops.convert_to_numpy(variable) for variable in whole.variables)),
         "train": _rows_fingerprint(train),
         "dev": _rows_fingerprint(dev),
     }
@@ -339,14 +339,4 @@ def _check_rows(train: Any, dev: Any, unfrozen: bool, backbones: Mapping[str, ke
 def _rows_fingerprint(rows: FeatureSet | TransformedExamples) -> dict[str, Any]:
     inputs = rows.inputs() if isinstance(rows, FeatureSet) else rows.columns
     arrays = [inputs[name] for name in sorted(inputs)]
-    return {"rows": rows.num_rows, "sha256": _digest(rows.labels, *arrays)}
-
-
-def _digest(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        if array.dtype == object:
-            # Encoded pictures.
-            array = np.array([hashlib.sha256(value).hexdigest() for value in np.ravel(array)])
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return {"rows": rows.num_rows, "sha256": array_digest(rows.labels, *arrays)}
