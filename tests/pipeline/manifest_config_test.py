@@ -177,6 +177,8 @@ def test_few_rows_get_the_demos_sizes_and_many_the_papers():
     assert (many["search.batch_size"], many["search.epochs"], many["pretraining.folds"]) == (32, 10, 2)
     tiny = values_of(make_look(rows={"train": 200, "dev": 40, "test": 60}))
     assert (tiny["search.batch_size"], tiny["search.epochs"], tiny["training.batch_size"]) == (8, 14, 8)
+    # A tenth an epoch: 1,875 and 25 steps at a rate of 1e-3.
+    assert (many["training.weight_decay"], tiny["training.weight_decay"]) == (0.05, 4.0)
     # The demo's two points at 425 test rows, more with fewer.
     assert (few["gate.change_tolerance"], tiny["gate.change_tolerance"]) == (0.02, 0.05)
     assert many["gate.change_tolerance"] == 0.01

@@ -305,7 +305,7 @@ def test_other_settings_and_another_model_do_not_resume(uninterrupted, model):
     (other,) = set(SEARCHED_MODELS) - {model}
     with pytest.raises(ValueError, match="differs in: model"):
         run_search(folder, model=other)
-    with pytest.raises(ValueError, match="'gmu' is not searched. Searched ones: hf_mnas, bm_nas"):
+    with pytest.raises(ValueError, match="There is no searched model 'gmu'. Known ones: hf_mnas, bm_nas"):
         run_search(folder, model="gmu")
 
 
