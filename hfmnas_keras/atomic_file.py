@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import tempfile
+import uuid
 from collections.abc import Iterator
 from typing import IO
 
 
 @contextlib.contextmanager
-def atomic_file(path: str | os.PathLike) -> Iterator[IO[bytes]]:
-    """A binary file to write to, which takes its place only at the end: a reader never sees half of it.
+def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A path beside `path`, of the same ending, for what writes a file by its path; it takes its place at the end.
 
     Missing folders are made. When the body raises, what was there before stays.
 
@@ -26,15 +26,16 @@ def atomic_file(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is there and is not a regular file: name another one.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        # `mkstemp` makes files that only their owner can read.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+    """A binary file to write to, as `atomic_path` has it: a reader never sees half of it."""
+    with atomic_path(path) as partial, open(partial, "wb") as file:
+        yield file

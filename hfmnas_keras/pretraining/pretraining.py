@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from hfmnas_keras.atomic_file import atomic_file, atomic_path
 from hfmnas_keras.backbones.model_file import read_model_file
 from hfmnas_keras.data.array_digest import array_digest
 from hfmnas_keras.optimization.f1_score import macro_f1
@@ -356,10 +357,8 @@ def _fingerprint(backbone, settings, train, dev, fold_of_row):
 
 
 def _save(model, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.partial.keras")
-    model.save(partial)
-    os.replace(partial, path)
+    with atomic_path(path) as partial:
+        model.save(partial)
 
 
 def _load(path):
@@ -369,18 +368,14 @@ def _load(path):
 def _copy_networks(source, target, folds):
     if source.resolve() == target.resolve():
         return
-    target.mkdir(parents=True, exist_ok=True)
     for name in ["reference.keras", *(f"fold_{fold}.keras" for fold in range(folds))]:
-        partial = target / f"{name}.partial"
-        shutil.copyfile(source / name, partial)
-        os.replace(partial, target / name)
+        with atomic_path(target / name) as partial:
+            shutil.copyfile(source / name, partial)
 
 
 def _write_json(path, record):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    with atomic_file(path) as file:
+        file.write((json.dumps(record, indent=1) + "\n").encode())
 
 
 def _read_json(path):
