@@ -25,6 +25,8 @@ _MOST_WORDS = 20_000
 _PICTURE_SIDE, _PICTURE_STEP = 128, 32
 # Of the demo's search, at least.
 _SEARCH_STEPS = 350
+#: Rows of the most frequent class for one of the rarest, from which on rare ones count for more in the loss.
+_UNEVEN = 3.0
 #: How much less than the best linear model on one modality the bar asks for: dev is small.
 _BELOW_REFERENCE = 0.03
 
@@ -104,6 +106,9 @@ def chosen(manifest: str, look: ManifestLook) -> list[Choice]:
     )
     height, width = _picture_size(look.picture_size)
     best, score = look.best_single
+    weights, uneven = "none", f"the most frequent class has {look.imbalance:.0f} times the train rows of the rarest"
+    if look.multi_label or look.imbalance >= _UNEVEN:
+        weights = "sqrt"
     # Guessing is less than a bar can ask for.
     bar = max(math.floor(100 * (score - _BELOW_REFERENCE)) / 100, math.ceil(100 * look.guessing) / 100)
     tolerance = min(0.05, math.ceil(100 * 0.02 * math.sqrt(425 / look.rows["test"])) / 100)
@@ -135,12 +140,14 @@ def chosen(manifest: str, look: ManifestLook) -> list[Choice]:
         Choice("search.channels", 32 if small else 64),
         Choice("search.batch_size", batch_size, f"{steps} steps an epoch; 8 in the paper"),
         Choice("search.epochs", search_epochs, f"{search_epochs * steps} steps in all; 30 epochs in the paper"),
+        Choice("search.class_weights", weights, uneven),
         Choice("final_model.channels", 64 if small else 192, f"{train} train rows; 192 in the paper"),
         Choice("training.max_epochs", 15 if small else 30),
         Choice("training.patience", 15 if small else 10, "the rate falls over all epochs"),
         Choice("training.batch_size", training_batch),
         # Of openclipart's dev split .08, .24, .8 and 2.4 over the whole training: .8 was best (docs/results.md).
         Choice("training.weight_decay", weight_decay, "a tenth of each weight an epoch, at the full rate"),
+        Choice("training.class_weights", weights, "as in the search"),
         Choice("training.unfreeze_backbones", False),
         Choice(
             "gate.min_f1_m",

@@ -185,6 +185,16 @@ def test_few_rows_get_the_demos_sizes_and_many_the_papers():
 
 
 @pytest.mark.parametrize(
+    ("counts", "multi_label", "expected"),
+    [((10, 29), False, "none"), ((10, 30), False, "sqrt"), ((10, 10), True, "sqrt"), ((0, 30), False, "none")],
+)
+def test_rare_classes_count_for_more_where_classes_are_uneven(counts, multi_label, expected):
+    by_class = dict(zip(("cat", "dog"), counts, strict=True))
+    values = values_of(make_look(rows_by_class={"train": by_class}, multi_label=multi_label))
+    assert values["search.class_weights"] == values["training.class_weights"] == expected
+
+
+@pytest.mark.parametrize(
     ("size", "expected"),
     [
         ((72, 72), [128, 128]),
