@@ -78,11 +78,7 @@ def image_backbone(
 
 
 def _head(input_shape, num_outputs, settings):
-    layers = [keras.Input(input_shape, name="head_input")]
-    if settings.head_pooling == "average":
-        layers.append(keras.layers.GlobalAveragePooling2D(name="average"))
-    else:
-        layers.append(keras.layers.Flatten(name="flatten"))
+    layers = [keras.Input(input_shape, name="head_input"), keras.layers.Flatten(name="flatten")]
     layers.append(batch_normalization(affine=True, dtype=None, name="normalization"))
     layers.append(keras.layers.Dropout(settings.head_dropout, name="dropout"))
     if settings.head_units:

@@ -204,7 +204,7 @@ class _ModalityRun:
             if self.settings.align_folds:
                 taps = outputs(dev_inputs)
                 for tap in TAPS:
-                    matrix, offset = align_features(taps[tap], reference_taps[tap], self.settings.alignment_ridge)
+                    matrix, offset = align_features(taps[tap], reference_taps[tap])
                     alignments[tap] = (matrix, offset)
                     shares[tap] = [
                         explained_variance(taps[tap], reference_taps[tap]),

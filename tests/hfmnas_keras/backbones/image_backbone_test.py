@@ -45,9 +45,8 @@ def test_the_head_reads_the_pooled_high_tap():
     np.testing.assert_allclose(backbone.get_layer("head")(outputs["high"]), outputs["logits"], atol=1e-6)
 
 
-@pytest.mark.parametrize("pooling", ["flatten", "average"])
-def test_head_options_and_saving(tmp_path, pooling):
-    settings = ImageBackboneSettings(depth=16, width=1 / 16, head_pooling=pooling, head_units=7, train_trunk=False)
+def test_head_options_and_saving(tmp_path):
+    settings = ImageBackboneSettings(depth=16, width=1 / 16, head_units=7, train_trunk=False)
     backbone = image_backbone((16, 16, 3), 5, settings)
     trainable = {variable.path.split("/")[0] for variable in backbone.trainable_weights}
     assert not any(path.startswith("block") for path in trainable)
@@ -82,7 +81,6 @@ def test_the_hed_trunk_computes_what_numpy_computes_from_the_file():
         ({"low_tap": "block4_conv9"}, "block4_conv9"),
         ({"trunk": "imagenet"}, "trunk"),
         ({"trunk": "hed", "depth": 19}, "VGG-16 of full width"),
-        ({"head_pooling": "max"}, "head_pooling"),
     ],
 )
 def test_rejects_unknown_settings(change, message):
