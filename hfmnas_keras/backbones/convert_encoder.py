@@ -13,7 +13,7 @@ from hfmnas_keras.backbones.efficientnet_lite import VARIANTS, efficientnet_lite
 from hfmnas_keras.backbones.encoder_folder import EncoderDescription, write_encoder
 from hfmnas_keras.backbones.published_encoders import ENCODER_KINDS
 from hfmnas_keras.backbones.safetensors_file import read_safetensors
-from hfmnas_keras.backbones.torch_file import read_torch_file
+from hfmnas_keras.backbones.tensor_file import read_tensors
 
 _LITE = "efficientnet_lite"
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -64,8 +64,7 @@ def convert_encoder(kind: str, source: str | os.PathLike, target: str | os.PathL
         )
     else:
         variant = int(kind.removeprefix(_LITE))
-        read = read_safetensors if source.suffix == ".safetensors" else read_torch_file
-        model = efficientnet_lite_from_tensors(read(str(source)), variant)
+        model = efficientnet_lite_from_tensors(read_tensors(source), variant)
         vocabulary = None
         side = VARIANTS[variant][2]
         taps = (*(f"stage_{number}" for number in range(1, 8)), "top")

@@ -10,8 +10,8 @@ import keras
 from hfmnas_keras.backbones.image_backbone import image_backbone
 from hfmnas_keras.backbones.published_networks import BackboneSettings
 from hfmnas_keras.backbones.published_weights import load_published_weights, published_outputs
-from hfmnas_keras.backbones.safetensors_file import read_safetensors
 from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
+from hfmnas_keras.backbones.tensor_file import read_tensors
 from hfmnas_keras.backbones.video_backbone import video_backbone
 from hfmnas_keras.settings.backbones import ImageBackboneSettings, SkeletonBackboneSettings
 
@@ -31,7 +31,7 @@ def convert_published(
     setting `weights`, whose input, classes and grid must be those of the run.
 
     Args:
-        source: str. A `.safetensors` file.
+        source: str. A `.safetensors` file, or a state dict that `torch.save` wrote (`.pth`).
         target: str. The `.keras` file to write.
         settings: settings of the network, such as those in `PUBLISHED_NETWORKS`.
         input_shape: tuple of ints. A row of the input: of a picture, a clip (one channel: depth) or a skeleton. A trunk
@@ -51,7 +51,7 @@ def convert_published(
     """
     if not str(target).endswith(".keras"):
         raise ValueError(f"The file to write must end in `.keras`. Received: {str(target)!r}.")
-    tensors = read_safetensors(source)
+    tensors = read_tensors(source)
     num_outputs = published_outputs(tensors) if with_head else 1
     backbone = _backbone(tuple(input_shape), num_outputs, settings, grid)
     load_published_weights(backbone, tensors, inflation, with_head)

@@ -36,9 +36,9 @@ def convert(
     stem_frames: int | None,
     grid: str | None,
 ) -> None:
-    """Writes a `.keras` file from the published PyTorch weights of NETWORK in FILE, a `.safetensors` file.
+    """Writes a `.keras` file from the published PyTorch weights of NETWORK in FILE, a `.safetensors` or `.pth` file.
 
-    How a `.pth` file becomes one: docs/method.md, section 3.
+    Nothing that the file says is run: docs/method.md, section 3.
     """
     from hfmnas_keras.backbones.convert_published import convert_published
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from hfmnas_keras.backbones.convert_encoder import convert_encoder
+from hfmnas_keras.backbones.efficientnet_lite import efficientnet_lite
 from hfmnas_keras.backbones.encoder_folder import read_description, read_encoder, vocabulary_path
 from tests.hfmnas_keras.backbones.encoder_sources import BERT, SMALL_VOCABULARY, bert_folder
-from tests.hfmnas_keras.backbones.tensor_files import write_safetensors
+from tests.hfmnas_keras.backbones.tensor_files import write_safetensors, write_torch
 from tests.oracles.golden import encoder_golden
+from tests.oracles.seeded_tensors import seeded_tensor
 
 
 def test_a_hugging_face_folder_becomes_an_encoder(tmp_path):
@@ -84,6 +86,34 @@ def test_a_missing_file_is_named(tmp_path):
     (source / "vocab.txt").unlink()
     with pytest.raises(OSError, match="vocab.txt"):
         convert_encoder("bert", source, tmp_path / "encoder")
+
+
+def test_a_torch_file_becomes_an_encoder(tmp_path):
+    shapes = published_shapes(efficientnet_lite(0))
+    source = write_torch(tmp_path / "lite0.pth", {name: seeded_tensor(name, shape) for name, shape in shapes.items()})
+    description = convert_encoder("efficientnet_lite0", source, tmp_path / "encoder")
+    assert (description.modality, description.image_size, description.max_tokens) == ("image", (224, 224), None)
+    model, read = read_encoder(tmp_path / "encoder")
+    assert read == description
+    kernel = model.get_layer("stem").kernel.numpy()
+    np.testing.assert_array_equal(kernel, seeded_tensor("_conv_stem.weight", (32, 3, 3, 3)).transpose(2, 3, 1, 0))
+
+
+def published_shapes(model):
+    """Names and shapes that the published network of these layers has; that they are right, the oracle shows."""
+    shapes, names = {}, {"stem": ("_conv_stem", "_bn0"), "top": ("_conv_head", "_bn1")}
+    blocks = [layer.name.removesuffix("_depthwise") for layer in model.layers if layer.name.endswith("_depthwise")]
+    for index, block in enumerate(blocks):
+        for number, part in enumerate(("expand", "depthwise", "project")):
+            names[f"{block}_{part}"] = (f"_blocks.{index}._{part}_conv", f"_blocks.{index}._bn{number}")
+    for layer, (convolution, normalization) in names.items():
+        if layer in {one.name for one in model.layers}:
+            *sides, channels, filters = model.get_layer(layer).kernel.shape
+            depthwise = layer.endswith("_depthwise")
+            shapes[f"{convolution}.weight"] = (channels, 1, *sides) if depthwise else (filters, channels, *sides)
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                shapes[f"{normalization}.{name}"] = (channels if depthwise else filters,)
+    return shapes
 
 
 def test_another_torch_file_is_no_efficientnet(tmp_path):

@@ -7,7 +7,7 @@ from hfmnas_keras.backbones.published_networks import PUBLISHED_NETWORKS
 from hfmnas_keras.pretraining.pretraining import load_given_weights
 from hfmnas_keras.settings.backbones import ImageBackboneSettings, SkeletonBackboneSettings, VideoBackboneSettings
 from tests.hfmnas_keras.backbones.published_case import SETTINGS, build, case_of, tensors_of
-from tests.hfmnas_keras.backbones.tensor_files import write_safetensors
+from tests.hfmnas_keras.backbones.tensor_files import write_safetensors, write_torch
 from tests.oracles.seeded_tensors import seeded_input
 
 
@@ -32,6 +32,15 @@ def test_a_trunk_comes_without_a_head(tmp_path, name):
         # Each cell of the 1x2 map fills a share of the 4x4 grid.
         expected = np.repeat(np.repeat(expected, 4, axis=1), 2, axis=2)
     np.testing.assert_allclose(high, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_torch_file_gives_the_same(tmp_path):
+    case, target = convert(tmp_path, "hcn")
+    source = write_torch(tmp_path / "hcn.pth", tensors_of(case))
+    model = convert_published(source, str(tmp_path / "x.keras"), SETTINGS["hcn"], tuple(case["input_shape"][1:]))
+    expected = keras.saving.load_model(target, compile=False).get_weights()
+    for received, weights in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(received, weights)
 
 
 @pytest.mark.parametrize("name", ["inflated_resnet50", "resnext101_depth", "hcn"])
