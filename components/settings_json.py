@@ -6,11 +6,15 @@ import dataclasses
 import json
 from typing import Any, TypeVar
 
+from hfmnas_keras.settings.execution import without_execution
+
 Settings = TypeVar("Settings")
 
 
 def settings_to_json(settings: Any) -> str:
     """Writes a settings dataclass as JSON with sorted keys, so that equal settings give equal cache keys.
+
+    What changes no result is left out, see `components.execution`.
 
     Args:
         settings: instance of a dataclass of `hfmnas_keras.settings`.
@@ -18,7 +22,7 @@ def settings_to_json(settings: Any) -> str:
     Returns:
         str.
     """
-    return json.dumps(dataclasses.asdict(settings), sort_keys=True)
+    return json.dumps(without_execution(settings), sort_keys=True)
 
 
 def settings_from_json(settings_class: type[Settings], text: str) -> Settings:

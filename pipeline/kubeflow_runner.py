@@ -100,7 +100,20 @@ def compile_pipeline(config: RunConfig, output: str | os.PathLike[str] | None = 
     )
     # Defaults of RuntimeParameters get lost on the way, so the values are named again.
     runner.run(pipeline, parameter_values=values)
+    _say_how_to_compute(path, config)
     return path
+
+
+def _say_how_to_compute(path: pathlib.Path, config: RunConfig) -> None:
+    """Gives each container an environment variable, which is in no cache key."""
+    from components.execution import EXECUTION_VARIABLE, execution_json
+
+    job = json.loads(path.read_text(encoding="utf-8"))
+    value = execution_json(search=config.search, training=config.training)
+    for executor in job["pipelineSpec"]["deploymentSpec"]["executors"].values():
+        if "container" in executor:
+            executor["container"]["env"] = [{"name": EXECUTION_VARIABLE, "value": value}]
+    path.write_text(json.dumps(job, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _resources(config: RunConfig) -> Any:

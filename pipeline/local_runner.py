@@ -55,6 +55,7 @@ def run(config: RunConfig, last_stage: str | None = None) -> int:
     from absl import logging
     from tfx import v1 as tfx
 
+    from components.execution import EXECUTION_VARIABLE, execution_json
     from pipeline.definition import create_pipeline
     from pipeline.run_summary import summarise_run
 
@@ -76,6 +77,7 @@ def run(config: RunConfig, last_stage: str | None = None) -> int:
             click.echo(str(error), err=True)
             return WRONG_USE
         stage_log = handlers(len(pipeline.components))
+        os.environ[EXECUTION_VARIABLE] = execution_json(search=config.search, training=config.training)
         started = time.time()
         try:
             tfx.orchestration.LocalDagRunner().run(pipeline)

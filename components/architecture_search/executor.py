@@ -14,6 +14,7 @@ from tfx.types import artifact_utils
 
 from components.checkpoint_folder import checkpoint_folder
 from components.code_fingerprint import check_code
+from components.execution import with_execution
 from components.local_folders import writable_folder
 from components.settings_json import settings_from_json
 from components.splits import read_features
@@ -60,7 +61,7 @@ class Executor(base_executor.BaseExecutor):
                 dev=read_features(features, "dev"),
                 num_outputs=exec_properties["num_outputs"],
                 fusion=settings_from_json(FusionSettings, exec_properties["fusion"]),
-                settings=settings_from_json(SearchSettings, exec_properties["search"]),
+                settings=with_execution("search", settings_from_json(SearchSettings, exec_properties["search"])),
                 checkpoint_dir=checkpoints,
                 report_dir=report_folder,
                 unimodal_heads=backbones["modalities"],

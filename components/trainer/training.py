@@ -14,6 +14,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.dsl.io import fileio
 
 from components.artifact_types.files import CLASSIFIER_FILE, TRAINING_FILE
+from components.execution import with_execution
 from components.local_folders import readable_folder, writable_folder
 from components.settings_json import settings_from_json
 from components.transform.text import vocabulary_size
@@ -41,7 +42,7 @@ def run_fn(fn_args: FnArgs) -> None:
     model_settings = with_values(
         {part: settings_from_json(kind, config[part]) for part, kind in MODEL_SETTINGS.items()}, tuned
     )
-    settings = model_settings.pop("training")
+    settings = with_execution("training", model_settings.pop("training"))
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     with readable_folder(config["backbones_uri"]) as folder:
         backbones = {modality: load_backbone(folder, modality) for modality in read_backbones(folder)["modalities"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from tfx import types
@@ -100,6 +101,12 @@ class Tuner(base_component.BaseComponent):
         has_text: bool,
         checkpoint_root: str,
     ):
+        # Trials train the fusion network alone; Trainer trains backbones too where the settings say so.
+        training = dataclasses.replace(
+            training,
+            unfreeze_backbones=False,
+            **{name: getattr(TrainingSettings, name) for name in ("backbone_rate", "head_weight")},
+        )
         custom_config = {
             "model": model,
             "num_outputs": num_outputs,

@@ -15,6 +15,7 @@ from absl import logging
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.v1.components import TunerFnResult
 
+from components.execution import with_execution
 from components.local_folders import readable_folder
 from components.settings_json import settings_from_json
 from components.transform.text import vocabulary_size
@@ -55,6 +56,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
         draw_seed=config["seed"],
     )
     settings = {part: settings_from_json(kind, config[part]) for part, kind in MODEL_SETTINGS.items()}
+    training = with_execution("training", settings["training"])
     tuner = _Tuner(oracle, config["checkpoint_dir"])
     return TunerFnResult(
         tuner=tuner,
@@ -64,7 +66,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
             "dev": read_feature_set(config["dev_features_uri"]),
             "num_outputs": config["num_outputs"],
             # On the cached features; Trainer trains backbones too where the settings say so.
-            "settings": {**settings, "training": dataclasses.replace(settings["training"], unfreeze_backbones=False)},
+            "settings": {**settings, "training": dataclasses.replace(training, unfreeze_backbones=False)},
             "vocabulary_size": (
                 vocabulary_size(tft.TFTransformOutput(fn_args.transform_graph_path)) if config["has_text"] else None
             ),

@@ -37,6 +37,7 @@ from hfmnas_keras.search.diagnosis import LEAST_TRAVEL, decisiveness, search_war
 from hfmnas_keras.search.graph_rewriting import without_graph_rewriting
 from hfmnas_keras.search.search_report import SearchReport
 from hfmnas_keras.search.search_result import SearchResult
+from hfmnas_keras.settings.execution import without_execution
 from hfmnas_keras.settings.fusion import FusionSettings, MitigationSettings
 from hfmnas_keras.settings.models import SEARCHED_MODELS
 from hfmnas_keras.settings.search import SearchSettings
@@ -114,7 +115,7 @@ def search_architecture(
     train_rows, dev_rows = (feature_rows(split, names, settings.device_bytes) for split in (train, dev))
     fingerprint: dict[str, Any] = {
         "model": model,
-        "settings": dataclasses.asdict(settings),
+        "settings": without_execution(settings),
         "fusion": dataclasses.asdict(fusion),
         "mitigation": dataclasses.asdict(mitigation),
         "space": dataclasses.asdict(space),
@@ -122,9 +123,6 @@ def search_architecture(
         "train": _data_fingerprint(train, names),
         "dev": _data_fingerprint(dev, names),
     }
-    # how often to save, where the rows lie, and what computes, is no part of what is searched
-    for name in ("checkpoint_seconds", "device_bytes", "devices"):
-        fingerprint["settings"].pop(name)
     search = _Search(
         supernet,
         train_rows,

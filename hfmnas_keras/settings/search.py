@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from hfmnas_keras.settings.checks import require, require_devices
+from hfmnas_keras.settings.execution import execution_field
 
 ALTERNATIONS = ("ratio", "every_step", "phased")
 SELECTIONS = ("last", "best_dev")
@@ -83,12 +84,12 @@ class SearchSettings:
     discretised_every: int = 1
     stop_when_stable: int | None = None
     select: str = "last"
-    checkpoint_seconds: float = 30.0
+    checkpoint_seconds: float = execution_field(30.0)
     deterministic: bool = True
     jit_compile: bool = False
     precision: str = "float32"
-    device_bytes: int = 4 << 30
-    devices: int | str = "all"
+    device_bytes: int = execution_field(4 << 30)
+    devices: int | str = execution_field("all")
     seed: int = 0
 
     def __post_init__(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from hfmnas_keras.settings.checks import require, require_devices
+from hfmnas_keras.settings.execution import execution_field
 from hfmnas_keras.settings.search import CLASS_WEIGHTS, DECAYS, PRECISIONS
 
 THRESHOLDS = ("fixed", "dev", "per_class")
@@ -57,8 +58,8 @@ class TrainingSettings:
     threshold: str = "per_class"
     deterministic: bool = True
     precision: str = "float32"
-    device_bytes: int = 4 << 30
-    devices: int | str = "all"
+    device_bytes: int = execution_field(4 << 30)
+    devices: int | str = execution_field("all")
     seed: int = 0
 
     def __post_init__(self):

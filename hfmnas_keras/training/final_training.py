@@ -32,6 +32,7 @@ from hfmnas_keras.optimization.class_weights import class_weights
 from hfmnas_keras.optimization.epoch_choice import best_epoch, dev_scores
 from hfmnas_keras.optimization.loss_scale import computing_in, resolved_precision
 from hfmnas_keras.optimization.saved_state import SavedState
+from hfmnas_keras.settings.execution import without_execution
 from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings
 from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.training_result import TrainingResult
@@ -118,7 +119,7 @@ def train_fusion_network(
     whole = _with_backbones(network, unfrozen) if unfrozen else _called_by_name(network)
     _seed_random_state(whole, settings.seed)
     fingerprint: dict[str, Any] = {
-        "settings": dataclasses.asdict(settings),
+        "settings": without_execution(settings),
         "fusion": dataclasses.asdict(fusion),
         "final_model": dataclasses.asdict(final_model),
         "mitigation": dataclasses.asdict(mitigation),
@@ -132,9 +133,6 @@ def train_fusion_network(
         "train": _rows_fingerprint(train),
         "dev": _rows_fingerprint(dev),
     }
-    # where the rows lie, and what computes, is no part of what is trained
-    for name in ("device_bytes", "devices"):
-        fingerprint["settings"].pop(name)
     training = _Training(
         whole,
         [variable for backbone in unfrozen.values() for variable in backbone.trainable_variables],

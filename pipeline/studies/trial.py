@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import hfmnas_keras
+from hfmnas_keras.settings.execution import without_execution
 from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings
 from hfmnas_keras.settings.models import SEARCHED_MODELS
 from hfmnas_keras.settings.search import SearchSettings
@@ -16,9 +17,6 @@ from hfmnas_keras.settings.training import TrainingSettings
 from pipeline.config import RunConfig
 from pipeline.studies.variant import RANDOM
 
-#: Where rows lie and how often a state is saved changes no result; on how many devices a step is computed, rounding and
-#: the masks of dropout alone.
-_WITHOUT_INFLUENCE = ("checkpoint_seconds", "device_bytes", "devices")
 #: What any cell can keep.
 _FEWEST = {"kept_nodes": 1, "kept_edges": 2}
 
@@ -137,21 +135,20 @@ def _changed(trial: Trial) -> dict[str, Any]:
     for field in dataclasses.fields(trial):
         value = getattr(trial, field.name)
         if dataclasses.is_dataclass(value):
+            settings = without_execution(value)
             value = {
-                setting.name: getattr(value, setting.name)
+                setting.name: settings[setting.name]
                 for setting in dataclasses.fields(value)
-                if getattr(value, setting.name) != setting.default and setting.name not in _WITHOUT_INFLUENCE
+                if setting.name in settings and settings[setting.name] != setting.default
             }
         changed[field.name] = value
     return changed
 
 
 def _plain(settings: Any) -> dict[str, Any]:
-    content = json.loads(json.dumps(dataclasses.asdict(settings)))
-    for part in (content, content.get("search") or {}, content.get("training") or {}):
-        for name in _WITHOUT_INFLUENCE:
-            part.pop(name, None)
-    return content
+    content = without_execution(settings)
+    content = {name: _plain(value) if dataclasses.is_dataclass(value) else value for name, value in content.items()}
+    return json.loads(json.dumps(content))
 
 
 def _digest(content: dict[str, Any]) -> str:

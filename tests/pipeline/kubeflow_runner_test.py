@@ -44,6 +44,17 @@ def test_training_stages_ask_for_gpu_and_memory_and_others_do_not(compiled):
     assert "resources" not in executors["Pusher_executor"]["container"]
 
 
+def test_how_to_compute_is_said_beside_what_a_cache_looks_at(compiled):
+    said = {"checkpoint_seconds": 30.0, "device_bytes": 4 << 30, "devices": "all"}
+    for name, executor in compiled["pipelineSpec"]["deploymentSpec"]["executors"].items():
+        if "container" in executor:
+            (variable,) = executor["container"]["env"]
+            assert variable["name"] == "HFMNAS_EXECUTION"
+            assert json.loads(variable["value"])["search"] == said, name
+    job = json.dumps({**compiled["pipelineSpec"], "deploymentSpec": None})
+    assert "device_bytes" not in job and "checkpoint_seconds" not in job
+
+
 def test_a_tuned_plain_model_compiles_with_a_tuner_and_without_a_search(tmp_path):
     path = write_config(
         tmp_path,
