@@ -65,7 +65,7 @@ def run(config: RunConfig, last_stage: str | None = None) -> int:
             pipeline = create_pipeline(
                 config,
                 pipeline_root=str(config.pipeline_root),
-                schema_file=_kept_by_content(config.schema_file, config.root / "schemas"),
+                schema_file=_kept_by_meaning(config.schema_file, config.root / "schemas"),
                 checkpoint_root=str(config.checkpoint_root),
                 push_destination=str(config.push_destination),
                 metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
@@ -152,10 +152,17 @@ def _quiet_logs(logging, file: pathlib.Path):
         logger.propagate = before[2]
 
 
-def _kept_by_content(file: pathlib.Path, folder: pathlib.Path) -> str:
-    """Copies a file to a place named after its content: the cache looks at the name alone."""
+def _kept_by_meaning(file: pathlib.Path, folder: pathlib.Path) -> str:
+    """Copies a schema to a place named after what it says, comments aside: the cache looks at the name alone."""
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
     content = file.read_bytes()
-    copy = folder / hashlib.sha256(content).hexdigest()[:16] / file.name
+    try:
+        said = text_format.Parse(content, schema_pb2.Schema()).SerializeToString(deterministic=True)
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not a schema as TensorFlow Metadata writes it: {error}") from error
+    copy = folder / hashlib.sha256(said).hexdigest()[:16] / file.name
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.write_bytes(content)
     return str(copy)

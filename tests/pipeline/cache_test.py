@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 from tfx import v1 as tfx
 from tfx.dsl.compiler import compiler
@@ -19,6 +21,8 @@ INGEST, TRANSFORM, BACKBONES = "MultimodalExampleGen", "Transform", "BackboneTra
 SEARCH, TUNER, TRAINER, EVALUATOR = "ArchitectureSearch", "Tuner", "Trainer", "Evaluator"
 #: The stage that no other comes before.
 EVERYTHING, NOTHING = "ImportSchemaGen", None
+#: In place of it the opposite of a switch.
+OTHER = "OTHER"
 #: In place of it the path of a file that exists.
 FILE = "FILE"
 #: The source says it.
@@ -33,7 +37,7 @@ class Several(dict):
 CHANGES = {
     "name": ("other", EVERYTHING),
     "model": ("bm_nas", SEARCH),
-    "plugins": ((), NOTHING),
+    "plugins": (("json",), NOTHING),
     "data.source": (Several({"data": {"source": "manifest", "manifest": "rows.jsonl"}}), EVERYTHING),
     "data.seed": (1, INGEST),
     "data.inconsistency": ({"rate": 0.3}, INGEST),
@@ -53,8 +57,8 @@ CHANGES = {
             "text.embedding_dim": 64,
             "text.hidden_units": (32, 64),
             "text.pieces": 3,
-            "text.dropout": 0.4,
-            "text.token_dropout": 0.2,
+            "text.dropout": 0.123,
+            "text.token_dropout": 0.123,
             "text.learning_rate": None,
             "text.word_vectors": FILE,
             "text.weights": FILE,
@@ -64,10 +68,10 @@ CHANGES = {
             "image.high_tap": "block5_conv3",
             "image.preprocessing": Several({"backbones.image.preprocessing": "torch", "backbones.image.trunk": None}),
             "image.trunk": None,
-            "image.train_trunk": True,
+            "image.train_trunk": OTHER,
             "image.head_pooling": "average",
             "image.head_units": 8,
-            "image.head_dropout": 0.4,
+            "image.head_dropout": 0.123,
             "image.trunk_weights": Several({"backbones.image.trunk_weights": FILE, "backbones.image.trunk": None}),
             "image.weights": Several({"backbones.image.weights": FILE, "backbones.image.trunk": None}),
         }.items()
@@ -75,15 +79,15 @@ CHANGES = {
     **{
         f"pretraining.{key}": (value, BACKBONES)
         for key, value in {
-            "max_epochs": 61,
-            "patience": 9,
-            "batch_size": 16,
-            "learning_rate": 2e-3,
-            "weight_decay": 0.0,
+            "max_epochs": 123,
+            "patience": 123,
+            "batch_size": 24,
+            "learning_rate": 0.0123,
+            "weight_decay": 0.0123,
             "folds": 2,
-            "align_folds": False,
-            "alignment_ridge": 0.1,
-            "seed": 1,
+            "align_folds": OTHER,
+            "alignment_ridge": 0.123,
+            "seed": 123,
         }.items()
     },
     # The backbones pool their maps to the grid.
@@ -93,13 +97,14 @@ CHANGES = {
     "fusion.vector_to_grid": ("tile", SEARCH),
     "fusion.num_heads": (2, SEARCH),
     "fusion.attention_values": ("key", SEARCH),
-    "fusion.dropout": (0.2, SEARCH),
-    "mitigation.attention": (False, SEARCH),
-    "mitigation.correlation": (False, SEARCH),
+    "fusion.dropout": (0.123, SEARCH),
+    "mitigation.attention": (OTHER, SEARCH),
+    "mitigation.attention_inputs": ("hidden", SEARCH),
+    "mitigation.correlation": (OTHER, SEARCH),
     "mitigation.correlation_dim": (8, SEARCH),
-    "mitigation.correlation_weight": (0.2, SEARCH),
+    "mitigation.correlation_weight": (0.123, SEARCH),
     "mitigation.correlation_norm": ("frobenius", SEARCH),
-    "mitigation.in_bm_nas": (True, SEARCH),
+    "mitigation.in_bm_nas": (OTHER, SEARCH),
     "space.num_nodes": (5, SEARCH),
     "space.kept_nodes": (2, SEARCH),
     "space.kept_edges": (3, SEARCH),
@@ -114,64 +119,64 @@ CHANGES = {
         for key, value in {
             "channels": 16,
             "partial_channels": 2,
-            "epochs": 11,
-            "batch_size": 16,
-            "learning_rate": 2e-3,
-            "min_learning_rate": 1e-5,
+            "epochs": 123,
+            "batch_size": 24,
+            "learning_rate": 0.0123,
+            "min_learning_rate": 1.23e-5,
             "first_cycle_epochs": 2,
-            "weight_decay": 0.0,
-            "architecture_learning_rate": 1e-3,
-            "travel": 2.0,
-            "architecture_weight_decay": 0.0,
+            "weight_decay": 0.0123,
+            "architecture_learning_rate": 0.0123,
+            "travel": 2.3,
+            "architecture_weight_decay": 0.0123,
             "decay": "coupled",
             "class_weights": "balanced",
             "alternation": "phased",
-            "second_order": True,
-            "look_ahead_rate": Several({"search.look_ahead_rate": 1e-3, "search.second_order": True}),
+            "second_order": OTHER,
+            "look_ahead_rate": Several({"search.look_ahead_rate": 1e-3, "search.second_order": OTHER}),
             "discretised_every": 2,
             "stop_when_stable": 3,
             "select": "best_dev",
-            "deterministic": False,
-            "jit_compile": True,
+            "deterministic": OTHER,
+            "jit_compile": OTHER,
             "precision": "mixed_bfloat16",
-            "seed": 1,
+            "seed": 123,
         }.items()
     },
     "final_model.channels": (32, TUNER),
     "final_model.num_cells": (2, TUNER),
-    "final_model.sequence_encoder": (False, TUNER),
+    "final_model.sequence_encoder": (OTHER, TUNER),
     "tuning.choices": ({"fusion.dropout": [0.5]}, TUNER),
     "tuning.trials": (3, TUNER),
     "tuning.seed": (1, TUNER),
     **{
         f"training.{key}": (value, TUNER)
         for key, value in {
-            "max_epochs": 16,
-            "patience": 10,
-            "batch_size": 32,
-            "learning_rate": 2e-3,
-            "min_learning_rate": 1e-5,
-            "weight_decay": 0.0,
+            "max_epochs": 123,
+            "patience": 123,
+            "batch_size": 24,
+            "learning_rate": 0.0123,
+            "min_learning_rate": 1.23e-5,
+            "weight_decay": 0.0123,
             "decay": "coupled",
             "class_weights": "balanced",
-            "label_smoothing": 0.0,
+            "label_smoothing": 0.0123,
             "threshold": "fixed",
-            "deterministic": False,
+            "deterministic": OTHER,
             "precision": "mixed_bfloat16",
-            "seed": 1,
+            "seed": 123,
         }.items()
     },
     # Trials train no backbones.
-    "training.unfreeze_backbones": (True, TRAINER),
-    "training.backbone_rate": (0.2, TRAINER),
-    "training.head_weight": (0.2, TRAINER),
+    "training.unfreeze_backbones": (OTHER, TRAINER),
+    "training.backbone_rate": (0.123, TRAINER),
+    "training.head_weight": (0.123, TRAINER),
     "serving.abstention.max_conflict": (0.5, TRAINER),
     "serving.abstention.max_uncertainty": (0.5, TRAINER),
     "gate.min_f1_m": (0.7, EVALUATOR),
-    "gate.change_tolerance": (0.0, EVALUATOR),
-    "gate.above_reference": (False, EVALUATOR),
+    "gate.change_tolerance": (0.0123, EVALUATOR),
+    "gate.above_reference": (OTHER, EVALUATOR),
     "gate.threshold": (0.4, TRAINER),
-    "serving.infra_validation": (True, "InfraValidator"),
+    "serving.infra_validation": (OTHER, "InfraValidator"),
     "serving.push_destination": ("/elsewhere", "Pusher"),
     # How, not what.
     "search.devices": (1, NOTHING),
@@ -259,8 +264,15 @@ def keys_of(content, prefix=""):
             yield f"{prefix}{key}"
 
 
+def value_of(key):
+    """What the base has under a dotted key."""
+    return functools.reduce(getattr, key.split("."), BASE)
+
+
 def test_the_table_has_every_key_of_a_configuration():
-    assert set(CHANGES) | CANNOT_CHANGE == set(keys_of(_content(BASE)))
+    keys = set(keys_of(_content(BASE)))
+    assert keys - CANNOT_CHANGE - set(CHANGES) == set(), "Say which stage each of these keys repeats."
+    assert set(CHANGES) <= keys
 
 
 def test_what_is_changed_decides_which_stage_is_the_first_to_run_again(base_keys, monkeypatch, tmp_path):
@@ -270,7 +282,11 @@ def test_what_is_changed_decides_which_stage_is_the_first_to_run_again(base_keys
     first = {}
     for key, (value, _) in CHANGES.items():
         overrides = value if isinstance(value, Several) else {key: value}
-        overrides = {name: str(file) if each == FILE else each for name, each in overrides.items()}
+        overrides = {
+            name: str(file) if each == FILE else not value_of(name) if each == OTHER else each
+            for name, each in overrides.items()
+        }
+        assert all(name == "data" or value_of(name) != each for name, each in overrides.items() if name == key), key
         config = with_overrides(BASE, overrides)
         keys = cache_keys(config, monkeypatch)
         first[key] = next((stage for stage, each in keys.items() if each != base_keys.get(stage)), None)

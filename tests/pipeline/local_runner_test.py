@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 from conftest import write_config
 
-from pipeline.config import load_config
-from pipeline.local_runner import FAILED, WRONG_USE, main, run
+from pipeline.config import SCHEMAS_FOLDER, load_config
+from pipeline.local_runner import FAILED, WRONG_USE, _kept_by_meaning, main, run
 
 
 def test_a_wrong_configuration_is_told_and_ends_with_its_own_code(tmp_path):
@@ -34,3 +34,16 @@ def test_two_runs_do_not_write_the_same_folder(tmp_path, capsys):
             run(config)
     assert caught.value.code == FAILED
     assert "Another run is at work" in capsys.readouterr().err
+
+
+def test_a_schema_lies_where_what_it_says_has_it(tmp_path):
+    file = tmp_path / "mine.pbtxt"
+    text = (SCHEMAS_FOLDER / "demo.pbtxt").read_text(encoding="utf-8")
+    places = []
+    for content in (text, text + "\n# A comment.\n", text.replace('"text"', '"words"')):
+        file.write_text(content, encoding="utf-8")
+        places.append(_kept_by_meaning(file, tmp_path / "schemas"))
+    assert places[0] == places[1] != places[2]
+    file.write_text("feature {", encoding="utf-8")
+    with pytest.raises(ValueError, match="mine.pbtxt is not a schema"):
+        _kept_by_meaning(file, tmp_path / "schemas")
