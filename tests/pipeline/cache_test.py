@@ -37,7 +37,7 @@ class Several(dict):
 CHANGES = {
     "name": ("other", EVERYTHING),
     "model": ("bm_nas", SEARCH),
-    "plugins": (("json",), NOTHING),
+    "plugins": (("json",), INGEST),
     "data.source": (Several({"data": {"source": "manifest", "manifest": "rows.jsonl"}}), EVERYTHING),
     "data.seed": (1, INGEST),
     "data.inconsistency": ({"rate": 0.3}, INGEST),
