@@ -69,7 +69,6 @@ CHANGES = {
             "image.preprocessing": Several({"backbones.image.preprocessing": "torch", "backbones.image.trunk": None}),
             "image.trunk": None,
             "image.train_trunk": OTHER,
-            "image.head_pooling": "average",
             "image.head_units": 8,
             "image.head_dropout": 0.123,
             "image.trunk_weights": Several({"backbones.image.trunk_weights": FILE, "backbones.image.trunk": None}),
@@ -86,7 +85,6 @@ CHANGES = {
             "weight_decay": 0.0123,
             "folds": 2,
             "align_folds": OTHER,
-            "alignment_ridge": 0.123,
             "seed": 123,
         }.items()
     },
