@@ -26,11 +26,11 @@ def test_encoders_are_frozen_fused_gated_and_served(tmp_path):
             "text": {"kind": "encoder", "encoder": str(text_encoder(tmp_path))},
             "image": {"kind": "encoder", "encoder": str(image_encoder(tmp_path))},
         },
-        fusion={**TINY["fusion"], "sequence_encoder": True},
+        final_model={**TINY["final_model"], "sequence_encoder": True},
         # With folds: taps that saw no label need none.
         pretraining={**TINY["pretraining"], "folds": 2},
         preparation={**TINY["preparation"], "image_size": [64, 64], "max_tokens": 24},
-        gate={"min_f1_m": 0.4},
+        gate={"min_f1_m": 0.4, "above_reference": False},
     )
     finished = run_once(config)
     assert finished.code == BLESSED, finished.text
