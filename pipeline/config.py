@@ -49,6 +49,8 @@ class PreparationConfig(pydantic.BaseModel):
         multi_label: bool. Whether an example may carry any number of classes instead of exactly one.
         image_size: pair of ints. Height and width.
         max_tokens: int. Tokens kept of a text.
+        max_subwords: int. Parts of four characters kept of a text's words, by which a backbone that is trained on these
+            data tells words that it never saw, some five a word; 0: none.
         min_frequency: int. How often a token must occur in the train split to enter the vocabulary.
         clip_frames: int. Frames kept of a clip, colour or depth, evenly over all of it.
         clip_size: pair of ints. Height and width of a clip's frames.
@@ -61,6 +63,7 @@ class PreparationConfig(pydantic.BaseModel):
     multi_label: bool = False
     image_size: tuple[pydantic.PositiveInt, pydantic.PositiveInt] = (128, 128)
     max_tokens: pydantic.PositiveInt = 64
+    max_subwords: pydantic.NonNegativeInt = 256
     min_frequency: pydantic.PositiveInt = 1
     clip_frames: Annotated[int, pydantic.Field(ge=1, le=1024)] = 8
     clip_size: tuple[pydantic.PositiveInt, pydantic.PositiveInt] = (224, 224)

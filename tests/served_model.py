@@ -79,6 +79,7 @@ def transform_output(multi_label):
                     "image_size": list(IMAGE_SIZE),
                     "max_tokens": MAX_TOKENS,
                     "min_frequency": 1,
+                    "max_subwords": 0,
                 },
             )
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow_transform as tft
 
-from components.transform.text import vocabulary_size
+from components.transform.text import subword_vocabulary_size, vocabulary_size
 from components.vocabulary import read_vocabulary
 from hfmnas_keras.pretraining.backbone_recipe import (
     BackboneRecipe,
@@ -46,9 +46,17 @@ def make_recipe(
 
 
 def _text(settings, num_outputs, row_shape, grid, transform_graph):
-    (max_tokens,) = row_shape
-    vocabulary = read_vocabulary(transform_graph)
-    return text_recipe(vocabulary_size(transform_graph), max_tokens, num_outputs, settings, vocabulary)
+    (max_tokens,) = transform_graph.transformed_feature_spec()["tokens"].shape
+    max_subwords = row_shape[0] - max_tokens
+    return text_recipe(
+        vocabulary_size(transform_graph),
+        max_tokens,
+        num_outputs,
+        settings,
+        read_vocabulary(transform_graph),
+        subword_vocabulary_size(transform_graph) if max_subwords else 0,
+        max_subwords,
+    )
 
 
 def _image(settings, num_outputs, row_shape, grid, transform_graph):

@@ -13,8 +13,8 @@ from components.transform.image import prepare_images
 from components.transform.labels import multi_hot
 from components.transform.raw_features import as_dense
 from components.transform.skeleton import prepare_skeletons
-from components.transform.text import prepare_texts
-from hfmnas_keras.data.modalities import MODALITIES
+from components.transform.text import prepare_subwords, prepare_texts
+from hfmnas_keras.data.modalities import SUBWORDS
 
 _SETTINGS = ("classes", "multi_label", "modalities")
 #: What this stage runs. The fingerprint of it is in `custom_config`, the one place that Transform has for it.
@@ -57,8 +57,9 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
             | modality | settings |
             | --- | --- |
             | `image` | `image_size` (height, width); optional `interpolation`, "bilinear" (default) or "bicubic" |
-            | `text` | `max_tokens` (int), `min_frequency` (int; rarer words are out of vocabulary); optional \
-`tokenizer`, the arguments of `components.transform.wordpiece.WordPiece` but `max_tokens` and, unused here, `sha256` |
+            | `text` | `max_tokens` (int), `min_frequency` (int; rarer words are out of vocabulary), `max_subwords` (int; \
+0: none); optional `tokenizer`, the arguments of `components.transform.wordpiece.WordPiece` but `max_tokens` and, \
+unused here, `sha256` |
             | `skeleton` | `skeleton_frames` (int) |
             | `depth`, `video` | `clip_frames` (int), `clip_size` (height, width) |
 
@@ -69,7 +70,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         | --- | --- |
         | `image` | `image` string `(batch, 1)`, a PNG each, or empty |
         | `text` | `tokens` int64 `(batch, max_tokens)`: 0 is padding, then the vocabulary from the most frequent word \
-at 1, the last id is any other word; with a `tokenizer` its ids |
+at 1, the last id is any other word; with a `tokenizer` its ids; with `max_subwords`, `subwords` int64 \
+`(batch, max_subwords)` too, see `components.transform.text.prepare_subwords` |
         | `skeleton` | `skeleton` float32 `(batch, skeleton_frames, 2, 25, 3)`, metres |
         | `depth` | `depth` string `(batch, clip_frames)`, a PNG of one channel each |
         | `video` | `video` string `(batch, clip_frames)`, a JPEG each |
@@ -83,10 +85,11 @@ at 1, the last id is any other word; with a `tokenizer` its ids |
     modalities = _checked_modalities(custom_config)
     outputs = {"id": tf.reshape(as_dense(inputs["id"]), [-1, 1])}
     for name in modalities:
-        preparation = _PREPARATIONS[name]
-        names = [*preparation.settings, *(key for key in preparation.optional if key in custom_config)]
-        settings = {key: custom_config[key] for key in names}
-        outputs[MODALITIES[name].input_name] = preparation.prepare(inputs[name], **settings)
+        for preparation in _PREPARATIONS[name]:
+            names = [*preparation.settings, *(key for key in preparation.optional if key in custom_config)]
+            feature = preparation.prepare(inputs[name], **{key: custom_config[key] for key in names})
+            if feature is not None:
+                outputs[preparation.feature] = feature
     class_marks = multi_hot(inputs["labels"], custom_config["classes"])
     if custom_config["multi_label"]:
         outputs["labels"] = class_marks
@@ -100,7 +103,8 @@ at 1, the last id is any other word; with a `tokenizer` its ids |
 def settings_of(modalities: Iterable[str]) -> list[str]:
     """Returns the names of the settings in `custom_config` that the preparation of these modalities takes."""
     # Modalities share some.
-    return list(dict.fromkeys(setting for name in modalities for setting in _PREPARATIONS[name].settings))
+    preparations = (preparation for name in modalities for preparation in _PREPARATIONS[name])
+    return list(dict.fromkeys(setting for preparation in preparations for setting in preparation.settings))
 
 
 def _checked_modalities(custom_config: dict[str, Any]) -> list[str]:
@@ -112,7 +116,8 @@ def _checked_modalities(custom_config: dict[str, Any]) -> list[str]:
             f"Received: {modalities}."
         )
     expected = [*_SETTINGS, *settings_of(modalities)]
-    allowed = {CODE_FINGERPRINT, *(setting for name in modalities for setting in _PREPARATIONS[name].optional)}
+    preparations = [preparation for name in modalities for preparation in _PREPARATIONS[name]]
+    allowed = {CODE_FINGERPRINT, *(setting for preparation in preparations for setting in preparation.optional)}
     if set(custom_config) - allowed != set(expected):
         raise ValueError(
             f"`custom_config` of Transform must have {expected} for {modalities} and may have {sorted(allowed)}. "
@@ -122,17 +127,21 @@ def _checked_modalities(custom_config: dict[str, Any]) -> list[str]:
 
 
 class _Preparation(NamedTuple):
-    """How a modality is prepared: a function of its raw feature and settings, and the names of those."""
+    """How a feature is prepared: its name, a function of the modality's raw feature and settings, and their names."""
 
-    prepare: Callable[..., tf.Tensor]
+    feature: str
+    prepare: Callable[..., tf.Tensor | None]
     settings: tuple[str, ...]
     optional: tuple[str, ...] = ()
 
 
 _PREPARATIONS = {
-    "text": _Preparation(prepare_texts, ("max_tokens", "min_frequency"), ("tokenizer",)),
-    "image": _Preparation(prepare_images, ("image_size",), ("interpolation",)),
-    "skeleton": _Preparation(prepare_skeletons, ("skeleton_frames",)),
-    "depth": _Preparation(prepare_depth_clips, ("clip_frames", "clip_size")),
-    "video": _Preparation(prepare_videos, ("clip_frames", "clip_size")),
+    "text": (
+        _Preparation("tokens", prepare_texts, ("max_tokens", "min_frequency"), ("tokenizer",)),
+        _Preparation(SUBWORDS, prepare_subwords, ("max_subwords",), ("tokenizer",)),
+    ),
+    "image": (_Preparation("image", prepare_images, ("image_size",), ("interpolation",)),),
+    "skeleton": (_Preparation("skeleton", prepare_skeletons, ("skeleton_frames",)),),
+    "depth": (_Preparation("depth", prepare_depth_clips, ("clip_frames", "clip_size")),),
+    "video": (_Preparation("video", prepare_videos, ("clip_frames", "clip_size")),),
 }

@@ -13,7 +13,14 @@ from components.transform.raw_features import as_dense
 from components.transform.wordpiece import WordPiece
 
 VOCABULARY, PIECES = "text_vocabulary", "text_pieces"
+SUBWORD_VOCABULARY = "text_subword_vocabulary"
 PADDING_ID = 0
+#: Characters of a sub-word, a mark before and after each word counted.
+SUBWORD_LENGTH = 4
+# A sub-word of one word alone says no more than the word.
+_SUBWORD_FREQUENCY = 2
+# Each has a vector in the served model.
+_MOST_SUBWORDS = 1 << 15
 
 
 def prepare_texts(
@@ -31,10 +38,35 @@ def prepare_texts(
         vocab_filename=VOCABULARY,
     )
     # Shifted by one: 0 is padding.
-    ids = tf.SparseTensor(ids.indices, ids.values + 1, ids.dense_shape)
-    dense = tf.sparse.to_dense(ids, default_value=PADDING_ID)[:, :max_tokens]
-    dense = tf.pad(dense, [[0, 0], [0, max_tokens - tf.shape(dense)[1]]], constant_values=PADDING_ID)
-    return tf.ensure_shape(dense, [None, max_tokens])
+    return _of_length(tf.RaggedTensor.from_sparse(ids) + 1, max_tokens)
+
+
+def prepare_subwords(text: tf.Tensor, max_subwords: int, tokenizer: Any = None) -> tf.Tensor | None:
+    """Turns texts to the ids of their words' parts of `SUBWORD_LENGTH` characters, to `(batch, max_subwords)`.
+
+    `None` where `max_subwords` is 0, or where a tokenizer makes parts of its own.
+
+    Parts of the word `fish` are `<fis`, `fish` and `ish>`. Words that no train row has are so told by their parts that
+    train rows have. Other parts are left out: 0 is padding, the most frequent part is 1, and the last id is unused.
+    """
+    if not max_subwords or tokenizer is not None:
+        return None
+    words = words_of(tf.reshape(as_dense(text), [-1]))
+    letters = tf.strings.unicode_split(words.with_values(tf.strings.join(["<", words.values, ">"])), "UTF-8")
+    parts = tf.strings.ngrams(letters, SUBWORD_LENGTH, separator="").merge_dims(1, 2)
+    ids = tft.compute_and_apply_vocabulary(
+        parts.to_sparse(),
+        default_value=-1,
+        frequency_threshold=_SUBWORD_FREQUENCY,
+        top_k=_MOST_SUBWORDS,
+        vocab_filename=SUBWORD_VOCABULARY,
+    )
+    ids = tf.RaggedTensor.from_sparse(ids)
+    return _of_length(tf.ragged.boolean_mask(ids, ids >= 0) + 1, max_subwords)
+
+
+def _of_length(ids: tf.RaggedTensor, length: int) -> tf.Tensor:
+    return tf.ensure_shape(ids.to_tensor(PADDING_ID, shape=[None, length]), [None, length])
 
 
 def words_of(text: tf.Tensor) -> tf.RaggedTensor:
@@ -67,3 +99,8 @@ def vocabulary_size(tf_transform_output: tft.TFTransformOutput) -> int:
     if tf_transform_output.vocabulary_file_by_name(PIECES) is not None:
         return tf_transform_output.vocabulary_size_by_name(PIECES)
     return 1 + tf_transform_output.vocabulary_size_by_name(VOCABULARY) + 1
+
+
+def subword_vocabulary_size(tf_transform_output: tft.TFTransformOutput) -> int:
+    """Returns the number of sub-word ids: padding, the vocabulary's, and an unused last one. See `vocabulary_size`."""
+    return 1 + tf_transform_output.vocabulary_size_by_name(SUBWORD_VOCABULARY) + 1

@@ -11,16 +11,28 @@ from hfmnas_keras.data.modality import Modality
 
 #: Bodies, joints and coordinates in a frame of a skeleton.
 SKELETON_FRAME = (2, 25, 3)
+#: Feature of transformed examples with the ids of sub-words, which a text may have beside those of its words.
+SUBWORDS = "subwords"
 
 
 class _Text(Modality):
-    """A text: UTF-8 in raw examples and requests, token ids after Transform."""
+    """A text: UTF-8 in raw examples and requests, token ids after Transform, and, where it has any, those of sub-words.
+
+    A backbone reads both side by side, the words first.
+    """
 
     example_feature = tf.io.FixedLenFeature([], tf.string)
     request_spec = tf.TensorSpec([None], tf.string)
 
     def transformed_feature(self, first):
         return tf.io.FixedLenFeature([len(first.int64_list.value)], tf.int64)
+
+    def of_transformed(self, features):
+        tokens = super().of_transformed(features)
+        if SUBWORDS not in features:
+            return tokens
+        join = np.concatenate if isinstance(tokens, np.ndarray) else tf.concat
+        return join([tokens, features[SUBWORDS]], axis=1)
 
     def decode(self, transformed):
         return transformed

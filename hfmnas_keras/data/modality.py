@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,10 @@ class Modality(abc.ABC):
     @abc.abstractmethod
     def transformed_feature(self, first: tf.train.Feature) -> tf.io.FixedLenFeature:
         """How to read the transformed feature, by the look of it in one example."""
+
+    def of_transformed(self, features: Mapping[str, Any]) -> Any:
+        """The modality's own of the features that Transform made, as `decode` takes it; arrays or tensors."""
+        return features[self.input_name]
 
     @abc.abstractmethod
     def decode(self, transformed: tf.Tensor) -> tf.Tensor:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from hfmnas_keras.data.decoded_rows import DecodedRows
-from hfmnas_keras.data.modalities import MODALITIES
+from hfmnas_keras.data.modalities import MODALITIES, SUBWORDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,13 +19,16 @@ class TransformedExamples:
     Args:
         ids: array of str, `(rows,)`.
         columns: dict from modality to array `(rows, ...)`, as `hfmnas_keras.data.modalities` describes them after
-            Transform: of `"image"` bytes (PNG), of `"text"` int64 token ids, 0 being padding.
+            Transform: of `"image"` bytes (PNG), of `"text"` int64 token ids, 0 being padding, and, side by side, those
+            of sub-words where there are any.
         labels: int64 array `(rows,)` of class ids, or float32 `(rows, classes)`, multi-hot.
+        max_tokens: int or None. Columns of `"text"` that are words. `None` (default): all.
     """
 
     ids: np.ndarray
     columns: dict[str, np.ndarray]
     labels: np.ndarray
+    max_tokens: int | None = None
 
     @property
     def num_rows(self) -> int:
@@ -37,8 +40,8 @@ class TransformedExamples:
 
     @property
     def tokens(self) -> np.ndarray | None:
-        """Token ids `(rows, max_tokens)`; `None` where no modality is a text."""
-        return self.columns.get("text")
+        """Ids of words `(rows, max_tokens)`; `None` where no modality is a text."""
+        return self.columns["text"][:, : self.max_tokens] if "text" in self.columns else None
 
     def inputs(self) -> dict[str, np.ndarray | DecodedRows]:
         """What the backbones read, `(rows, ...)` by modality; pictures are uint8."""
@@ -50,6 +53,7 @@ class TransformedExamples:
             ids=np.concatenate([self.ids, other.ids]),
             columns={name: np.concatenate([column, other.columns[name]]) for name, column in self.columns.items()},
             labels=np.concatenate([self.labels, other.labels]),
+            max_tokens=self.max_tokens,
         )
 
 
@@ -84,14 +88,30 @@ def read_transformed_examples(file_patterns: str | Iterable[str]) -> Transformed
     if spec is None:
         raise ValueError(f"The {len(files)} files of {patterns} hold no example.")
     arrays = {name: np.concatenate(parts) for name, parts in batches.items()}
+    return transformed_examples(
+        arrays["id"],
+        arrays,
+        [modality.name for modality in MODALITIES.values() if modality.input_name in arrays],
+        arrays["label" if "label" in arrays else "labels"],
+    )
+
+
+def transformed_examples(
+    ids: np.ndarray, features: Mapping[str, np.ndarray], modalities: Iterable[str], labels: np.ndarray
+) -> TransformedExamples:
+    """Rows from the features that Transform made of them.
+
+    Args:
+        ids: array of bytes, `(rows,)`.
+        features: arrays `(rows, ...)` by name of the feature.
+        modalities: names of the modalities to take.
+        labels: array `(rows,)` or `(rows, classes)`.
+    """
     return TransformedExamples(
-        ids=np.array([value.decode("utf-8") for value in arrays["id"]]),
-        columns={
-            modality.name: arrays[modality.input_name]
-            for modality in MODALITIES.values()
-            if modality.input_name in arrays
-        },
-        labels=arrays["label" if "label" in arrays else "labels"],
+        ids=np.array([value.decode("utf-8") for value in ids]),
+        columns={name: MODALITIES[name].of_transformed(features) for name in modalities},
+        labels=labels,
+        max_tokens=features["tokens"].shape[1] if "text" in modalities else None,
     )
 
 
@@ -109,6 +129,8 @@ def _parsing_spec(serialized: bytes, path: str) -> dict:
             f"or more of {', '.join(modality.input_name for modality in MODALITIES.values())}: these are not "
             "transformed examples."
         )
+    if SUBWORDS in features:
+        spec[SUBWORDS] = MODALITIES["text"].transformed_feature(features[SUBWORDS])
     spec["id"] = tf.io.FixedLenFeature([], tf.string)
     if label == "label":
         spec["label"] = tf.io.FixedLenFeature([], tf.int64)

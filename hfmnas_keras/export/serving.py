@@ -99,7 +99,7 @@ def export_saved_model(
         inputs = {}
         for modality in modalities:
             source = classifier.input[modality.input_name]
-            decoded = modality.decode(transformed[modality.input_name])
+            decoded = modality.decode(modality.of_transformed(transformed))
             inputs[modality.input_name] = tf.cast(tf.ensure_shape(decoded, source.shape), source.dtype)
         outputs = {name: tf.convert_to_tensor(value) for name, value in classifier(inputs, training=False).items()}
         # Under mixed precision the network computes in float16, which a REST client cannot tell from a bad rounding.

@@ -42,6 +42,9 @@ def multimodal_classifier(
 
     available = {**features, **{name: inputs[name] for name in ("tokens",) if name in inputs}}
     wanted = _input_shapes(fusion_network) or {name: tuple(tensor.shape[1:]) for name, tensor in available.items()}
+    if "tokens" in wanted and "tokens" in available:
+        # Sub-words stand after the words and are for the backbone alone.
+        available["tokens"] = available["tokens"][:, : wanted["tokens"][0]]
     for name, shape in wanted.items():
         received = tuple(available[name].shape[1:]) if name in available else None
         if received is None or not _fits(received, shape):

@@ -46,16 +46,19 @@ class BackboneFit:
 
         self._step = step
 
-    def reset(self) -> None:
-        """Goes back to the weights, seeds and optimizer state of the beginning."""
+    def reset(self, inputs: np.ndarray, rows: np.ndarray) -> None:
+        """Goes back to the weights, seeds and optimizer state of the beginning, and adapts layers to the rows."""
         self._restore(self._initial_state)
+        for layer in self.network.layers:
+            if hasattr(layer, "adapt_rows"):
+                layer.adapt_rows(inputs[rows])
 
     def logits(self, inputs: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         return self._logits(inputs, rows)
 
     def run(self, inputs: np.ndarray, labels: np.ndarray, rows: np.ndarray, epochs: int, label: str) -> None:
         """Trains on the given rows for a number of epochs."""
-        self.reset()
+        self.reset(inputs, rows)
         bar = keras.utils.Progbar(epochs, stateful_metrics=["loss"])
         print(f"{self.name}: {label}")
         for epoch in range(epochs):
@@ -77,11 +80,11 @@ class BackboneFit:
         Raises:
             RuntimeError: when the loss is not finite.
         """
-        self.reset()
+        rows = np.arange(len(labels))
+        self.reset(inputs, rows)
         names = ("dev_loss", "dev_macro_f1", "dev_average_precision")
         curves: dict[str, list[float]] = {"train_loss": [], **{name: [] for name in names}}
         best_epoch, best_score, best_state = 0, (-1.0, 0.0), self._initial_state
-        rows = np.arange(len(labels))
         print(f"{self.name}: training with dev watched, at most {self.settings.max_epochs} epochs")
         bar = keras.utils.Progbar(self.settings.max_epochs, stateful_metrics=["loss", "dev_ap", "best"])
         for epoch in range(self.settings.max_epochs):

@@ -29,7 +29,8 @@ class BackboneRecipe:
 
     Args:
         build: function without arguments that returns a new backbone: a model from one input to a dict of `low`,
-            `high` and `logits`, in which a layer `head` maps `high` to `logits`.
+            `high` and `logits`, in which a layer `head` maps `high` to `logits`. A layer that has a method `adapt_rows`
+            is shown the rows of a fit, an array of the model's input, before the fit.
         sees_labels: bool. Whether training the backbone changes what its taps say. Such taps know the labels of the
             rows they were fitted on, so they are cross-fitted.
         learning_rate: float or None. Adam's rate; `None` (default) takes that of `PretrainingSettings`.
@@ -48,11 +49,15 @@ def text_recipe(
     num_outputs: int,
     settings: TextBackboneSettings | None = None,
     vocabulary: Sequence[str] | None = None,
+    subword_vocabulary_size: int = 0,
+    max_subwords: int = 0,
 ) -> BackboneRecipe:
     """Recipe of `text_backbone`, with its arguments."""
     settings = settings or TextBackboneSettings()
     return BackboneRecipe(
-        build=lambda: text_backbone(vocabulary_size, max_tokens, num_outputs, settings, vocabulary),
+        build=lambda: text_backbone(
+            vocabulary_size, max_tokens, num_outputs, settings, vocabulary, subword_vocabulary_size, max_subwords
+        ),
         sees_labels=True,
         learning_rate=settings.learning_rate,
         weights=settings.weights,

@@ -296,8 +296,13 @@ def _with_backbones(network: keras.Model, backbones: Mapping[str, keras.Model]) 
         outputs = backbone(inputs[name])
         features[f"{modality}_low"], features[f"{modality}_high"] = outputs["low"], outputs["high"]
         logits[f"{modality}{HEAD}"] = outputs["logits"]
-    names = [tensor.name for tensor in network.inputs]
-    fused = network({name: inputs[name] if name in inputs else features[name] for name in names})
+    # Of tokens the words alone: sub-words stand after them and are for the backbone.
+    fused = network(
+        {
+            tensor.name: inputs[tensor.name][:, : tensor.shape[1]] if tensor.name in inputs else features[tensor.name]
+            for tensor in network.inputs
+        }
+    )
     return keras.Model(inputs, {**fused, **logits}, name="final_training")
 
 

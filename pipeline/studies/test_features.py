@@ -12,8 +12,7 @@ import tensorflow_transform as tft
 
 from components.transform.text import vocabulary_size
 from hfmnas_keras.data.feature_set import FeatureSet
-from hfmnas_keras.data.modalities import MODALITIES
-from hfmnas_keras.data.transformed_examples import TransformedExamples
+from hfmnas_keras.data.transformed_examples import TransformedExamples, transformed_examples
 from hfmnas_keras.pretraining.extraction import extract_features, read_backbones
 
 _BATCH = 32
@@ -68,8 +67,4 @@ def _transformed_rows(folder: str, transform: tft.TFTransformOutput, modalities:
     labels = arrays["labels"] if "labels" in arrays else arrays["label"][:, 0]
     if labels.ndim == 1 and labels.min() < 0:
         raise ValueError(f"{int((labels < 0).sum())} test rows in {folder} have no label among the classes.")
-    return TransformedExamples(
-        ids=np.array([row_id.decode("utf-8") for row_id in arrays["id"][:, 0]]),
-        columns={name: arrays[MODALITIES[name].input_name] for name in modalities},
-        labels=labels,
-    )
+    return transformed_examples(arrays["id"][:, 0], arrays, modalities, labels)

@@ -18,14 +18,14 @@ from components.multimodal_example_gen.readers.picture import read_picture
 from components.multimodal_example_gen.sources.manifest_source import ManifestSource
 from components.transform.image import prepare_images
 from components.transform.preprocessing import CODE, preprocessing_fn
-from components.transform.text import vocabulary_size
+from components.transform.text import subword_vocabulary_size, vocabulary_size
 from tests.components import picture_encodings
 from tests.components.multimodal_example_gen import manifest_folder
 from tests.oracles.golden import wordpiece_golden
 
 SCHEMA = pathlib.Path(__file__).resolve().parents[3] / "schemas" / "manifest.pbtxt"
 CLASSES = ["dog", "cat"]
-HEIGHT, WIDTH, LENGTH = 6, 9, 5
+HEIGHT, WIDTH, LENGTH, SUBWORDS = 6, 9, 5, 7
 TEXTS = {
     # Words, frequency in train: red 3, fish 2, the rest once.
     "a": ("train", "Red FISH", ["cat"]),
@@ -121,6 +121,7 @@ def settings(multi_label=False):
         "image_size": [HEIGHT, WIDTH],
         "max_tokens": LENGTH,
         "min_frequency": 1,
+        "max_subwords": SUBWORDS,
         "code_fingerprint": code_fingerprint(*CODE),
     }
 
@@ -140,6 +141,7 @@ def test_features_and_shapes(single, multi):
         "id": tf.io.FixedLenFeature([1], tf.string),
         "image": tf.io.FixedLenFeature([1], tf.string),
         "tokens": tf.io.FixedLenFeature([LENGTH], tf.int64),
+        "subwords": tf.io.FixedLenFeature([SUBWORDS], tf.int64),
     }
     label = {"label": tf.io.FixedLenFeature([1], tf.int64)}
     labels = {"labels": tf.io.FixedLenFeature([len(CLASSES)], tf.float32)}
@@ -161,6 +163,29 @@ def test_the_vocabulary_is_that_of_train(single):
     assert set(words) == set(frequency) and words[:2] == ["red", "fish"]
     assert "unseen" not in words
     assert vocabulary_size(single.output) == len(frequency) + 2
+
+
+def test_sub_words_are_parts_of_words_that_occur_twice_in_train(single):
+    def parts_of(text):
+        words = [f"<{word}>" for word in text.lower().strip("!#*").replace(",", "").split()]
+        return [word[start : start + 4] for word in words for start in range(len(word) - 3)]
+
+    counts = collections.Counter(
+        part for split, text, _ in TEXTS.values() if split == "train" for part in parts_of(text)
+    )
+    parts = [part.decode() for part in single.output.vocabulary_by_name("text_subword_vocabulary")]
+    assert set(parts) == {part for part, count in counts.items() if count > 1}
+    assert counts[parts[0]] == max(counts.values())
+    assert subword_vocabulary_size(single.output) == len(parts) + 2
+
+    for name, (_, text, _) in TEXTS.items():
+        expected = [1 + parts.index(part) for part in parts_of(text) if part in parts][:SUBWORDS]
+        assert single.rows[name]["subwords"].numpy().tolist() == expected + [0] * (SUBWORDS - len(expected))
+    # A word that train does not have, told by the parts that it shares.
+    data = encoded(Image.new("RGB", (4, 4)), "PNG")
+    served = single.serve([data] * 2, ["swordfish", "\u00e9\u00e8\u00ea \u4e2d"])["subwords"].numpy().tolist()
+    assert served[0] == [1 + parts.index("fish"), 1 + parts.index("ish>")] + [0] * (SUBWORDS - 2)
+    assert served[1] == [0] * SUBWORDS
 
 
 def test_tokens(single):
@@ -267,6 +292,7 @@ def test_an_encoders_tokenizer_travels_with_the_graph(tmp_path):
     rows = [{"id": [b"a"], "image": [data], "text": [text.encode()], "labels": [b"cat"]} for text, _ in texts[:60]]
     dataset = transformed(rows, config, tmp_path / "graph")
     assert [list(row["tokens"]) for row in dataset] == [ids for _, ids in texts[:60]]
+    assert "subwords" not in dataset[0]
     # Elsewhere, and without the file that it was made of, a request gets the same.
     (tmp_path / "graph").rename(tmp_path / "moved")
     vocabulary.unlink()
@@ -296,11 +322,13 @@ def test_pictures_are_resized_as_an_encoder_was_trained(tmp_path):
     assert np.abs(bilinear.numpy().astype(int) - expected).max() > 5
 
 
-def test_a_vocabulary_without_words(tmp_path):
+@pytest.mark.parametrize("max_subwords", [0, 3])
+def test_a_vocabulary_without_words(tmp_path, max_subwords):
     """Texts of which no word is frequent enough: all words are out of vocabulary, and nothing breaks."""
     data = encoded(Image.new("RGB", (4, 4)), "PNG")
     rows = [{"id": [b"a"], "image": [data], "text": [b"one two"], "labels": [b"cat"]}]
-    dataset = transformed(rows, {**settings(), "min_frequency": 2}, tmp_path / "graph")
+    dataset = transformed(rows, {**settings(), "min_frequency": 2, "max_subwords": max_subwords}, tmp_path / "graph")
     size = vocabulary_size(tft.TFTransformOutput(str(tmp_path / "graph")))
     (row,) = dataset
+    assert list(row.get("subwords", [])) == [0] * max_subwords
     assert max(row["tokens"]) < size and list(row["tokens"][2:]) == [0] * (LENGTH - 2) and min(row["tokens"][:2]) > 0

@@ -48,6 +48,22 @@ def test_reads_rows_in_a_stable_order(tmp_path, multi_label):
     np.testing.assert_array_equal(both.inputs()["image"][5:], images)
 
 
+def test_sub_words_stand_after_the_words_and_are_no_tokens(tmp_path):
+    image = np.zeros((2, 2, 3), "uint8")
+    rows = []
+    for number in range(3):
+        row = tf.train.Example.FromString(example(f"{number}", image, [number, 7], 0))
+        row.features.feature["subwords"].int64_list.value.extend([5, number, 0])
+        rows.append(row.SerializeToString())
+    write(tmp_path / "part.gz", rows)
+    examples = read_transformed_examples(str(tmp_path / "*"))
+    for read, repeats in ((examples, 1), (examples.joined(examples), 2)):
+        np.testing.assert_array_equal(read.tokens, [[0, 7], [1, 7], [2, 7]] * repeats)
+        np.testing.assert_array_equal(
+            read.inputs()["text"], [[0, 7, 5, 0, 0], [1, 7, 5, 1, 0], [2, 7, 5, 2, 0]] * repeats
+        )
+
+
 def test_reads_clips(tmp_path):
     generator = np.random.default_rng(0)
     skeletons = generator.normal(size=(3, 16, 2, 25, 3)).astype("float32")

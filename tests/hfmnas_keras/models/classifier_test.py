@@ -53,6 +53,18 @@ def test_is_backbones_then_fusion_then_report(multi_label, tmp_path):
         np.testing.assert_allclose(loaded[name], value, atol=1e-5)
 
 
+def test_sub_words_are_for_the_backbone_alone():
+    text = TextBackboneSettings(embedding_dim=4, hidden_units=(4, 6), pieces=2)
+    backbone = text_backbone(9, 5, 3, text, subword_vocabulary_size=9, max_subwords=4)
+    fusion = fusion_network(("text_high", "tokens"))
+    tokens = np.random.default_rng(2).integers(1, 9, size=(4, 9))
+    outputs = multimodal_classifier(fusion, {"text": backbone}, False)({"tokens": tokens})
+    made = backbone(tokens)
+    logits = fusion({"text_high": made["high"], "tokens": ops.convert_to_tensor(tokens[:, :5])})
+    expected = OpinionReport(False)({"fusion": logits, "text": made["logits"]})
+    np.testing.assert_allclose(outputs["probabilities"], expected["probabilities"], atol=1e-5)
+
+
 def test_batch_of_one_equals_the_batch():
     classifier = multimodal_classifier(fusion_network(), backbones(), False)
     whole, single = classifier(ROWS), classifier({name: rows[:1] for name, rows in ROWS.items()})

@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 
 from hfmnas_keras.data.decoded_rows import DecodedRows
 from hfmnas_keras.data.modalities import MODALITIES
+from hfmnas_keras.pretraining.backbone_fit import BackboneFit
 from hfmnas_keras.pretraining.backbone_recipe import image_recipe, text_recipe
 from hfmnas_keras.pretraining.cross_fitting import folds_of
 from hfmnas_keras.pretraining.extraction import extract_features, load_backbone
@@ -101,6 +102,23 @@ def test_train_rows_pass_the_network_that_has_not_seen_them(finished):
     np.testing.assert_allclose(
         dev["text_high"], load_backbone(folder / "out", "text")(DEV[1]["text"])["high"], atol=1e-5
     )
+
+
+def test_what_a_fold_was_not_fitted_on_is_unknown_to_it():
+    """Word 11 in one fold's rows alone: that fold's network leaves it out, as serving leaves out what train lacks."""
+    _, inputs, ids = TRAIN
+    folds = folds_of(ids, 2, 0)
+    tokens = np.where(inputs["text"] == 11, 4, inputs["text"])
+    tokens[folds == 0, 3] = 11
+    weights = {}
+    fit = BackboneFit(recipes()["text"].build(), dataclasses.replace(SETTINGS, max_epochs=1), "text")
+    for name, rows in (("all", np.arange(96)), ("without fold 0", np.flatnonzero(folds != 0))):
+        fit.reset(tokens, rows)
+        weights[name] = np.asarray(fit.network.get_layer("word_vector").rarity)
+        counts = [np.sum((tokens[rows] == number).any(axis=1)) for number in range(12)]
+        expected = np.where(counts, np.log((1 + len(rows)) / (1 + np.array(counts))) + 1, 0)
+        np.testing.assert_allclose(weights[name], expected, rtol=1e-6)
+    assert weights["all"][11] > 1 and weights["without fold 0"][11] == 0
 
 
 def test_a_fold_does_not_depend_on_the_labels_of_its_own_rows(finished, tmp_path):
