@@ -57,9 +57,9 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
             | modality | settings |
             | --- | --- |
             | `image` | `image_size` (height, width); optional `interpolation`, "bilinear" (default) or "bicubic" |
-            | `text` | `max_tokens` (int), `min_frequency` (int; rarer words are out of vocabulary), `max_subwords` (int; \
-0: none); optional `tokenizer`, the arguments of `components.transform.wordpiece.WordPiece` but `max_tokens` and, \
-unused here, `sha256` |
+            | `text` | `max_tokens`, `min_frequency` (rarer words are out of vocabulary) and `max_subwords` (0: none), \
+ints; optional `tokenizer`, the arguments of `components.transform.wordpiece.WordPiece` but `max_tokens` and, unused \
+here, `sha256` |
             | `skeleton` | `skeleton_frames` (int) |
             | `depth`, `video` | `clip_frames` (int), `clip_size` (height, width) |
 

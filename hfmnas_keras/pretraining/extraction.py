@@ -21,7 +21,7 @@ from hfmnas_keras.backbones import (  # noqa: F401
 )
 from hfmnas_keras.pretraining.backbone_files import BACKBONES_FILE, TAPS
 from hfmnas_keras.pretraining.batched_outputs import BatchedOutputs
-from hfmnas_keras.pretraining.cross_fitting import folds_of
+from hfmnas_keras.pretraining.cross_fitting import fold_keys, folds_of
 
 _VERSION = 1
 
@@ -64,7 +64,7 @@ def extract_features(
             raise ValueError(f"Every row needs an id. Received: {len(ids)} ids and {len(rows)} rows of {modality}.")
         folds = modalities[modality]["folds"] if split == "train" else 0
         if folds:
-            fold_of_row = folds_of(ids, folds, record["seed"])
+            fold_of_row = folds_of(fold_keys(ids, rows), folds, record["seed"])
             parts = {f"fold_{fold}": np.flatnonzero(fold_of_row == fold) for fold in range(folds)}
         else:
             parts = {"reference": np.arange(len(ids))}

@@ -23,7 +23,7 @@ from hfmnas_keras.pretraining.backbone_files import BACKBONES_FILE, TAPS
 from hfmnas_keras.pretraining.backbone_fit import BackboneFit
 from hfmnas_keras.pretraining.backbone_recipe import BackboneRecipe
 from hfmnas_keras.pretraining.batched_outputs import BatchedOutputs
-from hfmnas_keras.pretraining.cross_fitting import folds_of
+from hfmnas_keras.pretraining.cross_fitting import fold_keys, folds_of
 from hfmnas_keras.pretraining.fold_alignment import align_features, aligned_backbone, explained_variance
 from hfmnas_keras.settings.pretraining import PretrainingSettings
 
@@ -58,7 +58,7 @@ def pretrain_backbones(
             where a split does not fit into memory; or `tf.data.Dataset`s of single rows in the order of the labels,
             which are read into memory. Pictures may stay uint8.
         train_labels, dev_labels: int arrays `(rows,)`, or float arrays `(rows, classes)` in multi-label sets.
-        train_ids: ids of the train rows; they decide the folds.
+        train_ids: ids of the train rows; they decide the folds, but of texts, where it is the words (`fold_keys`).
         output_dir: folder to write.
         settings: `PretrainingSettings`.
         work_dir: folder of the unfinished run. Defaults to `output_dir`.
@@ -80,11 +80,12 @@ def pretrain_backbones(
     dev_arrays = _arrays(dev_inputs, recipes, len(dev_labels), "dev")
     if len(train_ids) != len(train_labels):
         raise ValueError(f"Every train row needs an id. Received: {len(train_ids)} ids, {len(train_labels)} labels.")
-    fold_of_row = folds_of(train_ids, settings.folds, settings.seed) if settings.folds else None
     train_labels, dev_labels = _labels(train_labels), _labels(dev_labels)
 
     modalities = {}
     for modality, recipe in recipes.items():
+        keys = fold_keys(train_ids, train_arrays[modality])
+        fold_of_row = folds_of(keys, settings.folds, settings.seed) if settings.folds else None
         run = _ModalityRun(
             modality,
             recipe,

@@ -12,7 +12,7 @@ from hfmnas_keras.data.decoded_rows import DecodedRows
 from hfmnas_keras.data.modalities import MODALITIES
 from hfmnas_keras.pretraining.backbone_fit import BackboneFit
 from hfmnas_keras.pretraining.backbone_recipe import image_recipe, text_recipe
-from hfmnas_keras.pretraining.cross_fitting import folds_of
+from hfmnas_keras.pretraining.cross_fitting import fold_keys, folds_of
 from hfmnas_keras.pretraining.extraction import extract_features, load_backbone
 from hfmnas_keras.pretraining.pretraining import pretrain_backbones
 from hfmnas_keras.settings.backbones import ImageBackboneSettings, TextBackboneSettings
@@ -94,7 +94,7 @@ def test_train_rows_pass_the_network_that_has_not_seen_them(finished):
         "image_low": (96, 2, 2, 16),
         "image_high": (96, 2, 2, 16),
     }
-    folds = folds_of(ids, 2, 0)
+    folds = folds_of(fold_keys(ids, inputs["text"]), 2, 0)
     for fold in (0, 1):
         outputs = load_backbone(folder / "out", "text", f"fold_{fold}")(inputs["text"])
         np.testing.assert_allclose(features["text_high"][folds == fold], outputs["high"][folds == fold], atol=1e-5)
@@ -125,7 +125,7 @@ def test_a_fold_does_not_depend_on_the_labels_of_its_own_rows(finished, tmp_path
     """The point of it all. With the epochs fixed, other labels in fold 0 change fold 1's network and not fold 0's."""
     settings = dataclasses.replace(SETTINGS, max_epochs=1, align_folds=False)
     labels, inputs, ids = TRAIN
-    changed = np.where(folds_of(ids, 2, 0) == 0, (labels + 1) % 3, labels)
+    changed = np.where(folds_of(fold_keys(ids, inputs["text"]), 2, 0) == 0, (labels + 1) % 3, labels)
     chosen = {"text": recipes()["text"]}
     run(tmp_path / "plain", chosen, settings=settings)
     run(tmp_path / "changed", chosen, (changed, inputs, ids), settings=settings)
