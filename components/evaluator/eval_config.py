@@ -10,6 +10,8 @@ from components.evaluator.example_reader import GATED_OUTPUT
 
 GATED_METRIC = "f1_m"
 SLICE_FEATURE = "labels"
+#: A slice of each class has a count of every pair of classes: memory grows with the cube of their number.
+MOST_SLICED_CLASSES = 50
 
 
 def make_eval_config(
@@ -70,7 +72,7 @@ def make_eval_config(
         metrics_specs.append(config_pb2.MetricsSpec(output_names=[f"{modality}_belief"], metrics=metrics))
 
     slicing_specs = [config_pb2.SlicingSpec()]
-    if slice_by_class:
+    if slice_by_class and len(class_names) <= MOST_SLICED_CLASSES:
         slicing_specs.append(config_pb2.SlicingSpec(feature_keys=[SLICE_FEATURE]))
     return config_pb2.EvalConfig(
         model_specs=[

@@ -22,6 +22,7 @@ from tfx.types import artifact_utils
 from components.artifact_types.files import INCONSISTENT_PAIRS_FILE, INGEST_FILE
 from components.code_fingerprint import check_code
 from components.multimodal_example_gen.inconsistency import Inconsistency, choose_replacements
+from components.multimodal_example_gen.record import in_short
 from components.multimodal_example_gen.row import SPLITS, Row, Skip
 from components.multimodal_example_gen.rows_to_examples import (
     IngestCounts,
@@ -218,12 +219,11 @@ def _report(
         split: {name: counts["rows_by_class"].get(split, {}).get(name, 0) for name in listing.classes}
         for split in SPLITS
     }
-    warnings = [
-        f"class {name!r} has no row in {split}"
-        for split in SPLITS
-        for name in listing.classes
-        if not by_class[split][name]
-    ]
+    warnings = []
+    for split in SPLITS:
+        lacking = [name for name in listing.classes if not by_class[split][name]]
+        if lacking:
+            warnings.append(f"{split} has no row of the classes {in_short(lacking)}")
     if listing.ignored_columns:
         warnings.append(f"columns without meaning here: {listing.ignored_columns}")
     rows = {split: counts["rows"].get(split, 0) for split in SPLITS}

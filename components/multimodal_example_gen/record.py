@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from components.multimodal_example_gen.row import SkipRowError
@@ -142,3 +142,14 @@ def read_bounded(path: str, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise SkipRowError("file_too_large", f"{os.path.basename(path)!r} has more than {max_bytes} bytes")
     return data
+
+
+def in_short(names: Sequence[str], at_most: int = 25) -> str:
+    """Lists names for a message, which must not grow with their number.
+
+    Example:
+    >>> in_short(["a", "b", "c"], at_most=2)
+    "'a', 'b' and 1 more"
+    """
+    listed = ", ".join(repr(name) for name in names[:at_most])
+    return listed if len(names) <= at_most else f"{listed} and {len(names) - at_most} more"

@@ -99,8 +99,12 @@ def probabilities_figure(probabilities: Mapping[str, Sequence[Sequence[float]]],
         return _save(figure)
 
 
+#: More classes are pooled in the confusion, and not drawn as bars; tables have them all.
+MOST_CLASSES = 40
+
+
 def class_figure(by_class: Mapping[str, Mapping[str, Mapping[str, float]]], outputs: Mapping[str, str]) -> str:
-    """F1 of every class, fused and by each head.
+    """F1 of every class, fused and by each head; of more than `MOST_CLASSES`, of the worst ones fused.
 
     Args:
         by_class: output to class to metrics.
@@ -108,6 +112,10 @@ def class_figure(by_class: Mapping[str, Mapping[str, Mapping[str, float]]], outp
     """
     shown = [output for output in outputs if output in by_class]
     classes = list(by_class[shown[0]])
+    title = ""
+    if len(classes) > MOST_CLASSES:
+        title = f"the {MOST_CLASSES} of {len(classes)} classes with the least F1"
+        classes = sorted(classes, key=lambda name: by_class[shown[0]][name]["f1"])[:MOST_CLASSES]
     with _style():
         figure = Figure(figsize=(9, 0.8 + 0.42 * len(classes)))
         axes = figure.subplots()
@@ -120,14 +128,18 @@ def class_figure(by_class: Mapping[str, Mapping[str, Mapping[str, float]]], outp
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
         axes.set_xlabel("F1 on the test split")
+        axes.set_title(title)
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
         figure.tight_layout()
         return _save(figure)
 
 
 def confusion_figure(confusion: Sequence[Sequence[float]], class_names: Sequence[str]) -> str:
-    """Counts of true class (rows) against predicted class (columns), coloured by share of the row."""
-    counts = np.asarray(confusion, "float64")
+    """Counts of true class (rows) against predicted class (columns), coloured by share of the row.
+
+    Of more than `MOST_CLASSES` those with the most errors are drawn, and the others as one.
+    """
+    counts, class_names = _pooled(np.asarray(confusion, "float64"), list(class_names))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 1.8 + 0.5 * len(class_names)
     with _style():
@@ -167,6 +179,19 @@ def risk_coverage_figure(measured: Mapping[str, Any], titles: Mapping[str, str])
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
         figure.tight_layout()
         return _save(figure)
+
+
+def _pooled(counts: np.ndarray, class_names: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Adds up the classes with the fewest errors to one, the last."""
+    if len(class_names) <= MOST_CLASSES:
+        return counts, class_names
+    errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
+    kept = np.sort(np.argsort(-errors, kind="stable")[: MOST_CLASSES - 1])
+    group = np.full(len(class_names), len(kept))
+    group[kept] = np.arange(len(kept))
+    # (groups, classes)
+    is_of = np.arange(len(kept) + 1)[:, np.newaxis] == group
+    return is_of @ counts @ is_of.T, [*(class_names[number] for number in kept), f"{len(class_names) - len(kept)} others"]
 
 
 @contextlib.contextmanager

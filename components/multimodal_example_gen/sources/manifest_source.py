@@ -12,7 +12,7 @@ from typing import Any
 
 from components.multimodal_example_gen.count_words import count_words
 from components.multimodal_example_gen.readers import picture
-from components.multimodal_example_gen.record import inside, is_utf8, jsonl_records, text_of
+from components.multimodal_example_gen.record import in_short, inside, is_utf8, jsonl_records, text_of
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
 from components.multimodal_example_gen.sources.source import Listing, Source
 
@@ -181,7 +181,7 @@ class ManifestSource(Source):
             )
         unknown = [name for name in names if self.classes is not None and name not in self.classes]
         if unknown:
-            raise SkipRowError("unknown_label", f"{unknown} not among the classes {list(self.classes or ())}")
+            raise SkipRowError("unknown_label", f"{unknown} not among the classes {in_short(self.classes or ())}")
         return names
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from components.evaluator.accuracy_metric import AccuracyMetric
 from components.evaluator.confusion_metric import ConfusionMetric
-from components.evaluator.eval_config import make_eval_config
+from components.evaluator.eval_config import MOST_SLICED_CLASSES, make_eval_config
 from components.evaluator.f1_metric import F1Metric
 from components.evaluator.risk_coverage_metric import RiskCoverageMetric
 
@@ -53,3 +53,10 @@ def test_refuses_what_makes_no_gate(arguments, message):
 def test_unknown_average_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"\('macro', 'weighted'\). Received: 'micro'"):
         F1Metric(average="micro", class_names=["a", "b"])
+
+
+@pytest.mark.parametrize("number", [MOST_SLICED_CLASSES, MOST_SLICED_CLASSES + 1])
+def test_many_classes_have_no_slices(number):
+    config = make_eval_config([f"class {index}" for index in range(number)], multi_label=False)
+    slices = [list(spec.feature_keys) for spec in config.slicing_specs]
+    assert slices == ([[], ["labels"]] if number <= MOST_SLICED_CLASSES else [[]])

@@ -129,8 +129,20 @@ def test_a_split_that_loses_all_its_pictures_is_refused(folder, tmp_path):
 def test_a_class_without_training_rows_is_a_warning(folder, tmp_path):
     source = ManifestSource(str(folder / "good.jsonl"), classes=["cat", "dog", "cow"])
     report, _ = manifest_folder.run_ingest(source, tmp_path)
-    assert "class 'cow' has no row in train" in report["warnings"]
+    assert "train has no row of the classes 'cow'" in report["warnings"]
     assert report["rows_by_class"]["train"]["cow"] == 0
+
+
+def test_pictures_that_requests_cannot_have_are_counted(folder, tmp_path):
+    rows = manifest_folder.rows(13)
+    for number, extension in ((0, "gif"), (1, "webp"), (2, "gif"), (3, "jpg")):
+        rows[number]["image"] = f"images/foreign{number}.{extension}"
+        Image.new("RGB", (8, 8)).save(folder / rows[number]["image"])
+    source = ManifestSource(manifest_folder.write_jsonl(folder, rows, "foreign.jsonl"))
+    report, _ = manifest_folder.run_ingest(source, tmp_path)
+    assert report["foreign_encodings"] == {"GIF": 2, "WEBP": 1}
+    (warning,) = [text for text in report["warnings"] if "requests cannot have" in text]
+    assert warning.startswith("3 pictures") and "'WEBP': 1" in warning
 
 
 def test_counts_are_held_against_the_papers(folder, tmp_path):
