@@ -405,7 +405,13 @@ class RunConfig(pydantic.BaseModel):
     @property
     def root(self) -> pathlib.Path:
         """Absolute folder that everything of this run goes below."""
-        return pathlib.Path(self.paths.root or f"runs/{self.name}").absolute()
+        root = pathlib.Path(self.paths.root or f"runs/{self.name}").absolute()
+        if set("[]*?") & set(str(root)):
+            raise ValueError(
+                f"The folder of a run must have none of [ ] * ? in its path, which Beam takes for a pattern. Received: "
+                f"{str(root)!r}. Set `paths: {{root: ...}}` to another folder."
+            )
+        return root
 
     @property
     def pipeline_root(self) -> pathlib.Path:
@@ -457,7 +463,8 @@ def load_config(path: str | os.PathLike[str] | None = None) -> RunConfig:
     """
     file = config_file(path if path is not None else os.environ.get(CONFIG_VARIABLE) or "demo")
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        loader = _EachKeyOnce(file.read_text(encoding="utf-8"))
+        content = loader.get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{file} is not YAML that can be read: {error}") from error
     if not isinstance(content, dict):
@@ -467,6 +474,22 @@ def load_config(path: str | os.PathLike[str] | None = None) -> RunConfig:
     except pydantic.ValidationError as error:
         raise ValueError(_explanation(file, error, content)) from error
     return _with_absolute_paths(config, file.resolve().parent)
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML's readers silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                line = key.start_mark.line + 1
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} is given twice, in lines {seen[key.value]} and {line}"
+                    )
+                seen[key.value] = line
+        return super().construct_mapping(node, deep)
 
 
 def config_file(source: str | os.PathLike[str]) -> pathlib.Path:

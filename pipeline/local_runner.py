@@ -35,6 +35,7 @@ def main(config_path: str | None = None) -> None:
     """Runs the pipeline that a configuration describes and exits with the code of its outcome."""
     try:
         config = load_config(config_path)
+        _ = config.root
     except ValueError as error:
         click.echo(str(error), err=True)
         sys.exit(WRONG_USE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import pathlib
 import re
@@ -27,6 +28,8 @@ _PICTURE_SIDE, _PICTURE_STEP = 128, 32
 _SEARCH_STEPS = 350
 #: Rows of the most frequent class for one of the rarest, from which on rare ones count for more in the loss.
 _UNEVEN = 3.0
+# Of a run, see `RunConfig`.
+_LONGEST_NAME = 61
 #: How much less than the best linear model on one modality the bar asks for: dev is small.
 _BELOW_REFERENCE = 0.03
 
@@ -93,7 +96,7 @@ class Choice:
 
 def chosen(manifest: str, look: ManifestLook) -> list[Choice]:
     """Returns what a configuration for these data says, by the rules of docs/configuration.md."""
-    train, name = look.rows["train"], re.sub(r"[^a-z0-9_-]+", "-", pathlib.Path(manifest).stem.lower()).strip("-_")
+    train, name = look.rows["train"], _name(manifest)
     small = train < 5000
     batch_size = _power_of_two(train / 32, 8, 32)
     steps = math.ceil(train / batch_size)
@@ -118,7 +121,7 @@ def chosen(manifest: str, look: ManifestLook) -> list[Choice]:
         else "pictures are {} x {} in the median".format(*look.picture_size)
     )
     return [
-        Choice("name", name or "manifest"),
+        Choice("name", name),
         Choice("data.source", "manifest"),
         # Absolute, so that the configuration may lie anywhere.
         Choice("data.manifest", str(pathlib.Path(manifest).resolve())),
@@ -207,6 +210,16 @@ def told(look: ManifestLook) -> list[str]:
     scores = ", ".join(f"{name} {score:.3f}" for name, score in look.dev_macro_f1.items())
     lines.append(f"Macro F1 of linear models on dev: {scores}. The gate starts from them.")
     return [*lines, *(f"Note: {problem}" for problem in look.problems())]
+
+
+def _name(manifest: str) -> str:
+    """Names a run after its manifest, and by digits of the path where letters that tell it apart had to go."""
+    stem = pathlib.Path(manifest).stem.lower()
+    kept = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-_")
+    if stem.isascii() and 0 < len(kept) <= _LONGEST_NAME:
+        return kept
+    digits = hashlib.sha256(str(pathlib.Path(manifest).resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{kept[: _LONGEST_NAME - 9].strip('-_') or 'manifest'}-{digits}"
 
 
 def _picture_size(median: tuple[int, int] | None) -> tuple[int, int]:

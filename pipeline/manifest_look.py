@@ -44,6 +44,8 @@ class ManifestLook:
         left_out: dict from reason to the number of rows that cannot be used, pictures aside.
         bad_pictures: list of str. What is wrong with pictures that were opened.
         opened: int. Pictures that were opened.
+        ignored_columns: dict from the name of a column without meaning here to its number of rows.
+        warnings: tuple of str. What looks wrong though it can be used.
     """
 
     classes: tuple[str, ...]
@@ -58,6 +60,8 @@ class ManifestLook:
     left_out: dict[str, int]
     bad_pictures: list[str]
     opened: int
+    ignored_columns: dict[str, int] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def imbalance(self) -> float:
@@ -83,6 +87,12 @@ class ManifestLook:
             absent = [name for name, count in self.rows_by_class[split].items() if not count]
             if absent:
                 told.append(f"No row of {split} has {_listed(absent)}; macro F1 counts such a class as 0.")
+        for name, count in self.ignored_columns.items():
+            told.append(
+                f"The column {name!r} of {count} rows has no meaning here: a run with `strict: true` refuses it, one "
+                "with `strict: false` ignores it."
+            )
+        told += [f"{warning[:1].upper()}{warning[1:]}." for warning in self.warnings]
         if self.left_out:
             reasons = ", ".join(f"{count} for {reason}" for reason, count in self.left_out.items())
             told.append(f"{sum(self.left_out.values())} rows cannot be used: {reasons}.")
@@ -149,6 +159,8 @@ def look_at_manifest(manifest: str) -> ManifestLook:
         left_out=description["skipped"],
         bad_pictures=[problem for of_split in opened.values() for problem in of_split.problems],
         opened=len(sizes),
+        ignored_columns=description["ignored_columns"],
+        warnings=tuple(description["warnings"]),
     )
 
 

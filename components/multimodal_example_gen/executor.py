@@ -224,6 +224,10 @@ def _report(
         lacking = [name for name in listing.classes if not by_class[split][name]]
         if lacking:
             warnings.append(f"{split} has no row of the classes {in_short(lacking)}")
+    warnings += listing.warnings
+    wordless = counts["words"].get("0", 0)
+    if wordless:
+        warnings.append(f"{wordless} texts have no word: no letter and no digit, as of emoji alone")
     if listing.ignored_columns:
         warnings.append(f"columns without meaning here: {listing.ignored_columns}")
     rows = {split: counts["rows"].get(split, 0) for split in SPLITS}

@@ -191,7 +191,10 @@ def _pooled(counts: np.ndarray, class_names: list[str]) -> tuple[np.ndarray, lis
     group[kept] = np.arange(len(kept))
     # (groups, classes)
     is_of = np.arange(len(kept) + 1)[:, np.newaxis] == group
-    return is_of @ counts @ is_of.T, [*(class_names[number] for number in kept), f"{len(class_names) - len(kept)} others"]
+    return is_of @ counts @ is_of.T, [
+        *(class_names[number] for number in kept),
+        f"{len(class_names) - len(kept)} others",
+    ]
 
 
 @contextlib.contextmanager

@@ -378,3 +378,21 @@ def test_plugins_are_imported_before_names_are_looked_up(write, tmp_path, monkey
     point = importlib.metadata.EntryPoint("mine", "my_models", "hfmnas.plugins")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group == point.group else [])
     assert load_config(write(content)).plugins == ("my_models",)
+
+
+def test_a_key_given_twice_is_refused_with_its_lines(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("name: mine\nsearch:\n  epochs: 2\n  seed: 1\n  epochs: 3\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"run.yaml .*'epochs' is given twice, in lines 3 and 5"):
+        load_config(file)
+    file.write_text("data: {source: demo}\nname: mine\ndata: {source: manifest}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="'data' is given twice, in lines 1 and 3"):
+        load_config(file)
+
+
+@pytest.mark.parametrize("folder", ["out [v2]", "out*", "what?"])
+def test_a_folder_that_beam_takes_for_a_pattern_is_refused(folder):
+    config = load_config("demo")
+    config = config.model_copy(update={"paths": config.paths.model_copy(update={"root": folder})})
+    with pytest.raises(ValueError, match="Set `paths"):
+        _ = config.pipeline_root

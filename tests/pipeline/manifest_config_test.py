@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from components.linear_references.references import STRENGTHS
+from pipeline import manifest_config
 from pipeline.config import load_config
 from pipeline.manifest_config import chosen, main, to_yaml
 from pipeline.manifest_look import ManifestLook
@@ -244,3 +245,11 @@ def test_an_existing_file_is_kept(tmp_path):
 def test_a_missing_manifest_is_told(tmp_path):
     result, _ = run_on(str(pathlib.Path(tmp_path) / "none.jsonl"), tmp_path)
     assert result.exit_code == 2 and "no manifest" in result.output
+
+
+def test_a_long_or_foreign_name_becomes_one_of_its_own():
+    names = [
+        manifest_config._name(f"data/{stem}.jsonl") for stem in ("a" * 80, "a" * 79, "猫", "犬", "große", "Plain 1")
+    ]
+    assert names[-1] == "plain-1" and len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,60}", name) for name in names)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import hashlib
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,6 +22,15 @@ COLUMNS = ("id", "split", "text", "image", "label", "labels")
 #: Other usual names of the second split.
 SPLIT_NAMES = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
 
+# What others call our columns, in small letters.
+_OTHER_NAMES = {
+    "id": ("index", "row_id", "image_id", "key", ""),
+    "text": ("description", "caption", "sentence", "texts", "title", "content", "tweet"),
+    "image": ("img", "picture", "file", "filename", "file_name", "path", "image_path", "img_path", "photo"),
+    "label": ("class", "category", "target", "y", "tags", "genres"),
+}
+_LOOKS_LIKE_A_LIST = re.compile(r"[,;\[\]\"']")
+
 
 class ManifestSource(Source):
     """A manifest with one labelled pair a row, as JSONL (`.jsonl`, `.ndjson`) or CSV with a header (`.csv`).
@@ -29,8 +40,10 @@ class ManifestSource(Source):
     (`train`, `dev` or `val`, `test`) in every row. Without a `split` column a row's split is drawn from the SHA-256 of
     `"{seed}:{id}"`, so that it stays where it is when other rows come and go.
 
-    What cannot be used has a reason, and `strict` says what happens to it. In a row: `broken_row`, `not_utf8`,
-    `wrong_type`, `unknown_column` (JSONL), `missing_id`, `duplicate_id`, `unknown_split`, `empty_text`, `no_label`,
+    Names of columns may be written in capitals, paths with backslashes, labels in JSON as whole numbers or booleans.
+
+    What cannot be used has a reason, and `strict` says what happens to it. A column: `unknown_column`. In a row:
+    `broken_row`, `not_utf8`, `wrong_type`, `missing_id`, `duplicate_id`, `unknown_split`, `empty_text`, `no_label`,
     `several_labels`, `label_and_labels`, `unknown_label`, `path_outside_root`. In its picture: see
     `components.multimodal_example_gen.readers.picture.read_picture`.
 
@@ -98,6 +111,7 @@ class ManifestSource(Source):
         """See `Source.read`."""
         records = list(_records(self.manifest))
         ignored: Counter[str] = Counter()
+        first_places: dict[str, str] = {}
         has_split = any(isinstance(record, dict) and record.get("split") not in (None, "") for _, record in records)
         rows: list[Row] = []
         skipped: list[Skip] = []
@@ -106,10 +120,9 @@ class ManifestSource(Source):
             try:
                 if isinstance(record, SkipRowError):
                     raise record
-                unknown = sorted(set(record) - set(COLUMNS))
-                if unknown and self.strict:
-                    raise SkipRowError("unknown_column", f"{unknown} not among {list(COLUMNS)}")
-                ignored.update(unknown)
+                for name in set(record) - set(COLUMNS):
+                    ignored[name] += 1
+                    first_places.setdefault(name, place)
                 row = self._row(place, record, has_split)
                 if row.id in seen:
                     raise SkipRowError("duplicate_id", f"the id {row.id!r} was used above")
@@ -117,8 +130,20 @@ class ManifestSource(Source):
                 rows.append(row)
             except SkipRowError as error:
                 skipped.append(Skip(error.reason, _id_or_place(record, place), error.detail, place))
+        if self.strict:
+            # One of a column, not one of a row.
+            skipped += [
+                Skip("unknown_column", first_places[name], _unknown_column(name, ignored[name]), first_places[name])
+                for name in sorted(ignored)
+            ]
         classes = self.classes or tuple(sorted({label for row in rows for label in row.labels}))
-        return Listing(rows=rows, skipped=skipped, classes=classes, ignored_columns=dict(sorted(ignored.items())))
+        return Listing(
+            rows=rows,
+            skipped=skipped,
+            classes=classes,
+            ignored_columns=dict(sorted(ignored.items())),
+            warnings=_warnings(rows, self.manifest.lower().endswith(".csv")),
+        )
 
     def image(self, row: Row) -> bytes:
         """See `Source.image`."""
@@ -130,9 +155,9 @@ class ManifestSource(Source):
         """See `Source.files`. Pictures of rows that are left out count too: putting them right changes the data."""
         yield "manifest", self.manifest
         for _, record in _records(self.manifest):
-            relative = record.get("image") if isinstance(record, dict) else None
-            if isinstance(relative, str):
+            if isinstance(record, dict):
                 try:
+                    relative = _image_path(record)
                     yield f"image/{relative}", inside(self.data_root, relative, "image")
                 except SkipRowError:
                     # Never opened, so its content is no part of the data; its name is part of the manifest.
@@ -145,13 +170,11 @@ class ManifestSource(Source):
             row_id = str(row_id)
         row_id = text_of(row_id, "id")
         if not row_id:
-            raise SkipRowError("missing_id", "`id` is empty or missing")
+            raise SkipRowError("missing_id", f"`id` is empty or missing{_hint(record, 'id')}")
         text = text_of(record.get("text"), "text")
         if not text:
-            raise SkipRowError("empty_text", "`text` is empty or missing")
-        relative = text_of(record.get("image"), "image")
-        if not relative:
-            raise SkipRowError("missing_image", "`image` is empty or missing")
+            raise SkipRowError("empty_text", f"`text` is empty or missing{_hint(record, 'text')}")
+        relative = _image_path(record)
         labels = self._labels(record)
         if has_split:
             split_name = text_of(record.get("split"), "split").lower()
@@ -172,9 +195,9 @@ class ManifestSource(Source):
             labels = [label] if label is not None else []
         if not isinstance(labels, list):
             raise SkipRowError("wrong_type", f"`labels` must be a list of names. Received: {labels!r}")
-        names = tuple(dict.fromkeys(name for name in (text_of(name, "label") for name in labels) if name))
+        names = tuple(dict.fromkeys(name for name in (_label_name(label) for label in labels) if name))
         if not names:
-            raise SkipRowError("no_label", "neither `label` nor `labels` names a class")
+            raise SkipRowError("no_label", f"neither `label` nor `labels` names a class{_hint(record, 'label')}")
         if len(names) > 1 and not self.multi_label:
             raise SkipRowError(
                 "several_labels", f"{list(names)}: one label is expected. Set `multi_label` if this is right"
@@ -195,7 +218,7 @@ def describe_manifest(path: str) -> dict[str, Any]:
         dict with `classes` (list of str, sorted), `multi_label` (bool: some row has more than one label, or the
         manifest uses `labels`), `rows` (int), `rows_by_class` (dict), `has_split` (bool), `rows_by_split` (dict; by
         hash where the manifest has no split), `words` (dict of `median`, `95th`, `max` words a text), and `skipped`
-        (dict from reason to number).
+        (dict from reason to number), `ignored_columns` (dict from name to number of rows) and `warnings` (list of str).
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -220,6 +243,8 @@ def describe_manifest(path: str) -> dict[str, Any]:
             "max": words[-1],
         },
         "skipped": dict(sorted(Counter(skip.reason for skip in listing.skipped).items())),
+        "ignored_columns": listing.ignored_columns,
+        "warnings": listing.warnings,
     }
 
 
@@ -229,49 +254,124 @@ def _records(path: str) -> Iterator[tuple[str, dict[str, Any] | SkipRowError]]:
         raise FileNotFoundError(f"There is no manifest at {path!r}.")
     with open(path, "rb") as file:
         data = file.read()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError(f"{path!r} is UTF-16, as spreadsheets save `Unicode text`. Save it as UTF-8 (`CSV UTF-8`).")
     data = data.removeprefix(b"\xef\xbb\xbf")  # Spreadsheets put a byte order mark in front.
-    if path.lower().endswith(".csv"):
-        yield from _csv_records(data, path)
-    else:
-        yield from jsonl_records(data)
+    for place, record in _csv_records(data, path) if path.lower().endswith(".csv") else jsonl_records(data):
+        yield place, _with_usual_names(record) if isinstance(record, dict) else record
 
 
 def _csv_records(data: bytes, path: str) -> Iterator[tuple[str, dict[str, Any] | SkipRowError]]:
     # Bytes that are not UTF-8 become lone surrogates, so that only their own row is lost.
-    reader = csv.reader(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=""), strict=True)
+    text = data.decode("utf-8", "surrogateescape")
+    # A text may be as long as the file; the library's own limit is 131,072 letters.
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    lines = io.StringIO(text, newline="").readlines()
+    before, reader = 0, csv.reader(lines, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
         raise ValueError(f"The header of {path!r} is not CSV: {error}.") from error
-    lost = [name for name in ("id", "text", "image") if name not in header]
-    if lost or not {"label", "labels"} & set(header) or len(set(header)) != len(header):
+    known = set(_with_usual_names(dict.fromkeys(header, "")))
+    lost = [name for name in ("id", "text", "image") if name not in known]
+    if lost or not {"label", "labels"} & known or len(set(header)) != len(header):
+        hints = "".join(_hint(dict.fromkeys(header, ""), name) for name in (lost or ["label"]))
         raise ValueError(
-            f"{path!r} needs a header with each of id, text, image and label (or labels) once. Received: {header}."
+            f"{path!r} needs a header with each of id, text, image and label (or labels) once. Received: "
+            f"{in_short(header)}{hints}."
         )
     while True:
-        number = reader.line_num + 1
+        number = before + reader.line_num + 1
+        place = f"line {number}"
         try:
             fields = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield f"line {number}", SkipRowError("broken_row", f"the row is not CSV: {error}")
+            last = before + reader.line_num
+            read_on = f"; a quotation mark that is not closed made it read on to line {last}" if last > number else ""
+            yield place, SkipRowError("broken_row", f"the row is not CSV: {error}{read_on}")
+            # The lines that it swallowed are rows of their own.
+            before, reader = number, csv.reader(_from(lines, number), strict=True)
             continue
         if not fields:
             continue
         if len(fields) != len(header):
-            yield (
-                f"line {number}",
-                SkipRowError("broken_row", f"the row has {len(fields)} fields, the header {len(header)}"),
-            )
+            yield place, SkipRowError("broken_row", f"the row has {len(fields)} fields, the header {len(header)}")
             continue
         if not is_utf8("".join(fields)):
-            yield f"line {number}", SkipRowError("not_utf8", "the row is not UTF-8")
+            yield place, SkipRowError("not_utf8", "the row is not UTF-8")
             continue
         record: dict[str, Any] = dict(zip(header, fields, strict=True))
         if record.get("labels"):
             record["labels"] = record["labels"].split("|")
-        yield f"line {number}", record
+        yield place, record
+
+
+def _from(lines: list[str], start: int) -> Iterator[str]:
+    return (lines[number] for number in range(start, len(lines)))
+
+
+def _with_usual_names(record: dict[str, Any]) -> dict[str, Any]:
+    """Names columns as they are named here, where capitals alone differ."""
+    usual = {name: name.strip().lower() for name in record if name not in COLUMNS}
+    usual = {name: small for name, small in usual.items() if small in COLUMNS and small not in record}
+    if len(set(usual.values())) != len(usual):
+        return record
+    return {usual.get(name, name): value for name, value in record.items()}
+
+
+def _hint(record: dict[str, Any], wanted: str) -> str:
+    """Names a column that is probably meant."""
+    unknown = [name for name in record if name not in COLUMNS]
+    small = {name.strip().lower(): name for name in unknown}
+    meant = [small[name] for name in _OTHER_NAMES[wanted] if name in small]
+    meant += [small[name] for name in difflib.get_close_matches(wanted, list(small), n=1)]
+    if meant:
+        return f"; did you mean the column {meant[0]!r}? Rename it to `{wanted}`"
+    return f"; unknown columns: {in_short(unknown)}" if unknown and wanted not in record else ""
+
+
+def _unknown_column(name: str, count: int) -> str:
+    meant = next((known for known, others in _OTHER_NAMES.items() if name.strip().lower() in others), "")
+    cure = f"Rename it to `{meant}`" if meant else "Rename it or take it out"
+    return (
+        f"the column {name!r} of {count} rows is none of {', '.join(COLUMNS)}. {cure}, or set `strict` to false: then "
+        "it is ignored, and the rows are kept"
+    )
+
+
+def _image_path(record: dict[str, Any]) -> str:
+    """The picture's path, with slashes also where it was written on Windows."""
+    relative = text_of(record.get("image"), "image").replace("\\", "/")
+    if not relative:
+        raise SkipRowError("missing_image", f"`image` is empty or missing{_hint(record, 'image')}")
+    return relative
+
+
+def _label_name(label: Any) -> str:
+    """A class's name; in JSON also whole numbers and booleans, which CSV cannot tell from text."""
+    if isinstance(label, bool):
+        return "true" if label else "false"
+    return text_of(str(label) if isinstance(label, int) else label, "label")
+
+
+def _warnings(rows: list[Row], is_csv: bool) -> list[str]:
+    """What looks wrong though it can be used."""
+    told = []
+    names = sorted({label for row in rows for label in row.labels if _LOOKS_LIKE_A_LIST.search(label)})
+    if names:
+        told.append(
+            f"classes look like lists: {in_short(names, 3)}; several labels are written as a list in JSONL (`labels`), "
+            "with | between them in CSV"
+        )
+    broken = [row for row in rows if is_csv and "\n" in row.text]
+    if broken:
+        told.append(
+            f"{len(broken)} rows have line breaks in the text, the first in {broken[0].place}: where that is not "
+            "meant, a quotation mark is not closed and other rows are part of the text"
+        )
+    return told
 
 
 def _split_by_hash(row_id: str, seed: int, ratios: Sequence[float]) -> str:

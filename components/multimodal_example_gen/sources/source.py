@@ -28,6 +28,7 @@ class Listing:
         ignored_columns: dict from str to int. Columns without meaning here, with the number of rows that had them.
         observed: dict from str to int. What a person should know about rows that are kept, and of how many it is true:
             `{"genre left out: News": 64}`.
+        warnings: list of str. What looks wrong though it can be used, one sentence each without its full stop.
     """
 
     rows: list[Row]
@@ -35,6 +36,7 @@ class Listing:
     classes: tuple[str, ...]
     ignored_columns: dict[str, int] = dataclasses.field(default_factory=dict)
     observed: dict[str, int] = dataclasses.field(default_factory=dict)
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
 
 class Source(abc.ABC):

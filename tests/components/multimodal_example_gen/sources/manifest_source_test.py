@@ -61,12 +61,12 @@ def test_a_row(tmp_path):
         ({"image": "a\0.png"}, "wrong_type"),
         ({"label": None}, "no_label"),
         ({"label": ""}, "no_label"),
-        ({"label": 3}, "wrong_type"),
+        ({"label": 3.5}, "wrong_type"),
         ({"label": ["cat"]}, "wrong_type"),
         ({"labels": ["cat"]}, "label_and_labels"),
         ({"label": None, "labels": []}, "no_label"),
         ({"label": None, "labels": "cat"}, "wrong_type"),
-        ({"label": None, "labels": ["cat", 3]}, "wrong_type"),
+        ({"label": None, "labels": ["cat", 3.5]}, "wrong_type"),
         ({"label": None, "labels": ["cat", "dog"]}, "several_labels"),
         ({"split": "training"}, "unknown_split"),
         ({"split": None}, "unknown_split"),
@@ -228,6 +228,7 @@ def test_broken_csv_rows(tmp_path):
     listing = ManifestSource(str(path), strict=False).read()
     assert [row.id for row in listing.rows] == ["a", "e"]
     found = [(skip.place, skip.reason) for skip in listing.skipped]
+    assert "line 9" not in listing.skipped[-1].detail
     assert found == [
         ("line 3", "broken_row"),
         ("line 4", "broken_row"),
@@ -256,6 +257,105 @@ def test_unknown_csv_columns(tmp_path):
     path = manifest_folder.write_csv(tmp_path, [dict(GOOD, weight="3")])
     assert [skip.reason for skip in ManifestSource(path).read().skipped] == ["unknown_column"]
     assert ManifestSource(path, strict=False).read().ignored_columns == {"weight": 1}
+
+
+@pytest.mark.parametrize("quoted_after", [False, True])
+@pytest.mark.parametrize("place", [2, 14, 44])
+def test_an_open_quotation_mark_costs_its_own_row_alone(tmp_path, place, quoted_after):
+    lines = [f"row-{number},some words,a.png,cat" for number in range(2, 45)]
+    lines[place - 2] = f'row-{place},"some words,a.png,cat'
+    if quoted_after:
+        lines.append('row-45,"words, quoted",a.png,cat')
+    (tmp_path / "m.csv").write_text("\n".join(["id,text,image,label", *lines]) + "\n")
+    listing = ManifestSource(str(tmp_path / "m.csv"), strict=False).read()
+    expected = [f"row-{number}" for number in range(2, len(lines) + 2) if number != place]
+    assert [row.id for row in listing.rows] == expected
+    (skip,) = listing.skipped
+    assert (skip.place, skip.reason) == (f"line {place}", "broken_row")
+    assert f"read on to line {len(lines) + 1}" in skip.detail or place == len(lines) + 1
+
+
+@pytest.mark.parametrize("line_breaks", [False, True])
+def test_a_long_text_in_csv(tmp_path, line_breaks):
+    text = ("some words\n" if line_breaks else "some words ") * 20_000
+    path = manifest_folder.write_csv(tmp_path, [dict(GOOD, text=text), dict(GOOD, id="b")])
+    listing = ManifestSource(path).read()
+    assert [len(row.text) for row in listing.rows] == [len(text.strip()), len(GOOD["text"])] and not listing.skipped
+    assert [warning for warning in listing.warnings if "line breaks" in warning] == listing.warnings
+    assert bool(listing.warnings) == line_breaks
+
+
+def test_an_unknown_column_is_told_once_and_with_its_cure(tmp_path):
+    records = [{"": str(number), **GOOD, "id": f"row-{number}"} for number in range(12)]
+    for path in (manifest_folder.write_csv(tmp_path, records), manifest_folder.write_jsonl(tmp_path, records)):
+        (skip,) = ManifestSource(path).read().skipped
+        assert skip.reason == "unknown_column" and "'' of 12 rows" in skip.detail and "the rows are kept" in skip.detail
+        listing = ManifestSource(path, strict=False).read()
+        assert len(listing.rows) == 12 and listing.ignored_columns == {"": 12}
+        assert describe_manifest(path)["ignored_columns"] == {"": 12}
+
+
+@pytest.mark.parametrize(
+    ("column", "other", "reason"),
+    [("image", "img", "missing_image"), ("text", "caption", "empty_text"), ("label", "labl", "no_label")],
+)
+def test_a_column_of_another_name_is_asked_for(tmp_path, column, other, reason):
+    record = {(other if name == column else name): value for name, value in GOOD.items()}
+    listing = read(tmp_path, [record])
+    assert [skip.reason for skip in listing.skipped] == [reason]
+    assert f"did you mean the column {other!r}? Rename it to `{column}`" in listing.skipped[0].detail
+    path = manifest_folder.write_csv(tmp_path, [record])
+    with pytest.raises(ValueError, match=f"did you mean the column '{other}'"):
+        ManifestSource(path, strict=False).read()
+
+
+def test_columns_in_capitals(tmp_path):
+    record = {name.upper() if name != "text" else " Text": value for name, value in GOOD.items()}
+    for path in (manifest_folder.write_csv(tmp_path, [record]), manifest_folder.write_jsonl(tmp_path, [record])):
+        (row,) = ManifestSource(path).read().rows
+        assert (row.id, row.text, row.labels) == ("a", "some words", ("cat",))
+    # Which of two is meant nobody knows.
+    assert len(read(tmp_path, [{**GOOD, "ID": "other"}], strict=True).skipped) == 1
+
+
+def test_labels_of_json_that_are_no_text(tmp_path):
+    records = [dict(GOOD, id=str(number), label=label) for number, label in enumerate((0, 1, True, False, "1"))]
+    listing = read(tmp_path, records, strict=True)
+    assert [row.labels for row in listing.rows] == [("0",), ("1",), ("true",), ("false",), ("1",)]
+    assert read(tmp_path, [{**GOOD, "label": None, "labels": [3, "x"]}], multi_label=True).rows[0].labels == ("3", "x")
+
+
+@pytest.mark.parametrize("label", ["['cat', 'dog']", "cat,dog", "cat; dog", '"cat"'])
+def test_classes_that_look_like_lists_are_warned_of(tmp_path, label):
+    listing = read(tmp_path, [dict(GOOD, label=label), dict(GOOD, id="b")], strict=True)
+    (warning,) = listing.warnings
+    assert repr(label) in warning and "'cat'," not in warning.replace(repr(label), "")
+    assert not read(tmp_path, [GOOD]).warnings
+
+
+def test_paths_as_windows_writes_them(tmp_path):
+    record = dict(GOOD, image="pictures\\a.png")
+    manifest_folder.save_pictures(tmp_path, [dict(GOOD, image="pictures/a.png")])
+    source = ManifestSource(manifest_folder.write_jsonl(tmp_path, [record]))
+    (row,) = source.read().rows
+    assert source.image(row).startswith(b"\x89PNG")
+    assert ("image/pictures/a.png", str(tmp_path / "pictures" / "a.png")) in list(source.files())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_named(tmp_path, encoding):
+    mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"")
+    path = tmp_path / "m.csv"
+    path.write_bytes(mark + "id,text,image,label\na,words,a.png,cat\n".encode(encoding))
+    with pytest.raises(ValueError, match="UTF-16.*UTF-8"):
+        ManifestSource(str(path)).read()
+
+
+def test_half_a_surrogate_pair_in_a_path_costs_its_row(tmp_path):
+    record = dict(GOOD, id="bad", image="a\ud83d.png")
+    assert skipped(tmp_path, record) == "not_utf8"
+    path = manifest_folder.write_jsonl(tmp_path, [dict(GOOD, id="good"), record])
+    assert ManifestSource(path, strict=False).fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -345,6 +445,8 @@ class TestDescribeManifest:
             "rows_by_split": {"train": 20},
             "words": {"median": 11, "95th": 20, "max": 20},
             "skipped": {"empty_text": 1},
+            "ignored_columns": {},
+            "warnings": [],
         }
 
     def test_multi_label_without_split(self, tmp_path):
