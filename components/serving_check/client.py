@@ -33,7 +33,7 @@ SKELETON_FRAME = (2, 25, 3)
 # Two graphs of the same layers may add in another order.
 AGREEMENT_TOLERANCE = 1e-4
 # The decisions may flip where a number lies on the bound, and the numbers themselves are compared.
-NOT_NUMBERS = {"class_names", "abstain", "label", "labels"}
+NOT_NUMBERS = {"class_names", "abstain", "label", "labels", "error"}
 
 
 class Blocker(importlib.abc.MetaPathFinder):
@@ -160,6 +160,13 @@ def _check_signatures(tf, request, call, reasons):
         for note, value in MODALITIES[name].variants(tf, raw_examples[0].features.feature[name]):
             body = {"instances": [{**rows[0], MODALITIES[name].argument: value}]}
             checked(note, 1, call("serve_json", note, **_arguments_of_rest(tf, body)))
+
+    if "image" in names:
+        rows.append({**rows[0], MODALITIES["image"].argument: _base64(b"no picture")})
+        note = f"{batch} rows and one without a picture"
+        reasons.extend(
+            _row_problems(from_json, call("serve_json", note, **_arguments_of_rest(tf, {"instances": rows})))
+        )
 
     transformed = call("transform_features", f"{batch} raw tf.Examples", examples=tf.constant(raw_records))
     if transformed is not None:
@@ -302,10 +309,14 @@ def _base64(value):
 def _problems(outputs, note, batch, class_names, multi_label):
     import numpy as np
 
-    for name in ("class_names", "probabilities", "abstain"):
+    for name in ("class_names", "probabilities", "abstain", "error"):
         if name not in outputs:
             return [f"Output `{name}` is missing ({note}). There are {sorted(outputs)}."]
     problems = []
+    if outputs["error"].shape != (batch,) or any(outputs["error"]):
+        problems.append(
+            f"Output `error` must be empty in each of {batch} good rows ({note}). It is {outputs['error']}."
+        )
     shape = (batch, len(class_names))
     for name in ("class_names", "probabilities"):
         if outputs[name].shape != shape:
@@ -334,6 +345,18 @@ def _problems(outputs, note, batch, class_names, multi_label):
     if not multi_label and not np.allclose(sums, 1.0, atol=1e-3):
         problems.append(f"`probabilities` must sum to one ({note}). They sum to {sums.tolist()}.")
     return problems
+
+
+def _row_problems(good, mixed):
+    """What is wrong where the last of the rows has no picture and the others are good."""
+    reasons = []
+    if good is None or mixed is None or "error" not in mixed:
+        return reasons
+    errors = [bool(error) for error in mixed["error"]]
+    if errors != [False] * (len(errors) - 1) + [True]:
+        reasons.append(f"`error` must be told of the last row, which has no picture, alone. It is {mixed['error']}.")
+    _compare(good, {name: value[:-1] for name, value in mixed.items()}, "rows with and without a bad one", reasons)
+    return reasons
 
 
 def _compare(first, second, note, reasons):

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from hfmnas_keras.data.modality import Modality
+from hfmnas_keras.data.picture_headers import read_headers
 
 #: Bodies, joints and coordinates in a frame of a skeleton.
 SKELETON_FRAME = (2, 25, 3)
@@ -37,6 +38,9 @@ class _Text(Modality):
     def decode(self, transformed):
         return transformed
 
+    def blank(self, shape):
+        return tf.zeros([1, *shape], tf.int64)
+
     def rows(self, transformed: np.ndarray) -> np.ndarray:
         return transformed
 
@@ -58,6 +62,19 @@ class _Image(Modality):
             fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8),
         )
 
+    def blank(self, shape):
+        return tf.io.encode_png(tf.zeros(shape, tf.uint8))[tf.newaxis]
+
+    def errors(self, raw, transformed):
+        is_lost = tf.equal(tf.reshape(transformed, [-1]), "")
+
+        def told():
+            refusal = read_headers(tf.reshape(raw, [-1])).refusal
+            return tf.where(is_lost, tf.where(tf.equal(refusal, ""), "The picture is broken.", refusal), "")
+
+        # Headers are read again, where there is something to tell.
+        return tf.cond(tf.reduce_any(is_lost), told, lambda: tf.fill(tf.shape(is_lost), ""))
+
 
 class _Skeleton(Modality):
     """Where joints were: metres in raw examples and requests, in any number of frames; resampled after Transform.
@@ -76,8 +93,11 @@ class _Skeleton(Modality):
     def decode(self, transformed):
         return transformed
 
+    def blank(self, shape):
+        return tf.zeros([1, *shape], tf.float32)
+
     def of_request(self, argument):
-        return _sparse(tf.reshape(argument, [tf.shape(argument)[0], -1]))
+        return _sparse(tf.reshape(argument, [tf.shape(argument)[0], tf.shape(argument)[1] * math.prod(SKELETON_FRAME)]))
 
     def rows(self, transformed: np.ndarray) -> np.ndarray:
         return transformed
@@ -108,6 +128,9 @@ class _Clip(Modality):
         )
         # (batch, frames, height, width, channels)
         return tf.reshape(pictures, tf.concat([tf.shape(transformed), tf.shape(pictures)[1:]], axis=0))
+
+    def blank(self, shape):
+        return tf.repeat(tf.io.encode_png(tf.zeros(shape[1:], tf.uint8))[tf.newaxis], shape[0])[tf.newaxis]
 
     def of_request(self, argument):
         return _sparse(argument)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,26 @@ class Modality(abc.ABC):
         Args:
             transformed: tensor `(batch, ...)`, the transformed feature.
         """
+
+    @abc.abstractmethod
+    def blank(self, shape: Sequence[int]) -> tf.Tensor:
+        """One transformed row of nothing, which stands where a request's row cannot be used.
+
+        Args:
+            shape: sequence of int. Of one row of the backbone's input.
+        """
+
+    def errors(self, raw: Any, transformed: tf.Tensor) -> tf.Tensor:
+        """Why rows of a request cannot be used, for a person; empty strings where they can.
+
+        Args:
+            raw: as `example_feature` parses it.
+            transformed: tensor `(batch, ...)`, what Transform's graph made of it.
+
+        Returns:
+            String tensor `(batch,)`.
+        """
+        return tf.fill(tf.shape(transformed)[:1], "")
 
     def as_raw(self, values: Any, spec: tf.io.FixedLenFeature | tf.io.VarLenFeature) -> Any:
         """What `tf.io.parse_example` would return by `spec`, from what it returned by `example_feature`.

@@ -18,6 +18,8 @@ from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.layers.layers_within import layers_within
 
 LABEL_OUTPUT = "label"
+# A row of 224 x 224 pixels takes some 200 MB in VGG; a batch of any size takes what so many rows take.
+ROWS_AT_ONCE = 16
 
 
 def export_saved_model(
@@ -57,9 +59,13 @@ def export_saved_model(
     or, multi-label, `(batch, classes)`, beside every output of the classifier (HF-MNAS, Eq. 1-5; docs/method.md,
     section 1).
 
+    They also return `error`, strings `(batch,)`: empty, or why the row cannot be used. Such a row has zeros in every
+    output and abstains; the others are as without it, since a server puts the requests of strangers into one batch. The
+    network runs over `ROWS_AT_ONCE` rows at a time, so that a large request takes time and not memory.
+
     The `label` of `transform_features` is int64 `(batch, 1)` in single-label sets and a float32 multi-hot
-    `(batch, classes)` in multi-label ones. It is named
-    `label` in both, so that the raw feature `labels` keeps its name to itself and evaluations can be sliced by it.
+    `(batch, classes)` in multi-label ones. It is named `label` in both, so that the raw feature `labels` keeps its name
+    to itself and evaluations can be sliced by it.
 
     Args:
         classifier: keras.Model. Functional, with the inputs of one or two `hfmnas_keras.data.modalities`, such as
@@ -92,27 +98,50 @@ def export_saved_model(
     _check_destination(path)
     label_feature = "labels" if multi_label else "label"
 
-    def predict(parsed: dict[str, Any]) -> dict[str, tf.Tensor]:
+    def predict(parsed: dict[str, Any], errors: tf.Tensor) -> dict[str, tf.Tensor]:
         given = {m.name: m.as_raw(parsed[m.name], raw_feature_spec[m.name]) for m in modalities}
-        empty = _empty_features(raw_feature_spec, batch_size=_batch_size(parsed[modalities[0].name]))
-        transformed = transform_layer({**empty, **given})
-        inputs = {}
+        batch = _batch_size(parsed[modalities[0].name])
+        transformed = transform_layer({**_empty_features(raw_feature_spec, batch_size=batch), **given})
         for modality in modalities:
-            source = classifier.input[modality.input_name]
-            decoded = modality.decode(modality.of_transformed(transformed))
-            inputs[modality.input_name] = tf.cast(tf.ensure_shape(decoded, source.shape), source.dtype)
-        outputs = {name: tf.convert_to_tensor(value) for name, value in classifier(inputs, training=False).items()}
-        # Under mixed precision the network computes in float16, which a REST client cannot tell from a bad rounding.
-        outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
-        batch = tf.shape(outputs["probabilities"])[0]
+            found = modality.errors(parsed[modality.name], transformed[modality.input_name])
+            found = tf.where(tf.equal(found, ""), "", tf.strings.join([f"{modality.name}: ", found]))
+            errors = tf.where(tf.equal(errors, ""), found, errors)
+        # Rows of errors, and a request without rows, take the blank one behind the others.
+        order = tf.where(tf.equal(errors, ""), tf.range(batch), batch)
+        order = tf.concat([order, [batch]], axis=0)[: tf.maximum(batch, 1)]
+        rows = {}
+        for modality in modalities:
+            values = modality.of_transformed(transformed)
+            blank = modality.blank(classifier.input[modality.input_name].shape[1:])
+            blank = tf.reshape(tf.cast(blank, values.dtype), tf.concat([[1], tf.shape(values)[1:]], axis=0))
+            rows[modality.input_name] = tf.gather(tf.concat([values, blank], axis=0), order)
+
+        def classified(start: tf.Tensor) -> dict[str, tf.Tensor]:
+            inputs = {}
+            for modality in modalities:
+                source = classifier.input[modality.input_name]
+                decoded = modality.decode(rows[modality.input_name][start : start + ROWS_AT_ONCE])
+                inputs[modality.input_name] = tf.cast(tf.ensure_shape(decoded, source.shape), source.dtype)
+            outputs = {name: tf.convert_to_tensor(value) for name, value in classifier(inputs, training=False).items()}
+            # In mixed precision the network computes in float16, which a client cannot tell from a bad rounding.
+            return {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
+
+        outputs = _in_parts(
+            classified, {name: value.shape for name, value in classifier.output.items()}, tf.size(order)
+        )
+        is_good = tf.equal(errors, "")
+        outputs = {name: value[:batch] for name, value in outputs.items()}
         outputs.update(_decision(outputs["probabilities"], class_names, multi_label, thresholds))
-        outputs["abstain"] = abstention(outputs)
+        outputs = {name: _zeroed(value, is_good) for name, value in outputs.items()}
+        abstains = abstention(outputs)
+        outputs["abstain"] = abstains | ~tf.reshape(is_good, [-1] + [1] * (len(abstains.shape) - 1))
         outputs["class_names"] = tf.tile(tf.constant([class_names]), [batch, 1])
+        outputs["error"] = errors
         return outputs
 
     @tf.function(input_signature=[_strings("examples")])
     def serving_default(examples):
-        return predict(tf.io.parse_example(examples, {m.name: m.example_feature for m in modalities}))
+        return predict(*_parsed(examples, modalities))
 
     @tf.function(
         input_signature=[
@@ -121,7 +150,14 @@ def export_saved_model(
         ]
     )
     def serve_json(*arguments):
-        return predict({m.name: m.of_request(argument) for m, argument in zip(modalities, arguments, strict=True)})
+        numbers = [tf.shape(argument, tf.int64)[0] for argument in arguments]
+        told = ["The arguments must have the same number of rows. Received:"]
+        for modality, number in zip(modalities, numbers, strict=True):
+            told += [modality.argument, number]
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(tf.equal(numbers, numbers[0])), told)]):
+            arguments = [tf.identity(argument) for argument in arguments]
+        parsed = {m.name: m.of_request(argument) for m, argument in zip(modalities, arguments, strict=True)}
+        return predict(parsed, tf.fill(numbers[:1], ""))
 
     @tf.function(input_signature=[_strings("examples")])
     def transform_features(examples):
@@ -165,7 +201,7 @@ def _check_outputs(classifier: keras.Model, class_names: list[str]) -> None:
     if not isinstance(outputs, dict) or not needed <= set(outputs):
         received = sorted(outputs) if isinstance(outputs, dict) else outputs
         raise ValueError(f"`classifier` must return a dictionary with {sorted(needed)}. Received: {received}.")
-    for name in {"abstain", "class_names", "label", "labels", "score"} & set(outputs):
+    for name in {"abstain", "class_names", "label", "labels", "score", "error"} & set(outputs):
         raise ValueError(f"`classifier` must not have an output `{name}`: the export adds it.")
     num_classes = outputs["probabilities"].shape[-1]
     if num_classes != len(class_names):
@@ -204,6 +240,47 @@ def _check_raw_features(raw_feature_spec: Mapping[str, Any], modalities: Sequenc
 def _check_destination(path: str) -> None:
     if tf.io.gfile.exists(path) and (not tf.io.gfile.isdir(path) or tf.io.gfile.listdir(path)):
         raise ValueError(f"`path` must be a new or an empty folder. Received: {path}, which holds something.")
+
+
+def _parsed(examples: tf.Tensor, modalities: Sequence[Modality]) -> tuple[dict[str, Any], tf.Tensor]:
+    """Parses requests; an example without its one value, or with several, is an error of its row, not of the batch."""
+    spec = {m.name: tf.io.VarLenFeature(m.example_feature.dtype) for m in modalities}
+    parsed = tf.io.parse_example(examples, spec)
+    errors = tf.fill(tf.shape(examples), "")
+    for modality in modalities:
+        if isinstance(modality.example_feature, tf.io.FixedLenFeature):
+            values = tf.RaggedTensor.from_sparse(parsed[modality.name])
+            number = values.row_lengths()
+            told = tf.strings.join(
+                [f"{modality.name}: One value is expected. Received: ", tf.strings.as_string(number)]
+            )
+            errors = tf.where(tf.equal(errors, "") & (number != 1), told, errors)
+            parsed[modality.name] = values.to_tensor(shape=[None, 1])[:, 0]
+    return parsed, errors
+
+
+def _in_parts(
+    classified: Callable[[tf.Tensor], dict[str, tf.Tensor]], shapes: Mapping[str, Any], number: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Puts together what `classified` gives from 0, from `ROWS_AT_ONCE` and so on, of a number of rows, one or more."""
+    parts = -(-number // ROWS_AT_ONCE)
+    arrays = {
+        name: tf.TensorArray(tf.float32, parts, infer_shape=False, element_shape=[None, *shape[1:]])
+        for name, shape in shapes.items()
+    }
+
+    def step(part: tf.Tensor, arrays: dict[str, tf.TensorArray]) -> tuple[tf.Tensor, dict[str, tf.TensorArray]]:
+        outputs = classified(part * ROWS_AT_ONCE)
+        return part + 1, {name: array.write(part, outputs[name]) for name, array in arrays.items()}
+
+    # One after the other: all at once they would take the memory of all.
+    _, arrays = tf.while_loop(lambda part, _: part < parts, step, (tf.constant(0), arrays), parallel_iterations=1)
+    return {name: tf.ensure_shape(array.concat(), [None, *shapes[name][1:]]) for name, array in arrays.items()}
+
+
+def _zeroed(values: tf.Tensor, is_kept: tf.Tensor) -> tf.Tensor:
+    """Leaves zeros, or empty strings, in the rows that are not kept."""
+    return tf.where(tf.reshape(is_kept, [-1] + [1] * (len(values.shape) - 1)), values, tf.zeros_like(values))
 
 
 def _batch_size(values: tf.Tensor | tf.SparseTensor) -> tf.Tensor:

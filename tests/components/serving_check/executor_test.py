@@ -144,6 +144,7 @@ def test_every_difference_from_the_contract_is_a_reason(tmp_path):
             "probabilities": probabilities,
             "class_names": tf.tile(names[None], [batch, 1]),
             "abstain": tf.fill([batch], False),
+            "error": tf.fill([batch], ""),
         }
 
     reasons = " ".join(_check_here(_save(tmp_path / "model", _fake_signatures(answer)))["reasons"])
@@ -151,11 +152,13 @@ def test_every_difference_from_the_contract_is_a_reason(tmp_path):
     assert "must agree between serving_default and serve_json: they differ by 0.1" in reasons
     assert "must agree between example 1 in the batch and alone: they differ by 0.1" in reasons
     assert "`transform_features` gives ['animal'] for an example of ['food']." in reasons
+    assert "`error` must be told of the last row, which has no picture, alone." in reasons
 
 
 def test_probabilities_that_do_not_sum_to_one_and_a_missing_output(tmp_path):
     def answer(batch, name):
         outputs = {"probabilities": tf.fill([batch, 3], 0.9), "abstain": tf.fill([batch], False)}
+        outputs["error"] = tf.fill([batch], "")
         if name == "serving_default":
             names = tf.constant([served_model.CLASS_NAMES])
             outputs["class_names"] = tf.tile(names, [batch, 1])
@@ -170,12 +173,16 @@ def test_abstentions_are_one_bool_a_row(tmp_path):
     def answer(batch, name):
         names = tf.tile(tf.constant([served_model.CLASS_NAMES]), [batch, 1])
         abstain = tf.fill([batch, 3], False) if name == "serving_default" else tf.fill([batch], 0.0)
-        return {"probabilities": tf.fill([batch, 3], 1 / 3), "class_names": names, "abstain": abstain}
+        error = tf.fill([batch], "an error" if name == "serve_json" else "")
+        return {"probabilities": tf.fill([batch, 3], 1 / 3), "class_names": names, "abstain": abstain, "error": error}
 
     reasons = _check_here(_save(tmp_path / "model", _fake_signatures(answer)))["reasons"]
     expected = "Output `abstain` must be bool of the shape (3,)"
     assert f"{expected} (serving_default, a batch). It is bool of (3, 3)." in reasons
     assert f"{expected} (serve_json, a batch). It is float32 of (3,)." in reasons
+    assert any(
+        reason.startswith("Output `error` must be empty in each of 3 good rows (serve_json") for reason in reasons
+    )
 
 
 def test_model_that_needs_python_is_refused(tmp_path):

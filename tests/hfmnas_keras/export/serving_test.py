@@ -8,8 +8,9 @@ import tensorflow as tf
 
 pytest.importorskip("tensorflow_transform", reason="needs the extra `pipeline`")
 
-from hfmnas_keras.export.serving import export_saved_model
+from hfmnas_keras.export.serving import ROWS_AT_ONCE, export_saved_model
 from tests import served_model
+from tests.components import picture_encodings
 
 CLASS_NAMES = served_model.CLASS_NAMES
 
@@ -48,7 +49,7 @@ def test_outputs_equal_the_classifier_on_separately_prepared_inputs(signatures, 
     expected = served_model.tiny_classifier(multi_label)({"image": images, "tokens": tokens}, training=False)
 
     decision = {"labels"} if multi_label else {"label", "score"}
-    assert set(outputs) == {*expected, *decision, "class_names", "abstain"}
+    assert set(outputs) == {*expected, *decision, "class_names", "abstain", "error"}
     for name, value in expected.items():
         np.testing.assert_allclose(outputs[name], value, atol=1e-5, err_msg=name)
         assert outputs[name].dtype == tf.float32
@@ -134,12 +135,88 @@ def test_transform_features_gives_the_label(signatures, multi_label):
     assert outputs["label"].dtype == (tf.float32 if multi_label else tf.int64)
 
 
+def test_a_bad_row_fails_alone(signatures, multi_label):
+    rows = served_model.raw_rows(multi_label)
+    encodings = picture_encodings.encodings()
+    bad = {
+        1: (b"", "image: The picture is empty."),
+        2: (b"no picture", "image: The picture is none of PNG, JPEG and BMP"),
+        4: (rows[4]["image"][:-20], "image: The picture is broken."),
+        5: (encodings["gif"], "image: The picture is none of PNG"),
+        7: (encodings["png animated"], "image: The picture is an animation."),
+    }
+    mixed = [{**row, "image": bad[index][0]} if index in bad else row for index, row in enumerate(rows)]
+    whole = signatures["serve_json"](**_columns(rows))
+    assert not any(whole["error"].numpy())
+    examples = tf.constant([served_model.serialize(row, names=("image", "text")) for row in mixed])
+    for outputs in (signatures["serve_json"](**_columns(mixed)), signatures["serving_default"](examples=examples)):
+        for index in range(len(rows)):
+            told = outputs["error"][index].numpy().decode()
+            assert told.startswith(bad[index][1]) if index in bad else told == ""
+            assert outputs["abstain"][index].numpy().all() == (index in bad)
+            for name in set(outputs) - {"error", "abstain", "class_names"}:
+                value, good = outputs[name][index].numpy(), whole[name][index].numpy()
+                if index in bad:
+                    assert not any(np.ravel(np.asarray(value, object))), name
+                elif outputs[name].dtype == tf.string:
+                    assert np.array_equal(value, good), name
+                else:
+                    np.testing.assert_allclose(value, good, atol=1e-6, err_msg=name)
+
+
 @pytest.mark.parametrize("missing", ["image", "text"])
-def test_an_example_without_image_or_text_is_refused_by_name(signatures, missing):
+def test_an_example_without_image_or_text_is_an_error_of_its_row(signatures, missing):
     names = [name for name in ("image", "text") if name != missing]
-    example = served_model.serialize(served_model.raw_rows(False)[0], names=names)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=f"Feature: {missing}"):
-        signatures["serving_default"](examples=tf.constant([example]))
+    row = served_model.raw_rows(False)[0]
+    examples = [served_model.serialize(row, names=of_row) for of_row in (("image", "text"), names)]
+    outputs = signatures["serving_default"](examples=tf.constant(examples))
+    assert outputs["error"].numpy().tolist() == [b"", f"{missing}: One value is expected. Received: 0".encode()]
+    assert outputs["probabilities"][0].numpy().any() and not outputs["probabilities"][1].numpy().any()
+
+
+def test_a_request_without_rows_gets_an_answer_without_rows(signatures, multi_label):
+    empty = tf.zeros([0], tf.string)
+    for outputs in (
+        signatures["serve_json"](image_bytes=empty, text=empty),
+        signatures["serving_default"](examples=empty),
+    ):
+        assert outputs["probabilities"].shape == outputs["class_names"].shape == (0, len(CLASS_NAMES))
+        assert outputs["error"].shape == (0,) and outputs["abstain"].shape[0] == 0
+
+
+def test_unequal_numbers_of_rows_are_told(signatures):
+    columns = _columns(served_model.raw_rows(False))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"(?s)same number of rows.*text.*100000.*image_bytes.*8"):
+        signatures["serve_json"](image_bytes=columns["image_bytes"], text=tf.repeat(columns["text"][:1], 100_000))
+
+
+class _RowsSeen(keras.layers.Layer):
+    """How many rows there are, for each of them."""
+
+    def call(self, inputs):
+        return keras.ops.zeros_like(inputs[:, 0]) + keras.ops.cast(keras.ops.shape(inputs)[0], "float32")
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[:1]
+
+
+def test_the_network_sees_some_rows_at_a_time(tmp_path):
+    inputs = {
+        "image": keras.Input((*served_model.IMAGE_SIZE, 3), name="image"),
+        "tokens": keras.Input((served_model.MAX_TOKENS,), name="tokens"),
+    }
+    flat = keras.layers.Flatten()(inputs["image"]) / 255
+    outputs = {"probabilities": flat[:, :3] + 0 * inputs["tokens"][:, :3]}
+    outputs["conflict"] = outputs["uncertainty"] = _RowsSeen()(flat)
+    _export(tmp_path / "model", classifier=keras.Model(inputs, outputs))
+    signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serve_json"]
+    rows = served_model.raw_rows(False)
+    columns = {name: tf.tile(values, [5]) for name, values in _columns(rows).items()}
+    answer = signature(**columns)
+    assert answer["conflict"].numpy().tolist() == [ROWS_AT_ONCE] * 32 + [8] * 8
+    # Whose row is whose.
+    first = np.stack([served_model.resized(row["image"]).reshape(-1)[:3] / 255 for row in rows])
+    np.testing.assert_allclose(answer["probabilities"], np.tile(first, (5, 1)), atol=1e-6)
 
 
 def _export(path, classifier=None, class_names=CLASS_NAMES, raw_feature_spec=None, transform_layer=None):
