@@ -96,9 +96,13 @@ class CorrelationLoss(keras.layers.Layer):
             self.running_covariance.assign(ops.where(enough, covariance, past))
 
         # Nothing is added, not even rounding: both may be of quite another scale than the average.
-        correlation = self._correlation(covariance + (batch_covariance - present))
+        covariance = covariance + (batch_covariance - present)
+        # Of a step that has overflowed the loss is NaN, as its caller expects; the Cholesky factors would raise.
+        is_finite = ops.all(ops.isfinite(covariance))
+        correlation = self._correlation(ops.where(is_finite, covariance, ops.eye(2 * self.dim, dtype=covariance.dtype)))
         # Rounding may carry the sum of `dim` correlations a hair past `dim`.
         loss = ops.maximum(1.0 - correlation / self.dim, 0.0)
+        loss = ops.where(is_finite, loss, ops.full_like(loss, float("nan")))
         return ops.where(enough, loss, ops.zeros_like(loss))
 
     def _correlation(self, covariance):

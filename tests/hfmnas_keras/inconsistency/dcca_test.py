@@ -189,6 +189,17 @@ def test_assigns_are_dropped_inside_a_stateless_scope():
     np.testing.assert_array_equal(layer.running_covariance, np.zeros((8, 8)))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_views_that_are_not_finite_give_nan_and_raise_nothing(value):
+    """So a step that has overflowed can be skipped."""
+    views = np.random.default_rng(8).normal(size=(2, 16, 4)).astype("float32")
+    layer = CorrelationLoss()
+    with_it = views.copy()
+    with_it[0, 3, 1] = value
+    assert np.isnan(float(layer(list(with_it))))
+    assert 0 < float(layer(list(views))) < 1
+
+
 def test_half_precision_policy_computes_in_float32():
     views = np.random.default_rng(6).normal(size=(2, 64, 4)).astype("float16")
     loss = CorrelationLoss(dtype="mixed_float16")(list(views), training=True)
