@@ -25,7 +25,9 @@ class CorrelationLoss(keras.layers.Layer):
 
     Every covariance is regularised by its own trace, so neither dead columns, equal views nor large scales make the
     Cholesky factors or their gradients infinite. The nuclear norm is taken as `sum(P * T)`, where `P` is the polar
-    factor of `T` without gradient: that is its value and its (sub)gradient, with no singular vectors to divide by.
+    factor of `T`: that is its value, and `P` its (sub)gradient, with no singular vectors to divide by. The derivative
+    by the covariances is a constant of the gradient, so second derivatives leave out how it changes. Views that are not
+    finite give NaN.
 
     Args:
         regularisation: float. Share of the mean variance added to the diagonals. Defaults to `1e-2`.
@@ -95,28 +97,49 @@ class CorrelationLoss(keras.layers.Layer):
         if training:
             self.running_covariance.assign(ops.where(enough, covariance, past))
 
-        # Nothing is added, not even rounding: both may be of quite another scale than the average.
-        covariance = covariance + (batch_covariance - present)
         # Of a step that has overflowed the loss is NaN, as its caller expects; the Cholesky factors would raise.
         is_finite = ops.all(ops.isfinite(covariance))
-        correlation = self._correlation(ops.where(is_finite, covariance, ops.eye(2 * self.dim, dtype=covariance.dtype)))
+        covariance = ops.where(is_finite, covariance, ops.eye(2 * self.dim, dtype=self._wide_dtype))
+        correlation, slope = map(ops.stop_gradient, self._correlation_and_slope(covariance))
         # Rounding may carry the sum of `dim` correlations a hair past `dim`.
         loss = ops.maximum(1.0 - correlation / self.dim, 0.0)
         loss = ops.where(is_finite, loss, ops.full_like(loss, float("nan")))
+        # Nothing but the gradient: the difference is zero.
+        loss = loss - ops.sum(slope * (batch_covariance - present)) / self.dim
         return ops.where(enough, loss, ops.zeros_like(loss))
 
-    def _correlation(self, covariance):
+    def _correlation_and_slope(self, covariance):
+        """The correlation, and its derivative by the joint covariance.
+
+        With T = L1^-1 S12 L2^-T and P the derivative by T, those by S12, S11 and S22 are L1^-T P L2^-1,
+        -L1^-T P T^T L1^-1 / 2 and -L2^-T P^T T L2^-1 / 2. Written out, no gradient passes the Cholesky factors, whose
+        own raises where something has overflowed.
+        """
         dim = self.dim
+        identity = ops.eye(dim, dtype=self._wide_dtype)
         # (2, dim, dim)
         own = ops.stack([covariance[:dim, :dim], covariance[dim:, dim:]])
         ridge = self.regularisation * ops.trace(own, axis1=-2, axis2=-1) / dim + 1e-6
-        factors = ops.cholesky(own + ridge[:, None, None] * ops.eye(dim, dtype=self._wide_dtype))
-        whitened = ops.solve_triangular(factors[0], covariance[:dim, dim:], lower=True)
-        # T = L1^-1 S12 L2^-T, here transposed: its singular values are the same.
-        whitened = ops.solve_triangular(factors[1], ops.transpose(whitened), lower=True)
+        factors = ops.cholesky(own + ridge[:, None, None] * identity)
+        inverses = ops.solve_triangular(factors, ops.stack([identity, identity]), lower=True)
+        whitened = ops.matmul(ops.matmul(inverses[0], covariance[:dim, dim:]), ops.transpose(inverses[1]))
         if self.norm == "frobenius":
-            return ops.sum(ops.square(whitened))
-        return ops.sum(_polar_factor(ops.stop_gradient(whitened)) * whitened)
+            correlation, by_whitened = ops.sum(ops.square(whitened)), 2.0 * whitened
+        else:
+            by_whitened = _polar_factor(whitened)
+            correlation = ops.sum(by_whitened * whitened)
+        by_cross = _between(inverses[0], by_whitened, inverses[1])
+        by_own = []
+        for inverse, product in (
+            (inverses[0], ops.matmul(by_whitened, ops.transpose(whitened))),
+            (inverses[1], ops.matmul(ops.transpose(by_whitened), whitened)),
+        ):
+            by_regularised = -0.5 * _between(inverse, product, inverse)
+            # The ridge is a share of the trace.
+            by_own.append(by_regularised + self.regularisation * ops.trace(by_regularised) / dim * identity)
+        upper = ops.concatenate([by_own[0], by_cross], axis=1)
+        lower = ops.concatenate([ops.zeros_like(by_cross), by_own[1]], axis=1)
+        return correlation, ops.concatenate([upper, lower], axis=0)
 
     @property
     def _wide_dtype(self):
@@ -132,6 +155,10 @@ class CorrelationLoss(keras.layers.Layer):
 
     def compute_output_spec(self, inputs, training=False):
         return keras.KerasTensor((), dtype=self._wide_dtype)
+
+
+def _between(left, matrix, right):
+    return ops.matmul(ops.transpose(left), ops.matmul(matrix, right))
 
 
 def _polar_factor(matrix):

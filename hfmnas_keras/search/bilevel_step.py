@@ -30,10 +30,11 @@ class BilevelStep:
 
     With `settings.second_order` the step is `architecture_step(row_numbers, train_row_numbers)`. It lowers the dev
     loss at the weights w - xi * g(w, gamma, beta), where g is what a weight step on these train rows descends (weight
-    decay included), and differentiates through g, without finite differences (in the DCCA loss the polar factor of the
-    nuclear norm is held constant: its derivative has no bound where correlations are equal). xi is `look_ahead_rate`,
-    or the weights' learning rate at that moment. As in DARTS the look-ahead is plain gradient descent, though Adam
-    moves the weights: Adam's first steps depend on the sign of a gradient alone, which has no derivative.
+    decay included), and differentiates through g, without finite differences (in the DCCA loss the derivative by the
+    covariances is held constant: the polar factor in it has one without bound where correlations are equal). xi is
+    `look_ahead_rate`, or the weights' learning rate at that moment. As in DARTS the look-ahead is plain gradient
+    descent, though Adam moves the weights: Adam's first steps depend on the sign of a gradient alone, which has no
+    derivative.
 
     Of a model that computes in float16 each step scales its loss, and changes nothing where a gradient is not finite
     (`LossScale`). On several devices (`settings.devices`) each computes on its part of the batch (`DataParallel`).
