@@ -73,6 +73,6 @@ class Executor(base_executor.BaseExecutor):
             )
             result.genotype.save(os.path.join(genotype_folder, "genotype.json"))
         report.set_float_custom_property("seconds", float(result.cost["seconds"]))
-        report.set_float_custom_property("largest_travel", float(result.travel["largest"]))
+        report.set_float_custom_property("largest_travel", float(result.travel.get("largest", 0.0)))
         report.set_string_custom_property("verdict", result.verdict)
         shutil.rmtree(checkpoints, ignore_errors=True)

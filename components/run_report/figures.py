@@ -36,6 +36,24 @@ def genotype_figure(genotype: BaseGenotype) -> str:
     return _inline(file)
 
 
+def candidates_figure(candidates: Sequence[Mapping[str, Any]]) -> str:
+    """Dev loss and dev macro F1 of the candidates that were trained, the best one's in colour.
+
+    Args:
+        candidates: those of a `SearchResult`.
+    """
+    most = max(candidate["epochs"] for candidate in candidates)
+    best = min((c for c in candidates if c["epochs"] == most), key=lambda c: (c["score"], c["number"]))
+    figure, all_axes = _row_of_axes(2)
+    for axes, key, title in zip(all_axes, ("dev_loss", "dev_macro_f1"), ("Dev loss", "Dev macro F1"), strict=True):
+        for candidate in [*(c for c in candidates if c is not best), best]:
+            colour, label = (_BLUE, f"candidate {best['number']}") if candidate is best else (_GREY, "")
+            history = candidate["history"]
+            _line(axes, [epoch["epoch"] for epoch in history], [epoch[key] for epoch in history], colour, label)
+        axes.set_title(title)
+    return _finish(figure, all_axes)
+
+
 def search_figure(history: Sequence[Mapping[str, Any]]) -> str:
     """Losses, dev macro F1, and how far the choices have parted, along the search.
 

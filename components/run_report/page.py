@@ -43,8 +43,14 @@ def render_page(summary: Mapping[str, Any], genotype: BaseGenotype | None) -> st
     }
     if genotype is not None:
         drawings["genotype"] = figures.genotype_figure(genotype)
-        drawings["search"] = figures.search_figure(summary["search"]["history"])
-        drawings["probabilities"] = figures.probabilities_figure(summary["search"]["probabilities"], genotype)
+        search = summary["search"]
+        drawings["search"] = (
+            figures.candidates_figure(search["candidates"])
+            if search["candidates"]
+            else figures.search_figure(search["history"])
+        )
+        if search["probabilities"]:
+            drawings["probabilities"] = figures.probabilities_figure(search["probabilities"], genotype)
     # In a multi-label set one label is not confused with another; the table of labels says it all.
     if not evaluation["multi_label"]:
         drawings["confusion"] = figures.confusion_figure(

@@ -93,7 +93,7 @@ class SearchedCell(keras.layers.Layer):
                 edge(sources[predecessor], training=training)
                 for predecessor, edge in zip(choice.predecessors, edges, strict=True)
             ]
-            sources[2 + choice.index] = node(_pair(grids), training=training)
+            sources[2 + choice.index] = node(pair_of(grids), training=training)
         kept = self.cell_genotype.kept
         # (batch, height, width, kept nodes, channels)
         outputs = self.output_norm(ops.stack([sources[2 + index] for index in kept], axis=-2))
@@ -129,7 +129,7 @@ class SearchedCell(keras.layers.Layer):
         )
 
 
-def _pair(grids):
+def pair_of(grids):
     """The two inputs of a node: its two edges, or of more the mean over all pairs j < k, as `"pair"` has it."""
     if len(grids) == 2:
         return grids

@@ -37,6 +37,7 @@ from hfmnas_keras.search.diagnosis import LEAST_TRAVEL, decisiveness, search_war
 from hfmnas_keras.search.graph_rewriting import without_graph_rewriting
 from hfmnas_keras.search.search_report import SearchReport
 from hfmnas_keras.search.search_result import SearchResult
+from hfmnas_keras.search.strategies.search_by_training import search_by_training
 from hfmnas_keras.settings.execution import without_execution
 from hfmnas_keras.settings.fusion import FusionSettings, MitigationSettings
 from hfmnas_keras.settings.models import SEARCHED_MODELS
@@ -60,6 +61,8 @@ def search_architecture(
     mitigation: MitigationSettings | None = None,
 ) -> SearchResult:
     """Searches the architecture of a fusion network (HF-MNAS, Eq. 29-30, Algorithm 1; docs/method.md, section 7).
+
+    By the bilevel search, of which the following tells, or by another `settings.strategy`, see `search_by_training`.
 
     The state of the search is written to `checkpoint_dir/search.npz` after each epoch and every
     `settings.checkpoint_seconds`, the one before kept beside it. Called again with the same arguments, the search goes
@@ -99,6 +102,44 @@ def search_architecture(
     keras.utils.set_random_seed(settings.seed)
     settings = dataclasses.replace(settings, precision=resolved_precision(settings.precision))
     space, mitigation = space or SEARCHED_MODELS[model].supernet.SPACE_CLASS(), mitigation or MitigationSettings()
+    fingerprint: dict[str, Any] = {
+        "model": model,
+        "settings": without_execution(settings),
+        "fusion": dataclasses.asdict(fusion),
+        "mitigation": dataclasses.asdict(mitigation),
+        "space": dataclasses.asdict(space),
+        "num_outputs": num_outputs,
+        "train": _data_fingerprint(train, names),
+        "dev": _data_fingerprint(dev, names),
+    }
+    report = SearchReport(report_dir, unimodal_heads) if report_dir is not None else None
+    if settings.strategy != "bilevel":
+        hf_mnas_space = _check_strategy(settings, model, space)
+        bilevel = dataclasses.replace(settings, strategy="bilevel", minutes=None)
+        result = search_by_training(
+            train,
+            dev,
+            num_outputs,
+            settings,
+            checkpoint_dir,
+            fingerprint,
+            lambda: search_architecture(
+                train,
+                dev,
+                num_outputs,
+                fusion,
+                bilevel,
+                pathlib.Path(checkpoint_dir) / "bilevel",
+                space=space,
+                mitigation=mitigation,
+            ),
+            fusion=fusion,
+            mitigation=mitigation,
+            space=hf_mnas_space,
+        )
+        if report is not None:
+            report.write(result, settings)
+        return result
     feature_shapes = {name: train.feature_shapes[name] for name in names}
     supernet = supernet_of(
         model,
@@ -113,26 +154,31 @@ def search_architecture(
         name="supernet",
     )
     train_rows, dev_rows = (feature_rows(split, names, settings.device_bytes) for split in (train, dev))
-    fingerprint: dict[str, Any] = {
-        "model": model,
-        "settings": without_execution(settings),
-        "fusion": dataclasses.asdict(fusion),
-        "mitigation": dataclasses.asdict(mitigation),
-        "space": dataclasses.asdict(space),
-        "num_outputs": num_outputs,
-        "train": _data_fingerprint(train, names),
-        "dev": _data_fingerprint(dev, names),
-    }
     search = _Search(
         supernet,
         train_rows,
         dev_rows,
         settings,
         SavedState(pathlib.Path(checkpoint_dir) / "search.npz", fingerprint),
-        SearchReport(report_dir, unimodal_heads) if report_dir is not None else None,
+        report,
     )
     with without_graph_rewriting():
         return search.run()
+
+
+def _check_strategy(settings: SearchSettings, model: str, space: SpaceSettings | BMSpaceSettings) -> SpaceSettings:
+    """The space, which candidates can be trained of."""
+    if not isinstance(space, SpaceSettings):
+        raise ValueError(
+            f"Candidates of `model: hf_mnas` alone can be trained. Received: strategy={settings.strategy!r}, "
+            f"model={model!r}. Set `strategy: bilevel`."
+        )
+    if settings.precision != "float32":
+        raise ValueError(
+            "Candidates are trained in float32. Received: "
+            f"strategy={settings.strategy!r}, precision={settings.precision!r}. Set `precision: float32`."
+        )
+    return space
 
 
 class _Search:
@@ -354,7 +400,8 @@ class _Search:
     def _selected_epoch(self) -> int:
         if self.settings.select == "last":
             return len(self.history)
-        scores = [record["discretised_dev_macro_f1"] for record in self.history]
+        key = "dev_macro_f1" if self.settings.select == "best_supernet" else "discretised_dev_macro_f1"
+        scores = [record[key] for record in self.history]
         # The later one among equals: its logits have seen more.
         return max((score, epoch) for epoch, score in enumerate(scores, start=1) if score is not None)[1]
 

@@ -13,6 +13,8 @@ from hfmnas_keras.genotype.cell_diagram import CellDiagram
 from hfmnas_keras.genotype.probability_table import ProbabilityTable
 from hfmnas_keras.search.search_warning import SearchWarning
 
+#: What a warning can say, the worst first.
+VERDICTS = ("collapsed", "not discretisable", "undecided")
 # The bounds, with what they mean for a cell of eight chosen edges (docs/method.md, section 7). By chance, all nine
 # operations alike, fewer than 1 cell in 350 has seven edges without parameters, and 1 in 1,300 five that are `skip`.
 MOST_SKIP = 0.5
@@ -24,6 +26,8 @@ FEWEST_ALIKE = 3
 LEAST_ENTROPY_UNDECIDED = 0.98
 LEAST_GAP = 0.05
 LEAST_TRAVEL = 1.0
+# Sharp distributions (`travel: 12`) kept 8 tenths of the supernet's macro F1 on the demo, flat ones (3) three tenths.
+LEAST_DISCRETISED_SHARE = 0.5
 
 
 def decisiveness(probabilities: Mapping[str, np.ndarray], tables: Mapping[str, ProbabilityTable]) -> dict[str, float]:
@@ -69,6 +73,9 @@ def search_warnings(
     all nodes, have the same operation (`FEWEST_ALIKE` of them or more). Edges that have no operations to choose from,
     as those of BM-NAS, are judged by `none` alone.
 
+    Not discretisable: in the last epoch in which both were scored, the discretised model's macro F1 on dev is less than
+    `LEAST_DISCRETISED_SHARE` of the supernet's.
+
     Undecided: the mean entropy of gamma or of beta was above `LEAST_ENTROPY_UNDECIDED` in every epoch; the mean gap
     between the best and the second probability is below `LEAST_GAP`; where features are chosen, those that were lead
     the next best by less than `LEAST_GAP`; no logit moved by `LEAST_TRAVEL`.
@@ -76,7 +83,8 @@ def search_warnings(
     Args:
         genotype: genotype that the search chose.
         probabilities: those that it was chosen from, arrays by label as of `BaseSupernet.probabilities`.
-        history: records of the epochs, of which `gamma_entropy` and `beta_entropy` are read.
+        history: records of the epochs, of which `gamma_entropy` and `beta_entropy` are read and, where they are there,
+            `dev_macro_f1` and `discretised_dev_macro_f1`.
         travel: dict with `possible` and `largest`, as of `SearchResult`.
 
     Returns:
@@ -88,6 +96,7 @@ def search_warnings(
         label = f"{cell.name}/gamma"
         chosen = np.asarray(probabilities[label], "float64")[list(tables[label].chosen)]
         warnings += _collapse(cell, chosen.argmax(axis=1) == tables[label].columns.index("none"))
+    warnings += _discretised(history)
     present = decisiveness(probabilities, tables)
     for kind, what in (("gamma", "edges"), ("beta", "nodes")):
         lowest = min(record[f"{kind}_entropy"] for record in history)
@@ -129,24 +138,41 @@ def search_warnings(
                 "travel",
                 f"No architecture logit moved by more than {travel['largest']:.3g} (possible: "
                 f"{travel['possible']:.3g}). With less than about {LEAST_TRAVEL:g} the genotype is mostly noise. Raise "
-                "`architecture_learning_rate` (or leave it None and raise `travel`), or search for more epochs.",
+                "`architecture_learning_rate` (or leave it None and raise `travel`), lower a coupled "
+                "`architecture_weight_decay`, or search for more epochs.",
             )
         )
     return tuple(warnings)
 
 
 def verdict(warnings: Sequence[SearchWarning]) -> str:
-    """`"collapsed"`, `"undecided"` or `"decided"`: the worst that the warnings say."""
+    """`"collapsed"`, `"not discretisable"`, `"undecided"` or `"decided"`: the worst that the warnings say."""
     seen = {warning.verdict for warning in warnings}
-    return next((word for word in ("collapsed", "undecided") if word in seen), "decided")
+    return next((word for word in VERDICTS if word in seen), "decided")
+
+
+def _discretised(history: Sequence[Mapping[str, Any]]) -> list[SearchWarning]:
+    scored = [record for record in history if record.get("discretised_dev_macro_f1") is not None]
+    if not scored:
+        return []
+    supernet, discretised = scored[-1]["dev_macro_f1"], scored[-1]["discretised_dev_macro_f1"]
+    if discretised >= LEAST_DISCRETISED_SHARE * supernet:
+        return []
+    message = (
+        f"The supernet has a macro F1 of {supernet:.3f} on dev, and the discretised model with the same weights "
+        f"{discretised:.3f}. Expected: {LEAST_DISCRETISED_SHARE:.0%} of the former or more. The mixtures do the work, "
+        "and not the operations that were chosen from them. Raise `travel`, lower a coupled `weight_decay`, or train "
+        "candidates alone: `strategy: race`."
+    )
+    return [SearchWarning("not discretisable", "discretised", message)]
 
 
 def _collapse(cell: CellDiagram, none_wins: np.ndarray) -> list[SearchWarning]:
     edges = [edge for node in cell.nodes for edge in node.edges if edge]
     cell_name = cell.short_title
     advice = (
-        "Look at the scores of the unimodal heads (memorised features make weights useless), try fewer epochs or a "
-        "smaller `travel`, and compare with another seed."
+        "Look at the scores of the unimodal heads (memorised features make weights useless), and compare with another "
+        "seed."
     )
     warnings = []
     for rule, share, bound, what in (

@@ -42,7 +42,7 @@ def draw_search(
     """Draws losses, dev macro F1, and how far the choices have parted, epoch by epoch.
 
     Args:
-        history: records of `search_architecture`, one an epoch; a curve leaves out epochs whose value is None.
+        history: records of `search_architecture`, one an epoch; a curve leaves out epochs that have no value.
         path_or_file: path, or binary file to write to.
         format: `"png"` or `"svg"`. Defaults to the path's suffix, `"png"` for a file.
 
@@ -61,12 +61,13 @@ def draw_search(
         figure = Figure(figsize=(3.8 * len(_PICTURES), 2.8))
         for axes, (title, curves) in zip(figure.subplots(1, len(_PICTURES)), _PICTURES.items(), strict=True):
             for key, colour, label in curves:
-                points = [(record["epoch"], record[key]) for record in history if record[key] is not None]
+                points = [(record["epoch"], record[key]) for record in history if record.get(key) is not None]
                 if points:
                     axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=3, label=label)
             axes.set_title(title)
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.legend(frameon=False, fontsize=8)
+            if axes.lines:
+                axes.legend(frameon=False, fontsize=8)
         figure.tight_layout()
         figure.savefig(path_or_file, format=format, dpi=150, metadata={"Date": None} if format == "svg" else None)

@@ -25,9 +25,9 @@ class SearchReport:
     """Writes a search into a folder.
 
     `genotype.json`; `search.json` (settings, epoch of the genotype, verdict, warnings, scores of the unimodal heads,
-    history, probabilities, cost, travel); the genotype as `genotype.mmd` (Mermaid) and `genotype.dot`, and where
-    matplotlib is installed (extra `plots`) as `genotype.svg` and `genotype.png`, with the curves of the history in
-    `search.svg` and `search.png`; TensorBoard logs under `tensorboard/`.
+    history, probabilities, cost, travel, candidates); the genotype as `genotype.mmd` (Mermaid) and `genotype.dot`, and
+    where matplotlib is installed (extra `plots`) as `genotype.svg` and `genotype.png`, with the curves of the history
+    in `search.svg` and `search.png`; TensorBoard logs under `tensorboard/`.
 
     Args:
         folder: made when missing.
@@ -83,6 +83,7 @@ class SearchReport:
             "cost": result.cost,
             "probabilities": {name: np.asarray(values).tolist() for name, values in result.probabilities.items()},
             "history": result.history,
+            "candidates": result.candidates,
         }
         (self.folder / "search.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         result.genotype.save(self.folder / "genotype.json")

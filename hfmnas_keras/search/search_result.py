@@ -28,6 +28,8 @@ class SearchResult:
         travel: dict: `possible` (rate times steps made: the farthest that Adam moves a logit), `largest` (the largest
             movement of a logit in this search), `architecture_learning_rate`.
         warnings: tuple of `SearchWarning`, what speaks against this result.
+        candidates: list of dicts, where candidates were trained (keys: docs of `search_by_training`). The winner's
+            epochs are the history then, and probabilities and travel are empty unless a bilevel search came first.
     """
 
     genotype: BaseGenotype
@@ -37,8 +39,9 @@ class SearchResult:
     cost: dict[str, float]
     travel: dict[str, float]
     warnings: tuple[SearchWarning, ...] = ()
+    candidates: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     @property
     def verdict(self) -> str:
-        """`"collapsed"`, `"undecided"` or `"decided"`: the worst that the warnings say."""
+        """`"collapsed"`, `"not discretisable"`, `"undecided"` or `"decided"`: the worst that the warnings say."""
         return verdict(self.warnings)

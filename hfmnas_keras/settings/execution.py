@@ -19,9 +19,12 @@ def execution_of(settings: Any) -> dict[str, Any]:
 
 
 def without_execution(settings: Any) -> dict[str, Any]:
-    """All other fields, by name."""
-    return {
+    """All other fields, by name; settings among them as dictionaries too."""
+    others = {
         field.name: getattr(settings, field.name) for field in dataclasses.fields(settings) if not _is_execution(field)
+    }
+    return {
+        name: without_execution(value) if dataclasses.is_dataclass(value) else value for name, value in others.items()
     }
 
 

@@ -13,6 +13,7 @@ from absl import logging
 
 import hfmnas_keras
 from hfmnas_keras.atomic_file import atomic_file
+from hfmnas_keras.search.diagnosis import VERDICTS
 from pipeline.studies.published import data_of_the_paper, published_beside
 from pipeline.studies.statistics import Interval, bootstrap_interval, paired_interval, spread, unpaired_interval
 from pipeline.studies.study import Study
@@ -227,7 +228,7 @@ def _between(interval: Interval) -> str:
 
 def _doubt(verdicts: Sequence[str]) -> str:
     """How many searches came to a genotype that means little; empty where none did."""
-    counts = [f"{verdicts.count(word)} {word}" for word in ("collapsed", "undecided") if word in verdicts]
+    counts = [f"{verdicts.count(word)} {word}" for word in VERDICTS if word in verdicts]
     return f"of {len(verdicts)} searches {' and '.join(counts)} (docs/method.md, section 7)." if counts else ""
 
 

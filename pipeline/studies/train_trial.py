@@ -35,6 +35,7 @@ from pipeline.studies.trial_store import FAILED, FINISHED, TrialStore
 
 _BATCH = 64
 _LATENCY_CALLS = 100
+_READ_BY_THE_VERDICT = ("gamma_entropy", "beta_entropy", "dev_macro_f1", "discretised_dev_macro_f1")
 
 
 def train_trial(trial: Trial, data: StudyData, store: TrialStore) -> dict[str, Any]:
@@ -81,10 +82,13 @@ def _train(trial: Trial, data: StudyData, store: TrialStore) -> tuple[dict[str, 
         search = _search(trial, data, store)
         genotype = _genotype(trial, search)
         record.update({key: search[key] for key in ("search_seconds", "travel")})
-        # Of the genotype that this trial has: the search's own may keep fewer nodes.
-        warnings = search_warnings(genotype, search["probabilities"], search["entropies"], search["travel"])
-        record["verdict"] = verdict(warnings)
-        record["warnings"] = [warning.message for warning in warnings]
+        if trial.search.strategy == "bilevel":
+            # Of the genotype that this trial has: the search's own may keep fewer nodes.
+            warnings = search_warnings(genotype, search["probabilities"], search["entropies"], search["travel"])
+            record["verdict"] = verdict(warnings)
+            record["warnings"] = [warning.message for warning in warnings]
+        else:
+            record.update({key: search[key] for key in ("verdict", "warnings")})
         record["genotype"] = genotype.to_json()
     elif trial.random_genotype is not None:
         genotype = random_genotype(trial.space, trial.fusion, trial.random_genotype)
@@ -152,7 +156,11 @@ def _search(trial: Trial, data: StudyData, store: TrialStore) -> dict[str, Any]:
             "probabilities": {name: np.asarray(values).tolist() for name, values in result.probabilities.items()},
             "search_seconds": result.cost["seconds"],
             "travel": result.travel,
-            "entropies": [{key: epoch[key] for key in ("gamma_entropy", "beta_entropy")} for epoch in result.history],
+            "entropies": [
+                {key: epoch[key] for key in _READ_BY_THE_VERDICT if key in epoch} for epoch in result.history
+            ],
+            "verdict": result.verdict,
+            "warnings": [warning.message for warning in result.warnings],
         }
         store.write_search(trial, record)
         return record

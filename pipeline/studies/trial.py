@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import hfmnas_keras
-from hfmnas_keras.settings.execution import without_execution
+from hfmnas_keras.settings.execution import execution_of, without_execution
 from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings
 from hfmnas_keras.settings.models import SEARCHED_MODELS
 from hfmnas_keras.settings.search import SearchSettings
@@ -107,7 +107,9 @@ class Trial:
     @property
     def keeps_after_search(self) -> bool:
         """Whether how many nodes and edges are kept has no influence on the search, and is decided after it."""
-        return self.model == "hf_mnas" and self.search.select == "last" and self.search.stop_when_stable is None
+        search = self.search
+        is_plain = search.strategy == "bilevel" and search.select == "last" and search.stop_when_stable is None
+        return self.model == "hf_mnas" and is_plain
 
     def settings(self) -> dict[str, Any]:
         """All settings with an influence on the result, as JSON has them."""
@@ -134,21 +136,22 @@ def _changed(trial: Trial) -> dict[str, Any]:
     changed: dict[str, Any] = {"version": hfmnas_keras.__version__}
     for field in dataclasses.fields(trial):
         value = getattr(trial, field.name)
-        if dataclasses.is_dataclass(value):
-            settings = without_execution(value)
-            value = {
-                setting.name: settings[setting.name]
-                for setting in dataclasses.fields(value)
-                if setting.name in settings and settings[setting.name] != setting.default
-            }
-        changed[field.name] = value
+        changed[field.name] = _without_defaults(value) if dataclasses.is_dataclass(value) else value
+    return changed
+
+
+def _without_defaults(settings: Any) -> dict[str, Any]:
+    changed: dict[str, Any] = {}
+    without_influence = execution_of(settings)
+    for setting in dataclasses.fields(settings):
+        value = getattr(settings, setting.name)
+        if value != setting.default and setting.name not in without_influence:
+            changed[setting.name] = _without_defaults(value) if dataclasses.is_dataclass(value) else value
     return changed
 
 
 def _plain(settings: Any) -> dict[str, Any]:
-    content = without_execution(settings)
-    content = {name: _plain(value) if dataclasses.is_dataclass(value) else value for name, value in content.items()}
-    return json.loads(json.dumps(content))
+    return json.loads(json.dumps(without_execution(settings)))
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -168,7 +168,7 @@ IMPORTED_BY = {
     "hfmnas_keras/pretraining/backbone_fit.py": {"backbone_trainer"},
     "hfmnas_keras/pretraining/extraction.py": {"feature_extractor", "trainer"},
     "hfmnas_keras/search/bilevel_step.py": {"architecture_search"},
-    "hfmnas_keras/training/training_step.py": {"tuner", "trainer"},
+    "hfmnas_keras/training/training_step.py": {"architecture_search", "tuner", "trainer"},
     "hfmnas_keras/export/serving.py": {"trainer"},
     "hfmnas_keras/cli/cost_command.py": set(),
     "components/checkpoint_folder.py": {"backbone_trainer", "architecture_search", "tuner", "trainer"},

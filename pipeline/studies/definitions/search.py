@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hfmnas_keras.settings.race import STRATEGIES
 from hfmnas_keras.settings.space import NODE_INPUTS
 from pipeline.config import RunConfig
 from pipeline.studies.study import Study
@@ -16,6 +17,11 @@ def _variants(config: RunConfig) -> list[Variant]:
     return [
         Variant("random genotypes", {"model": "hf_mnas"}, genotype=RANDOM, least_seeds=_RANDOM_GENOTYPES),
         Variant(_SEARCHED, {"model": "hf_mnas"}),
+        *(
+            Variant(f"strategy: {strategy}", {"model": "hf_mnas", "search.strategy": strategy})
+            for strategy in STRATEGIES
+            if strategy != config.search.strategy
+        ),
         *(
             Variant(f"node inputs: {node_inputs}", {"model": "hf_mnas", "space.node_inputs": node_inputs})
             for node_inputs in NODE_INPUTS

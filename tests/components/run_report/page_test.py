@@ -110,6 +110,7 @@ def make_summary():
             "travel": {"possible": 3.0, "largest": 1.234, "architecture_learning_rate": 0.02},
             "history": [search_record(1), search_record(2)],
             "probabilities": {f"{cell}/{kind}": rows for cell in ("lfbc", "hfbc") for kind, rows in uniform.items()},
+            "candidates": [],
         },
         "genotype": genotype_content(),
         "tuning": None,
@@ -273,6 +274,29 @@ def test_figures_are_svg_inside_the_page(page):
     assert words[4].count("dev, discretised") == 2
     # One file: nothing is loaded from anywhere.
     assert not re.search(r"<(link|img|script|iframe)|src=|@import|url\((?!#)", page)
+
+
+def test_a_race_is_shown_by_its_candidates():
+    summary = make_summary()
+    candidates = [
+        {
+            "number": number,
+            "epochs": epochs,
+            "score": 0.5 - 0.1 * number,
+            "history": [{"epoch": n + 1, "dev_loss": 0.5, "dev_macro_f1": 0.6} for n in range(epochs)],
+        }
+        for number, epochs in enumerate((3, 3, 1))
+    ]
+    settings = {"strategy": "race", "race": {"score": "dev_loss"}}
+    summary["search"].update(candidates=candidates, settings=settings, probabilities={}, travel={})
+    page = render(summary)
+    shown = " ".join(re.sub(r"<[^>]*>", "", page).split())
+    assert "By race, of 3 candidates, each trained alone; the lower dev_loss wins." in shown
+    assert "could travel" not in shown and "Architecture probabilities" not in shown
+    words = figure_words(page)
+    # One picture fewer than of a bilevel search. Candidate 2 has the best score, and was left behind.
+    assert len(words) == 6
+    assert "Dev macro F1" in words[4] and "candidate 1" in words[4]
 
 
 def test_a_search_of_bm_nas_is_shown():

@@ -471,7 +471,7 @@ def test_the_genotype_of_the_best_dev_epoch_can_be_taken(eager_steps, tmp_path, 
         "_discretised_scores",
         lambda search, is_last: {"discretised_dev_loss": 1.0, "discretised_dev_macro_f1": next(scores)},
     )
-    result = run_few_steps(tmp_path, epochs=4, architecture_learning_rate=3.0, select="best_dev")
+    result = run_few_steps(tmp_path, epochs=4, architecture_learning_rate=3.0, select="best_discretised")
     assert result.epoch == 3
     third, last = result.history[2], result.history[3]
     assert json.loads(result.genotype.to_json()) == third["genotype"]
@@ -480,15 +480,23 @@ def test_the_genotype_of_the_best_dev_epoch_can_be_taken(eager_steps, tmp_path, 
     assert result.travel["largest"] >= last["largest_movement"]
 
 
+def test_the_genotype_of_the_supernets_best_epoch_can_be_taken(eager_steps, tmp_path, monkeypatch):
+    scores = iter((0.5, 0.7, 0.6))
+    monkeypatch.setattr(architecture_search, "macro_f1", lambda labels, logits: next(scores))
+    result = run_few_steps(tmp_path, epochs=3, select="best_supernet", discretised_every=0)
+    assert result.epoch == 2
+    assert json.loads(result.genotype.to_json()) == result.history[1]["genotype"]
+
+
 def test_settings_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="`stop_when_stable` must be at least 2 epochs, or None. Received: 1"):
         SearchSettings(stop_when_stable=1)
     with pytest.raises(ValueError, match="`select` must be one of .*'best_test'"):
         SearchSettings(select="best_test")
     with pytest.raises(ValueError, match="Set `discretised_every` to 1"):
-        SearchSettings(select="best_dev", discretised_every=0)
+        SearchSettings(select="best_discretised", discretised_every=0)
     with pytest.raises(ValueError, match="a search on partial channels has not.*Set `select: last`"):
-        SearchSettings(select="best_dev", partial_channels=4)
+        SearchSettings(select="best_discretised", partial_channels=4)
     with pytest.raises(ValueError, match="`partial_channels` must be a divisor of channels=64. Received: 3"):
         SearchSettings(partial_channels=3)
 

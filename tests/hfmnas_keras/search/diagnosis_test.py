@@ -107,6 +107,23 @@ def test_small_gap():
     assert verdict(warnings) == "undecided"
 
 
+def test_a_discretised_model_far_below_the_supernet():
+    def scored(supernet, discretised):
+        return {**DECIDED[0], "dev_macro_f1": supernet, "discretised_dev_macro_f1": discretised}
+
+    # .35 is less than half of .76, .38 is not. The last epoch that has both tells.
+    found, (warning,) = rules(history=[scored(0.76, 0.7), scored(0.76, 0.35), scored(0.76, None)])
+    assert found == [("not discretisable", "discretised")]
+    assert "F1 of 0.760 on dev" in warning.message and "0.350" in warning.message
+    assert "strategy: race" in warning.message
+    assert rules(history=[scored(0.76, 0.1), scored(0.76, 0.38)])[0] == []
+    little = {"possible": 0.2, "largest": 0.1}
+    _, warnings = rules(history=[scored(0.76, 0.1)], travel=little)
+    assert verdict(warnings) == "not discretisable"
+    _, warnings = rules(lfbc=make_cell(("skip",) * 8), history=[scored(0.76, 0.1)])
+    assert verdict(warnings) == "collapsed"
+
+
 def test_little_travel():
     found, (warning,) = rules(travel={"possible": 3.0, "largest": 0.62})
     assert found == [("undecided", "travel")]

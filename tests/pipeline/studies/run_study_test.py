@@ -329,7 +329,7 @@ def test_names_follow_from_what_has_an_influence():
     shared = {name for name, other in others.items() if other.search_name == trial.search_name}
     assert shared == {"training", "encoder", "stacked", "kept"}
     # Where a search looks at the discretised model, it looks at what is kept.
-    best = {"search.select": "best_dev", "search.discretised_every": 1}
+    best = {"search.select": "best_discretised", "search.discretised_every": 1}
     assert searched(**best).search_name != searched(**best, **{"space.kept_nodes": 2}).search_name
     drawn = Trial.of(with_overrides(tiny_config(), {"model": "hf_mnas"}), 3, "made-up", RANDOM)
     assert drawn.search_name is None and drawn.random_genotype == 3 and drawn.seed == 3

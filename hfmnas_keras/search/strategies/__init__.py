@@ -1,0 +1,1 @@
+"""How a genotype is found: by the bilevel search, or by training candidates alone and keeping the better ones."""
