@@ -46,6 +46,7 @@ CHANGES = {
     "preparation.classes": (BASE.preparation.classes[::-1], "LinearReferenceTrainer"),
     "preparation.image_size": ((96, 96), TRANSFORM),
     "preparation.max_tokens": (16, TRANSFORM),
+    "preparation.max_subwords": (16, TRANSFORM),
     "preparation.min_frequency": (2, TRANSFORM),
     # There are no clips and no skeletons.
     "preparation.clip_frames": (4, NOTHING),
@@ -59,7 +60,7 @@ CHANGES = {
             "text.pieces": 3,
             "text.dropout": 0.123,
             "text.token_dropout": 0.123,
-            "text.learning_rate": None,
+            "text.learning_rate": 0.0123,
             "text.word_vectors": FILE,
             "text.weights": FILE,
             "image.depth": Several({"backbones.image.depth": 19, "backbones.image.trunk": None}),
