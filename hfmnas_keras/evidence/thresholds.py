@@ -11,6 +11,8 @@ from hfmnas_keras.settings.training import THRESHOLDS
 _MOST_CANDIDATES = 512
 # Rows of a class that weigh as much as all classes together in the class's own threshold.
 _ROWS_OF_COMMON = 20.0
+# Farthest a threshold lies from one half, in logits: beyond it a probability of 32 bits is 0 or 1.
+_FARTHEST = 15.0
 # Subsets of the rows, each without a part of them, over which a choice is averaged.
 _SUBSETS = 10
 
@@ -30,7 +32,7 @@ def choose_thresholds(labels: np.ndarray, logits: np.ndarray, kind: str, fixed: 
         fixed: float in (0, 1). Defaults to `0.5`.
 
     Returns:
-        float64 array `(classes,)` of probabilities above which a label is given.
+        float64 array `(classes,)` of probabilities above which a label is given, none nearer to 0 or 1 than 3e-7.
 
     Raises:
         ValueError: for an unknown kind, or labels and logits that do not fit.
@@ -56,7 +58,7 @@ def choose_thresholds(labels: np.ndarray, logits: np.ndarray, kind: str, fixed: 
         own = np.array([_averaged(labels[:, [k]], logits[:, [k]]) if rows[k] else common for k in range(len(rows))])
         share = rows / (rows + _ROWS_OF_COMMON)
         chosen = common + share * (own - common)
-    return 1.0 / (1.0 + np.exp(-chosen))
+    return 1.0 / (1.0 + np.exp(-np.clip(chosen, -_FARTHEST, _FARTHEST)))
 
 
 def given_labels(logits: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

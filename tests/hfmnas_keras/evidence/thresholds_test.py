@@ -69,3 +69,13 @@ def test_fixed_single_rows_and_bad_input():
         choose_thresholds(labels, logits, "best")
     with pytest.raises(ValueError, match=r"logits \(5, 3\)"):
         choose_thresholds(labels, logits[:, :3], "dev")
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_no_threshold_is_rounded_to_0_or_1_however_far_the_logits_are(scale):
+    labels = np.array([[1, 0], [1, 1], [0, 0], [0, 1]])
+    logits = np.array([[2.0, -3.0], [1.5, 4.0], [-2.0, -1.0], [1.4, 3.0]]) * scale
+    for kind in ("dev", "per_class"):
+        thresholds = choose_thresholds(labels, logits + 100.0 * scale, kind).astype("float32")
+        assert ((thresholds > 0) & (thresholds < 1)).all()
+        assert np.isfinite(macro_f1(labels, logits, thresholds))
