@@ -116,6 +116,16 @@ CHANGES = {
     **{
         f"search.{key}": (value, SEARCH)
         for key, value in {
+            "strategy": "race",
+            "minutes": Several({"search.minutes": 12.3, "search.strategy": "race"}),
+            "race.candidates": 5,
+            "race.rungs": (1, 3),
+            "race.kept": 0.123,
+            "race.score": "train_loss",
+            "race.label_smoothing": 0.123,
+            "race.seeded": OTHER,
+            "race.population": 5,
+            "race.sample": 2,
             "channels": 16,
             "partial_channels": 2,
             "epochs": 123,
@@ -134,7 +144,7 @@ CHANGES = {
             "look_ahead_rate": Several({"search.look_ahead_rate": 1e-3, "search.second_order": OTHER}),
             "discretised_every": 2,
             "stop_when_stable": 3,
-            "select": "best_dev",
+            "select": "best_discretised",
             "deterministic": OTHER,
             "jit_compile": OTHER,
             "precision": "mixed_bfloat16",
