@@ -41,7 +41,10 @@ def train(tmp_path, monkeypatch):
     """The function trains a genotype with what was tuned; it gives the fusion network as saved and the record."""
     # Preprocessing and export have tests of their own, and would take longer than the training.
     transform = types.SimpleNamespace(
-        vocabulary_size_by_name=lambda name: 30, transform_features_layer=lambda: None, raw_feature_spec=dict
+        vocabulary_size_by_name=lambda name: 30,
+        vocabulary_file_by_name=lambda name: None,
+        transform_features_layer=lambda: None,
+        raw_feature_spec=dict,
     )
     monkeypatch.setattr(training.tft, "TFTransformOutput", lambda folder: transform)
     monkeypatch.setattr(training, "export_saved_model", lambda *args: None)
@@ -61,6 +64,7 @@ def train(tmp_path, monkeypatch):
                 custom_config={
                     "model": "hf_mnas",
                     "classes": ["cat", "dog", "fish"],
+                    "threshold": 0.5,
                     "multi_label": False,
                     **{part: settings_to_json(settings) for part, settings in tuned_case.FUSION.model.items()},
                     "training": settings_to_json(tuned_case.TRAINING),

@@ -571,7 +571,7 @@ def stop_after_saves(monkeypatch, stops):
         # Between two of one stretch, of which the second looks one batch farther.
         pytest.param({"alternation": "phased", "second_order": True}, [(0, 4)], id="phased-second_order"),
         # After the first weight steps were skipped and their scale was halved, and then that of the architecture.
-        pytest.param({"precision": "mixed_float16"}, [(0, 3), (1, 2)], id="mixed_float16"),
+        pytest.param({"precision": "mixed_float16", "travel": 3.0}, [(0, 3), (1, 2)], id="mixed_float16"),
     ],
 )
 def test_search_of_another_kind_goes_on_in_the_middle_of_an_epoch(eager_steps, tmp_path, monkeypatch, settings, stops):

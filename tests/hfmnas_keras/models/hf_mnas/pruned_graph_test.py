@@ -93,7 +93,7 @@ def normalized_nodes(graph):
         if match := OUTPUT_NORM_SCOPE.search(operation.name):
             elements = [output.shape.num_elements() for output in operation.outputs]
             largest[match[1]] = max(largest[match[1]], *elements)
-    return {cell: elements / (np.prod(FUSION.grid) * FUSION.channels) for cell, elements in largest.items()}
+    return {cell: elements / (np.prod(FUSION.fusion.grid) * FUSION.channels) for cell, elements in largest.items()}
 
 
 def concrete_function(model):

@@ -48,11 +48,14 @@ def genotypes():
 @pytest.fixture(scope="module")
 def candidate():
     # Adam divides by the size of a gradient: where that is zero but for rounding, networks part in single precision.
+    # The policy too, which no longer follows once a test has set one.
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     try:
         yield make_candidate()
     finally:
         keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
 
 
 def make_candidate():
