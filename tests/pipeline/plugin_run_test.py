@@ -110,9 +110,9 @@ def plain_picture(modality, input_shape, num_outputs, settings, grid):
     return keras.Model(inputs, outputs, name="plain_picture")
 
 
-@register_plain_model("high_features", "a linear classifier on both high features")
-def high_features(low, high, num_outputs, shape, multi_label):
-    joined = keras.layers.Concatenate()([keras.layers.Flatten()(feature) for feature in high])
+@register_plain_model("all_features", "a linear classifier on all four features")
+def all_features(low, high, num_outputs, shape, multi_label):
+    joined = keras.layers.Concatenate()([keras.layers.Flatten()(feature) for feature in (*low, *high)])
     return {"logits": keras.layers.Dense(num_outputs, dtype="float32", name="logits")(joined)}
 '''
 
@@ -161,10 +161,10 @@ def test_a_run_with_a_package_of_ones_own_ends_in_a_pushed_model(tmp_path):
     # The served model needs none of the package.
     answer = tf.saved_model.load(summary.pushed_path).signatures["serve_json"](
         text=tf.constant(["a snow thing"]),
-        image_bytes=tf.constant([tf.io.encode_png(tf.fill((16, 16, 3), 210)).numpy()]),
+        image_bytes=tf.constant([tf.io.encode_png(tf.fill((16, 16, 3), tf.constant(210, tf.uint8))).numpy()]),
     )
     assert answer["label"][0] == b"light"
     # What is searched does not matter to the plain model: all stages before are served from the cache.
-    plain = run(tmp_path, model="high_features")
+    plain = run(tmp_path, model="all_features")
     assert plain.returncode == 0, plain.stdout + plain.stderr
     assert summarise_run(tmp_path / "run" / "metadata.sqlite").pushed_path != summary.pushed_path
