@@ -39,7 +39,7 @@ setuptools.setup(
         # Commands of `hfmnas` that lie outside of hfmnas_keras, which knows nothing of what is above it, and what finds
         # the file of a preset for those inside.
         "hfmnas.commands": ["study=pipeline.studies.command:study"],
-        "hfmnas.config_files": ["presets=pipeline.config:config_file"],
+        "hfmnas.config_files": ["presets=pipeline.config_file:config_file"],
     },
     extras_require={
         "pipeline": [

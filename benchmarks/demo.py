@@ -7,7 +7,7 @@ from benchmarks.comparison import compare  # isort: skip
 
 import click
 
-from pipeline.config import load_config
+from pipeline.config_file import load_config
 
 
 @click.command(help="Compares HF-MNAS with plain references on the demo data.")

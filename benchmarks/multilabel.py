@@ -14,7 +14,7 @@ import pathlib
 import click
 
 from benchmarks.openclipart import write_manifest
-from pipeline.config import load_config
+from pipeline.config_file import load_config
 from pipeline.manifest_config import told, write_manifest_config
 
 

@@ -20,7 +20,7 @@ from pipeline.local_runner import run  # isort: skip
 import click
 import numpy as np
 
-from pipeline.config import load_config, with_overrides
+from pipeline.config_file import load_config, with_overrides
 
 _COLOURS = {"conflict": "tab:red", "uncertainty": "tab:orange", "probability": "tab:blue"}
 

@@ -1,29 +1,16 @@
-"""What describes a run: one frozen object, read from one YAML file."""
+"""What describes a run: one frozen object."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 import pathlib
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import pydantic
-import yaml
 
-from hfmnas_keras.backbones.published_encoders import PUBLISHED_ENCODERS
-from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.plugins import installed_plugins, use_plugins
-from hfmnas_keras.settings.backbones import (
-    PATH_SETTINGS,
-    ImageBackboneSettings,
-    SkeletonBackboneSettings,
-    TextBackboneSettings,
-    VideoBackboneSettings,
-    backbone_settings_class,
-)
 from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings, defaults_by_modality
 from hfmnas_keras.settings.models import SEARCHED_MODELS, check_model
 from hfmnas_keras.settings.pretraining import PretrainingSettings
@@ -31,184 +18,19 @@ from hfmnas_keras.settings.search import SearchSettings
 from hfmnas_keras.settings.space import BMSpaceSettings, SpaceSettings
 from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.tuned_settings import OF_HF_MNAS, TUNABLE
-from pipeline.data_config import DataConfig, DemoData, FolderData, source_data
+from pipeline.config_parts import (
+    STRICT,
+    BackbonesConfig,
+    GateConfig,
+    KubeflowConfig,
+    PathsConfig,
+    PreparationConfig,
+    ServingConfig,
+    TuningConfig,
+)
+from pipeline.data_config import DataConfig, DemoData, source_data
 
-CONFIG_VARIABLE = "HFMNAS_CONFIG"
 SCHEMAS_FOLDER = pathlib.Path(__file__).resolve().parent.parent / "schemas"
-PRESETS_FOLDER = pathlib.Path(__file__).resolve().parent / "configs"
-
-_STRICT = pydantic.ConfigDict(frozen=True, extra="forbid")
-_Share = Annotated[float, pydantic.Field(ge=0, le=1)]
-
-
-class PreparationConfig(pydantic.BaseModel):
-    """What Transform makes of the raw examples.
-
-    Args:
-        classes: tuple of str. Names of the classes, in the order of the model's outputs.
-        multi_label: bool. Whether an example may carry any number of classes instead of exactly one.
-        image_size: pair of ints. Height and width.
-        max_tokens: int. Tokens kept of a text.
-        max_subwords: int. Parts of four characters kept of a text's words, by which a backbone that is trained on these
-            data tells words that it never saw, some five a word; 0: none.
-        min_frequency: int. How often a token must occur in the train split to enter the vocabulary.
-        clip_frames: int. Frames kept of a clip, colour or depth, evenly over all of it.
-        clip_size: pair of ints. Height and width of a clip's frames.
-        skeleton_frames: int. Frames that a skeleton is resampled to; the network needs 16.
-    """
-
-    model_config = _STRICT
-
-    classes: Annotated[tuple[str, ...], pydantic.Field(min_length=2)]
-    multi_label: bool = False
-    image_size: tuple[pydantic.PositiveInt, pydantic.PositiveInt] = (128, 128)
-    max_tokens: pydantic.PositiveInt = 64
-    max_subwords: pydantic.NonNegativeInt = 256
-    min_frequency: pydantic.PositiveInt = 1
-    clip_frames: Annotated[int, pydantic.Field(ge=1, le=1024)] = 8
-    clip_size: tuple[pydantic.PositiveInt, pydantic.PositiveInt] = (224, 224)
-    skeleton_frames: Annotated[int, pydantic.Field(ge=16, le=1024)] = 32
-
-    @pydantic.field_validator("classes")
-    @classmethod
-    def _are_distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(classes)) != len(classes):
-            raise ValueError("class names must be distinct")
-        return classes
-
-
-def _backbone(modality: str) -> Any:
-    """The type of a backbone's settings: those of the modality's own network, or of the kind that they name."""
-
-    def of_its_kind(settings: Any) -> Any:
-        if dataclasses.is_dataclass(settings):
-            return settings
-        if not isinstance(settings, dict):
-            raise ValueError("must be a mapping of keys")
-        settings_class: Any = backbone_settings_class(modality, settings.get("kind"))
-        # As everywhere in a configuration, an unknown key is an error.
-        strict_class = pydantic.with_config(pydantic.ConfigDict(extra="forbid"))(settings_class)
-        return pydantic.TypeAdapter(strict_class).validate_python(settings)
-
-    return Annotated[Any, pydantic.BeforeValidator(of_its_kind)]
-
-
-class BackbonesConfig(pydantic.BaseModel):
-    """The unimodal backbones by modality; those of the source's two modalities are made.
-
-    A `kind` asks for another than the modality's own network: a pre-trained one, `encoder`, for texts and pictures, or
-    what a package of your own registers.
-    """
-
-    model_config = _STRICT
-
-    text: _backbone("text") = TextBackboneSettings()
-    image: _backbone("image") = ImageBackboneSettings()
-    skeleton: _backbone("skeleton") = SkeletonBackboneSettings()
-    depth: _backbone("depth") = VideoBackboneSettings()
-    video: _backbone("video") = VideoBackboneSettings()
-
-
-class TuningConfig(pydantic.BaseModel):
-    """What is tuned before the final model is trained, by trials on train and dev.
-
-    Args:
-        choices: mapping from settings of the final model and its training, such as `training.learning_rate`, to values
-            to try; the configuration's own value is always one of them. See `hfmnas_keras.training.tuned_settings`.
-        trials: int. Most trials; fewer where there are fewer combinations.
-        seed: int. Of the drawing.
-    """
-
-    model_config = _STRICT
-
-    choices: Annotated[
-        dict[str, Annotated[tuple[int | float, ...], pydantic.Field(min_length=1)]], pydantic.Field(min_length=1)
-    ]
-    trials: pydantic.PositiveInt = 10
-    seed: int = 0
-
-
-class GateConfig(pydantic.BaseModel):
-    """When a model may be served.
-
-    Args:
-        min_f1_m: float. Least macro F1 on the test split.
-        change_tolerance: float. How much macro F1 may fall below that of the last blessed model.
-        above_reference: bool. Whether the model must not fall behind a linear model on one modality, nor behind one of
-            its own heads. Defaults to `True`; `False` shows the references only.
-        threshold: float. Multi-label data only: probability above which a label counts as predicted by a modality's
-            head, and by the fused model where `training.threshold` is `"fixed"`; otherwise that has its own.
-    """
-
-    model_config = _STRICT
-
-    min_f1_m: _Share
-    change_tolerance: _Share = 0.0
-    above_reference: bool = True
-    threshold: _Share = 0.5
-
-
-class ServingConfig(pydantic.BaseModel):
-    """Where blessed models go.
-
-    Args:
-        push_destination: str or None. Folder that receives one numbered SavedModel a push, as TF Serving reads it.
-            `None` (default) is `serving/<name>` below the root of the run.
-        infra_validation: bool. Whether TFX's InfraValidator tries the model in TF Serving's own container, which needs
-            a Docker daemon. Defaults to `False`; the check in a fresh process is always made.
-        abstention: `max_conflict` and `max_uncertainty`, floats in [0, 1] or None (default). Above one of them the
-            served output `abstain` is true.
-    """
-
-    model_config = _STRICT
-
-    push_destination: str | None = None
-    infra_validation: bool = False
-    abstention: Abstention = Abstention()
-
-
-class PathsConfig(pydantic.BaseModel):
-    """Where a run writes.
-
-    Args:
-        root: str or None. Folder of artifacts, metadata, checkpoints and pushed models; relative to the current
-            folder. `None` (default) is `runs/<name>`.
-    """
-
-    model_config = _STRICT
-
-    root: str | None = None
-
-
-class ResourcesConfig(pydantic.BaseModel):
-    """What a container of the stages that train asks for on Kubeflow."""
-
-    model_config = _STRICT
-
-    cpu: pydantic.PositiveFloat = 8.0
-    memory_gb: pydantic.PositiveFloat = 32.0
-    gpu_type: str = "nvidia.com/gpu"
-    gpu_count: pydantic.NonNegativeInt = 1
-
-
-class KubeflowConfig(pydantic.BaseModel):
-    """What the compiled Kubeflow pipeline needs to know.
-
-    Args:
-        image: str. Container image with this project and its pipeline extra installed.
-        pipeline_root: str. Folder of the artifacts, a default that a run may replace.
-        schema_folder: str. Where the image has the folder `schemas/` of this project.
-        checkpoint_root: str. Folder of checkpoints; on a volume, if a killed stage is to continue.
-        resources: `ResourcesConfig`. For BackboneTrainer, FeatureExtractor, ArchitectureSearch, Tuner and Trainer.
-    """
-
-    model_config = _STRICT
-
-    image: str = "hfmnas-keras:latest"
-    pipeline_root: str = "gs://your-bucket/hfmnas"
-    schema_folder: str = "/app/schemas"
-    checkpoint_root: str = "/tmp/hfmnas/checkpoints"
-    resources: ResourcesConfig = ResourcesConfig()
 
 
 class RunConfig(pydantic.BaseModel):
@@ -232,7 +54,7 @@ class RunConfig(pydantic.BaseModel):
             `["--direct_running_mode=multi_processing", "--direct_num_workers=2", "--sdk_container_image=unused"]`.
     """
 
-    model_config = _STRICT
+    model_config = STRICT
 
     name: Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
     model: str = "hf_mnas"
@@ -444,147 +266,3 @@ def _with_plugins(content: Any) -> Any:
     plugins = tuple(dict.fromkeys((*installed_plugins(), *named)))
     use_plugins(plugins)
     return {**content, "plugins": plugins}
-
-
-def load_config(path: str | os.PathLike[str] | None = None) -> RunConfig:
-    """Reads a run's configuration.
-
-    Paths of data and of weights in the file are relative to the file itself.
-
-    Args:
-        path: path of a YAML file, or the name of a preset such as `"demo"`. `None` (default) takes the environment
-            variable `HFMNAS_CONFIG`, and the demo where it is not set.
-
-    Returns:
-        `RunConfig`, with paths made absolute.
-
-    Raises:
-        ValueError: when there is no such file, or it does not describe a run; the message names file, key and cure.
-    """
-    file = config_file(path if path is not None else os.environ.get(CONFIG_VARIABLE) or "demo")
-    try:
-        loader = _EachKeyOnce(file.read_text(encoding="utf-8"))
-        content = loader.get_single_data()
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is not YAML that can be read: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} must hold a mapping of keys. Received: {type(content).__name__}.")
-    try:
-        config = RunConfig.model_validate(content)
-    except pydantic.ValidationError as error:
-        raise ValueError(_explanation(file, error, content)) from error
-    return _with_absolute_paths(config, file.resolve().parent)
-
-
-class _EachKeyOnce(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML's readers silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = {}
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                line = key.start_mark.line + 1
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value!r} is given twice, in lines {seen[key.value]} and {line}"
-                    )
-                seen[key.value] = line
-        return super().construct_mapping(node, deep)
-
-
-def config_file(source: str | os.PathLike[str]) -> pathlib.Path:
-    """Returns the file of a configuration that is given by its path or, where no such file is, by a preset's name.
-
-    Raises:
-        ValueError: when there is neither.
-    """
-    file = pathlib.Path(source)
-    if not file.is_file() and re.fullmatch(r"[a-z0-9_]+", str(source)):
-        file = PRESETS_FOLDER / f"{source}.yaml"
-    if not file.is_file():
-        presets = ", ".join(sorted(preset.stem for preset in PRESETS_FOLDER.glob("*.yaml")))
-        raise ValueError(
-            f"There is no configuration file {str(source)!r}. Give the path of a YAML file or a preset: {presets}."
-        )
-    return file
-
-
-def with_overrides(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
-    """Copies a configuration with some values replaced.
-
-    Args:
-        config: `RunConfig`.
-        overrides: dict from dotted keys, such as `"mitigation.attention"`, to values.
-
-    Returns:
-        `RunConfig`.
-
-    Raises:
-        ValueError: when the result does not describe a run, as for a configuration file.
-    """
-    content = _content(config)
-    for key, value in overrides.items():
-        *sections, last = key.split(".")
-        owner = content
-        for section in sections:
-            # What may be left out is None where it is.
-            owner[section] = owner.get(section) or {}
-            owner = owner[section]
-        owner[last] = value
-    try:
-        return RunConfig.model_validate(content)
-    except pydantic.ValidationError as error:
-        raise ValueError(_explanation(f"{config.name!r} with {dict(overrides)}", error, content)) from error
-
-
-def _explanation(source: pathlib.Path | str, error: pydantic.ValidationError, content: Mapping[str, Any]) -> str:
-    lines = [f"{source} does not describe a run:"]
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"]) or "(the whole file)"
-        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            lines.append(f"  `{key}`: unknown key. Known here: {', '.join(_known_keys(problem['loc'][:-1], content))}.")
-        elif problem["type"] == "missing":
-            lines.append(f"  `{key}`: is missing. Add it.")
-        else:
-            message = problem["msg"].removeprefix("Value error, ").rstrip(".")
-            received = "" if "Received:" in message else f" Received: {problem['input']!r}."
-            lines.append(f"  `{key}`: {message}.{received}")
-    return "\n".join(lines)
-
-
-def _known_keys(location: tuple[int | str, ...], content: Mapping[str, Any]) -> list[str]:
-    known: Any = RunConfig
-    for part in location:
-        if known is RunConfig and part == "data":
-            known = source_data(content["data"]["source"])
-        elif known is BackbonesConfig:
-            known = backbone_settings_class(str(part), content["backbones"][part].get("kind"))
-        else:
-            known = known.model_fields[part].annotation
-            # Of what may be left out, the other kind.
-            known = next((kind for kind in get_args(known) if kind is not type(None)), known)
-    return sorted(getattr(known, "model_fields", None) or known.__dataclass_fields__)
-
-
-def _with_absolute_paths(config: RunConfig, folder: pathlib.Path) -> RunConfig:
-    """Copies `config` with the paths that the user's own files have, relative to the configuration, made absolute."""
-    content = _content(config)
-    if isinstance(config.data, FolderData) and config.data.data_root is None:
-        content["data"]["data_root"] = config.data.default_root()
-    for owner, key in (
-        *((content["data"], path) for path in config.data.paths),
-        *((settings, path) for settings in content["backbones"].values() for path in PATH_SETTINGS),
-    ):
-        if owner.get(key) is not None:
-            owner[key] = str((folder / owner[key]).resolve())
-    for settings in content["backbones"].values():
-        if settings.get("kind") == "encoder" and settings["encoder"] not in PUBLISHED_ENCODERS:
-            settings["encoder"] = str((folder / settings["encoder"]).resolve())
-    return RunConfig.model_validate(content)
-
-
-def _content(config: RunConfig) -> dict[str, Any]:
-    """A configuration as its file would say it."""
-    content = config.model_dump()
-    content["backbones"] = {modality: content["backbones"][modality] for modality in config.data.modalities}
-    return content

@@ -23,7 +23,8 @@ from typing import Any
 
 import click
 
-from pipeline.config import RunConfig, load_config
+from pipeline.config import RunConfig
+from pipeline.config_file import load_config
 
 
 @click.command(help="Compiles the HF-MNAS pipeline for Kubeflow Pipelines 2 and Vertex AI.")

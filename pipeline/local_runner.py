@@ -24,7 +24,8 @@ from collections.abc import Iterator
 
 import click
 
-from pipeline.config import RunConfig, load_config
+from pipeline.config import RunConfig
+from pipeline.config_file import load_config
 
 BLESSED, FAILED, WRONG_USE, NOT_BLESSED = 0, 1, 2, 3
 

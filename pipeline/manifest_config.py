@@ -14,7 +14,7 @@ import click
 import yaml
 
 from hfmnas_keras.settings.training import TrainingSettings
-from pipeline.config import load_config
+from pipeline.config_file import load_config
 from pipeline.local_runner import quiet_imports
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ def study(
     Exit code 1: a model failed, or the pipeline before its features; what failed is tried again by the same command.
     """
     try:
-        from pipeline.config import load_config
+        from pipeline.config_file import load_config
         from pipeline.local_runner import quiet_imports
         from pipeline.studies.studies import STUDIES
     except ImportError as error:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config import RunConfig, with_overrides
+from pipeline.config import RunConfig
+from pipeline.config_file import with_overrides
 from pipeline.studies.study import Study
 from pipeline.studies.study_data import StudyData, prepare_study_data
 from pipeline.studies.study_results import StudyResults, shortened

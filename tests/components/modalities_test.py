@@ -12,7 +12,7 @@ from hfmnas_keras.settings.backbones import (
     SkeletonBackboneSettings,
     VideoBackboneSettings,
 )
-from pipeline.config import BackbonesConfig
+from pipeline.config_parts import BackbonesConfig
 from pipeline.data_config import SOURCE_DATA
 
 CLIPS = VideoBackboneSettings(width=1 / 16, blocks=(1, 1, 1, 1))

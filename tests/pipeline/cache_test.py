@@ -12,7 +12,7 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import cache_utils, inputs_utils
 from tfx.orchestration.portable.mlmd import context_lib
 
-from pipeline.config import _content, load_config, with_overrides
+from pipeline.config_file import config_content, load_config, with_overrides
 from pipeline.definition import create_pipeline
 
 #: All stages can be told: searched, tuned.
@@ -279,7 +279,7 @@ def value_of(key):
 
 
 def test_the_table_has_every_key_of_a_configuration():
-    keys = set(keys_of(_content(BASE)))
+    keys = set(keys_of(config_content(BASE)))
     assert keys - CANNOT_CHANGE - set(CHANGES) == set(), "Say which stage each of these keys repeats."
     assert set(CHANGES) <= keys
 

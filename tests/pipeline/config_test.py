@@ -19,7 +19,7 @@ from hfmnas_keras import plugins
 from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.models import PLAIN_MODELS
 from hfmnas_keras.settings.search import SearchSettings
-from pipeline.config import PRESETS_FOLDER, load_config, with_overrides
+from pipeline.config_file import PRESETS_FOLDER, load_config, with_overrides
 from pipeline.data_config import SOURCE_DATA
 from tests import source_files
 
@@ -322,7 +322,10 @@ def test_a_source_without_texts_has_none_to_replace(source):
 
 def test_reading_a_configuration_does_not_wait_for_tensorflow():
     # The runner quiets TensorFlow before it is imported; and a slip in the file should show at once.
-    code = "import sys, pipeline.config; pipeline.config.load_config('demo'); sys.exit('tensorflow' in sys.modules)"
+    code = (
+        "import sys; from pipeline.config_file import load_config; load_config('demo'); "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=pathlib.Path(__file__).parents[2])
 
 

@@ -15,7 +15,7 @@ import yaml
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from coloured_shapes import CLASSES, write_shapes
 
-from pipeline.config import load_config
+from pipeline.config_file import load_config
 from pipeline.local_runner import run
 
 TINY = {

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from coloured_shapes import write_shapes
 from conftest import write_config
 
-from pipeline.config import load_config
+from pipeline.config_file import load_config
 from pipeline.kubeflow_runner import compile_pipeline, main
 
 TRAINING_STAGES = ("BackboneTrainer", "FeatureExtractor", "ArchitectureSearch", "Trainer")

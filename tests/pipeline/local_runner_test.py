@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 from conftest import write_config
 
-from pipeline.config import SCHEMAS_FOLDER, load_config
+from pipeline.config import SCHEMAS_FOLDER
+from pipeline.config_file import load_config
 from pipeline.local_runner import FAILED, WRONG_USE, _kept_by_meaning, main, run
 
 

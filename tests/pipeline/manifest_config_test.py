@@ -18,7 +18,7 @@ from sklearn.metrics import f1_score
 
 from components.linear_references.references import STRENGTHS
 from pipeline import manifest_config
-from pipeline.config import load_config
+from pipeline.config_file import load_config
 from pipeline.manifest_config import chosen, main, to_yaml
 from pipeline.manifest_look import ManifestLook
 

@@ -13,7 +13,7 @@ from conftest import run_once
 
 from components.multimodal_example_gen.sources.registry import make_source
 from hfmnas_keras.pretraining.extraction import load_backbone
-from pipeline.config import PRESETS_FOLDER, load_config
+from pipeline.config_file import PRESETS_FOLDER, load_config
 from pipeline.local_runner import BLESSED, NOT_BLESSED
 from pipeline.run_summary import summarise_run
 from tests.layouts import ntu_folder

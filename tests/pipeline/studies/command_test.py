@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from tiny_study import tiny_config, tiny_study, write_data
 
 from hfmnas_keras.cli import main
-from pipeline.config import load_config
+from pipeline.config_file import load_config
 from pipeline.studies.run_study import run_study
 from pipeline.studies.studies import STUDIES
 
@@ -52,7 +52,7 @@ def test_wrong_use_is_told_in_a_line(arguments, words):
 
 
 def test_without_the_pipeline_it_says_which_extra_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pipeline.config", None)
+    monkeypatch.setitem(sys.modules, "pipeline.config_file", None)
     result = hfmnas("study", "methods")
     assert result.exit_code == 2 and "Install the extra `pipeline`" in result.output
 
@@ -94,7 +94,7 @@ def test_a_failed_trial_is_in_the_exit_code(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", STUDIES)
 @pytest.mark.parametrize("preset", ["demo", "ntu", "mmimdb"])
 def test_every_variant_describes_a_run(name, preset):
-    from pipeline.config import with_overrides
+    from pipeline.config_file import with_overrides
 
     config = load_config(preset)
     if (name, preset) == ("inconsistency", "ntu"):

@@ -29,7 +29,7 @@ from hfmnas_keras.settings.search import SearchSettings
 from hfmnas_keras.settings.space import SpaceSettings
 from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training import final_training
-from pipeline.config import load_config, with_overrides
+from pipeline.config_file import load_config, with_overrides
 from pipeline.studies import trial_workers as trial_workers
 from pipeline.studies.run_study import _Progress, plan, run_study
 from pipeline.studies.studies import STUDIES

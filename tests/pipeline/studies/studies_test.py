@@ -8,7 +8,7 @@ import re
 import pytest
 
 from hfmnas_keras.operations import EDGE_OPERATIONS, NODE_OPERATIONS
-from pipeline.config import load_config, with_overrides
+from pipeline.config_file import load_config, with_overrides
 from pipeline.studies import published
 from pipeline.studies.studies import STUDIES
 from tests import source_files

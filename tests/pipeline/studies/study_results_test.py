@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from pipeline.config import load_config, with_overrides
+from pipeline.config_file import load_config, with_overrides
 from pipeline.studies import study_results
 from pipeline.studies.statistics import bootstrap_interval
 from pipeline.studies.study import Study
