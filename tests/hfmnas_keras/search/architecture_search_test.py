@@ -23,7 +23,7 @@ from hfmnas_keras.models.fusion_network import fusion_network
 from hfmnas_keras.models.supernet_of import supernet_of
 from hfmnas_keras.optimization import loss_scale
 from hfmnas_keras.optimization.saved_state import SavedState
-from hfmnas_keras.search import architecture_search
+from hfmnas_keras.search import bilevel_search
 from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.search.bilevel_step import BilevelStep
 from hfmnas_keras.search.search_report import SearchReport
@@ -438,8 +438,8 @@ def test_a_stable_search_stops_and_one_that_was_cut_off_stops_at_the_same_epoch(
     assert any("Search undecided (travel): No architecture logit moved by more" in text for text in caplog.messages)
 
     peaks = iter((8_000, 6_000, 7_000))
-    monkeypatch.setattr(architecture_search, "peak_memory_bytes", lambda: next(peaks, 5_000))
-    save, calls = architecture_search._Search._save, []
+    monkeypatch.setattr(bilevel_search, "peak_memory_bytes", lambda: next(peaks, 5_000))
+    save, calls = bilevel_search.BilevelSearch._save, []
 
     def save_and_end(search):
         save(search)
@@ -447,7 +447,7 @@ def test_a_stable_search_stops_and_one_that_was_cut_off_stops_at_the_same_epoch(
         if len(calls) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(architecture_search._Search, "_save", save_and_end)
+    monkeypatch.setattr(bilevel_search.BilevelSearch, "_save", save_and_end)
     with pytest.raises(KeyboardInterrupt):
         run_few_steps(tmp_path / "cut", **settings)
     assert calls == [1]
@@ -457,7 +457,7 @@ def test_a_stable_search_stops_and_one_that_was_cut_off_stops_at_the_same_epoch(
     # That of the process which took most, the first.
     assert result.cost["peak_memory_bytes"] == 8_000
     # Called again, it is found finished: what this process takes is no cost of the search.
-    monkeypatch.setattr(architecture_search, "peak_memory_bytes", lambda: 9_000)
+    monkeypatch.setattr(bilevel_search, "peak_memory_bytes", lambda: 9_000)
     again = run_few_steps(tmp_path / "cut", **settings)
     assert again.history == result.history
     assert again.cost == result.cost
@@ -467,7 +467,7 @@ def test_the_genotype_of_the_best_dev_epoch_can_be_taken(eager_steps, tmp_path, 
     # The scores are given, so that it is known which epoch must be chosen.
     scores = iter((0.5, 0.7, 0.7, 0.6))
     monkeypatch.setattr(
-        architecture_search._Search,
+        bilevel_search.BilevelSearch,
         "_discretised_scores",
         lambda search, is_last: {"discretised_dev_loss": 1.0, "discretised_dev_macro_f1": next(scores)},
     )
@@ -482,7 +482,7 @@ def test_the_genotype_of_the_best_dev_epoch_can_be_taken(eager_steps, tmp_path, 
 
 def test_the_genotype_of_the_supernets_best_epoch_can_be_taken(eager_steps, tmp_path, monkeypatch):
     scores = iter((0.5, 0.7, 0.6))
-    monkeypatch.setattr(architecture_search, "macro_f1", lambda labels, logits: next(scores))
+    monkeypatch.setattr(bilevel_search, "macro_f1", lambda labels, logits: next(scores))
     result = run_few_steps(tmp_path, epochs=3, select="best_supernet", discretised_every=0)
     assert result.epoch == 2
     assert json.loads(result.genotype.to_json()) == result.history[1]["genotype"]
