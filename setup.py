@@ -36,10 +36,10 @@ setuptools.setup(
     ],
     entry_points={
         "console_scripts": ["hfmnas=hfmnas_keras.cli:main"],
-        # Commands of `hfmnas` that lie outside of hfmnas_keras, which knows nothing of what is above it, and what finds
-        # the file of a preset for those inside.
+        # Commands of `hfmnas` that lie outside of hfmnas_keras, which knows nothing of what is above it, and what reads
+        # a run's configuration for those inside.
         "hfmnas.commands": ["study=pipeline.studies.command:study"],
-        "hfmnas.config_files": ["presets=pipeline.config_file:config_file"],
+        "hfmnas.network_descriptions": ["run=pipeline.network_description:network_description"],
     },
     extras_require={
         "pipeline": [

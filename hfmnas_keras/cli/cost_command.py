@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import math
-import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,9 +16,8 @@ from hfmnas_keras.genotype.load_genotype import load_genotype
 if TYPE_CHECKING:
     import keras
 
-    from hfmnas_keras.settings.fusion import FusionSettings
+    from hfmnas_keras.cost.network_description import NetworkDescription
 
-_LARGEST_FILE = 1_000_000
 _LARGEST_FEATURE = 10_000_000
 
 
@@ -55,13 +51,14 @@ def cost(
     at batch 1 on this machine, as one graph. The model is the fusion network, from the backbones' taps to logits.
     """
     genotype = load_genotype(file)
-    if config is None and features is None:
+    parts, described = _described(config, genotype)
+    if features is not None:
+        shapes, max_tokens, labels = _features(features)
+    elif described is not None:
+        (shapes, max_tokens), labels = described.taps(), None
+    else:
         raise ValueError("The cost depends on the taps' shapes: give --config, --features or both.")
-    content = _read_config(_config_file(config)) if config else {}
-    parts = _model_settings(content, genotype)
-    preparation = content.get("preparation") or {}
-    shapes, max_tokens, labels = _features(features) if features else _taps(content, parts["fusion"])
-    num_outputs = classes or labels or len(preparation.get("classes") or ())
+    num_outputs = classes or labels or (described and described.num_outputs)
     if not num_outputs:
         raise ValueError("The number of classes is not known: give --classes, or a --config that names them.")
 
@@ -101,42 +98,9 @@ def cost(
         )
 
 
-def _config_file(source: str) -> str | os.PathLike[str]:
-    """The file that was named, or that of a preset, which an installed package finds by an entry point."""
-    if os.path.exists(source):
-        return source
-    for finder in importlib.metadata.entry_points(group="hfmnas.config_files"):
-        try:
-            return finder.load()(source)
-        except ImportError as error:
-            raise ImportError(
-                f"There is no file {source!r}, and presets are the pipeline's, which is not installed ({error}). "
-                "Install the extra `pipeline`, or give a path."
-            ) from error
-    return source
-
-
-def _read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    try:
-        import yaml
-    except ImportError as error:
-        raise ImportError("Reading YAML needs PyYAML: install the extra `pipeline`, or give --features.") from error
-    with open(path, "rb") as file:
-        text = file.read(_LARGEST_FILE + 1)
-    if len(text) > _LARGEST_FILE:
-        raise ValueError(f"{path} is too long for a configuration: more than {_LARGEST_FILE:,} bytes.")
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not YAML that can be read: {error}") from error
-    sections = ("fusion", "final_model", "mitigation", "preparation", "backbones")
-    if not isinstance(content, dict) or not all(isinstance(content.get(key) or {}, dict) for key in sections):
-        raise ValueError(f"{path} must hold a mapping of keys, and {', '.join(sections)} mappings in it.")
-    return content
-
-
-def _model_settings(content: Mapping[str, Any], genotype: BaseGenotype) -> dict[str, Any]:
-    """What describes the model beside its genotype, by section."""
+def _described(config: str | None, genotype: BaseGenotype) -> tuple[dict[str, Any], NetworkDescription | None]:
+    """What describes the model beside its genotype, by section, and the configuration that says it."""
+    from hfmnas_keras.cost.network_description import read_network_description
     from hfmnas_keras.settings.fusion import (
         FinalModelSettings,
         FusionSettings,
@@ -145,39 +109,27 @@ def _model_settings(content: Mapping[str, Any], genotype: BaseGenotype) -> dict[
     )
 
     # The genotype knows which taps its cells were searched on.
-    keys = [f"{name}_taps" for name in CELLS]
-    taps = {key: genotype.metadata[key] for key in keys if key in genotype.metadata}
-    values = {**(content.get("fusion") or {}), **taps}
-    modalities: list[str] = []
-    for taps_of_cell in (values.get(key, getattr(FusionSettings, key)) for key in keys):
-        if not isinstance(taps_of_cell, (list, tuple)) or not all(isinstance(tap, str) for tap in taps_of_cell):
-            raise ValueError(f"The taps of a cell must be two names of features. Received: {taps_of_cell!r}.")
-        modalities += [tap.rpartition("_")[0] for tap in taps_of_cell]
-    # Clips have a grid and a width of their own, as where a run's configuration is read.
-    defaults = defaults_by_modality(modalities)
-    fusion = {key: value for key, value in defaults["fusion"].items() if key not in keys}
-    final_model = {**defaults["final_model"], **(content.get("final_model") or {})}
-    return {
-        "fusion": _settings(FusionSettings, "fusion", {**fusion, **values}),
-        "final_model": _settings(FinalModelSettings, "final_model", final_model),
-        "mitigation": _settings(MitigationSettings, "mitigation", content.get("mitigation") or {}),
-    }
-
-
-def _settings(settings_class: Any, section: str, values: Mapping[str, Any]) -> Any:
-    known = {field.name: field.default for field in dataclasses.fields(settings_class)}
-    if unknown := sorted(map(str, set(values) - set(known))):
-        raise ValueError(f"`{section}` has unknown keys: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
-    for name, value in values.items():
-        # Numbers and switches; the classes check bounds, not types.
-        if isinstance(known[name], int) and type(value) is not type(known[name]):
-            raise ValueError(f"`{section}.{name}` must be of type {type(known[name]).__name__}. Received: {value!r}.")
-    try:
-        return settings_class(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        )
-    except TypeError as error:
-        raise ValueError(f"`{section}` has a value of a wrong type: {error}.") from error
+    taps = {}
+    for key in (f"{name}_taps" for name in CELLS):
+        of_cell = genotype.metadata.get(key, getattr(FusionSettings, key))
+        if not isinstance(of_cell, (list, tuple)) or not all(isinstance(tap, str) for tap in of_cell):
+            raise ValueError(f"The taps of a cell must be two names of features. Received: {of_cell!r}.")
+        if key in genotype.metadata:
+            taps[key] = tuple(of_cell)
+    if config is not None:
+        described = read_network_description(config)
+        parts = {key: getattr(described, key) for key in ("fusion", "final_model", "mitigation")}
+    else:
+        described = None
+        # Clips have a grid and a width of their own, as where a run's configuration is read.
+        defaults = defaults_by_modality([tap.rpartition("_")[0] for of_cell in taps.values() for tap in of_cell])
+        parts = {
+            "fusion": FusionSettings(**defaults["fusion"]),
+            "final_model": FinalModelSettings(**defaults["final_model"]),
+            "mitigation": MitigationSettings(),
+        }
+    parts["fusion"] = dataclasses.replace(parts["fusion"], **taps)
+    return parts, described
 
 
 def _features(folder: str) -> tuple[dict[str, tuple[int, ...]], int | None, int | None]:
@@ -204,44 +156,6 @@ def _is_shape(sizes: Any) -> bool:
         and all(type(size) is int and size > 0 for size in sizes)
         and math.prod(sizes) <= _LARGEST_FEATURE
     )
-
-
-def _taps(
-    content: Mapping[str, Any], fusion: FusionSettings
-) -> tuple[dict[str, tuple[int, ...]], int | None, int | None]:
-    """Shapes of the taps of the backbones that a run's configuration describes, and length of its token sequences."""
-    from hfmnas_keras.backbones.image_backbone import image_backbone
-    from hfmnas_keras.backbones.text_backbone import text_backbone
-    from hfmnas_keras.settings.backbones import ImageBackboneSettings, TextBackboneSettings
-
-    modalities = {tap.rpartition("_")[0] for tap in (*fusion.lfbc_taps, *fusion.hfbc_taps)}
-    if not modalities <= {"text", "image"}:
-        raise ValueError(f"Taps of {', '.join(sorted(modalities))} are known from features alone: give --features.")
-    preparation, backbones = content.get("preparation") or {}, content.get("backbones") or {}
-    settings = {
-        name: _settings(settings_class, f"backbones.{name}", backbones.get(name) or {})
-        for name, settings_class in (("text", TextBackboneSettings), ("image", ImageBackboneSettings))
-    }
-    image_size, max_tokens = preparation.get("image_size", [128, 128]), preparation.get("max_tokens", 64)
-    if not _is_shape([max_tokens]) or not _is_shape(image_size) or len(image_size) != 2:
-        raise ValueError(
-            "`preparation.image_size` must be two positive ints and `preparation.max_tokens` one. "
-            f"Received: {image_size!r} and {max_tokens!r}."
-        )
-    models: dict[str, keras.Model] = {}
-    if "text" in modalities:
-        text = dataclasses.replace(settings["text"], word_vectors=None)
-        models["text"] = text_backbone(2, max_tokens, 2, text)
-    if "image" in modalities:
-        # Shapes do not need the trunk's weights.
-        image = dataclasses.replace(settings["image"], trunk=None)
-        models["image"] = image_backbone((*image_size, 3), 2, image, fusion.grid)
-    shapes = {
-        f"{name}_{level}": tuple(model.output[level].shape[1:])
-        for name, model in models.items()
-        for level in ("low", "high")
-    }
-    return shapes, max_tokens if "text" in modalities else None, None
 
 
 def _one_row(model: keras.Model) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from hfmnas_keras.genotype import BMGenotype, CellGenotype, Genotype, NodeChoice
 from tests import source_files
 
 CONFIG = """
+name: counted
 fusion: {grid: [2, 2], num_heads: 2}
 final_model: {channels: 4, sequence_encoder: false}
 mitigation: {attention: false, correlation: false}
@@ -21,6 +22,7 @@ preparation: {classes: [a, b, c], image_size: [32, 32], max_tokens: 5}
 backbones:
   text: {hidden_units: [3, 5], pieces: 2, embedding_dim: 2}
   image: {depth: 16, width: 0.05}
+gate: {min_f1_m: 0.5}
 """
 # Per example: vectors to 4 positions of 4 channels, maps position by position; then nothing but sums; a Dense of each
 # branch; the classifier over 4 positions of both.
@@ -92,8 +94,11 @@ def test_clips_have_the_width_and_grid_that_a_run_gives_them(files):
     features = {name: np.zeros((1, *shape), "float32") for name, shape in shapes.items()}
     write_feature_set(FeatureSet(np.array(["a"]), features, np.array([0])), files / "clips")
     # Neither channels nor grid: of clips they are 128 and 8 x 1 (docs/method.md, introduction).
-    config = "final_model: {sequence_encoder: false}\nmitigation: {attention: false, correlation: false}"
-    (files / "run.yaml").write_text(f"data: {{source: ntu}}\n{config}", encoding="utf-8")
+    config = (
+        "name: clips\ndata: {source: ntu}\npreparation: {classes: [a, b, c]}\ngate: {min_f1_m: 0.5}\n"
+        "final_model: {sequence_encoder: false}\nmitigation: {attention: false, correlation: false}"
+    )
+    (files / "run.yaml").write_text(config, encoding="utf-8")
     options = ("--config", files / "run.yaml", "--features", files / "clips", "--classes", 3, "--calls", 0, "--json")
     code, text, error = run(files / "clips.json", *options)
     assert code == 0, error
@@ -155,15 +160,8 @@ def test_a_preset_is_found_by_its_name(files, monkeypatch):
         (None, [], "give --config, --features or both"),
         (None, ["--features", "none"], "holds no feature set"),
         (None, ["--features", "features"], "give --classes"),
-        (None, ["--config", "none.yaml"], "none.yaml'"),
-        ("[", ["--config", "run.yaml"], "is not YAML"),
-        ("[1]", ["--config", "run.yaml"], "must hold a mapping"),
-        ("fusion: 3", ["--config", "run.yaml"], "must hold a mapping"),
-        ("final_model: {chanels: 4}", ["--config", "run.yaml"], "unknown keys: chanels"),
-        ("fusion: {num_heads: 0}", ["--config", "run.yaml"], "`num_heads` must be at least 1"),
-        ("final_model: {channels: wide}", ["--config", "run.yaml"], "`final_model.channels` must be of type int"),
-        ("preparation: {image_size: [9]}", ["--config", "run.yaml"], "must be two positive ints"),
-        ("x: " + "y" * 1_000_000, ["--config", "run.yaml"], "too long"),
+        (None, ["--config", "none.yaml"], "There is no configuration file 'none.yaml'"),
+        ("final_model: {chanels: 4}", ["--config", "run.yaml"], "`final_model.chanels`: unknown key"),
     ],
 )
 def test_wrong_use_is_told(files, monkeypatch, change, arguments, message):
@@ -174,7 +172,7 @@ def test_wrong_use_is_told(files, monkeypatch, change, arguments, message):
     assert code == 2 and text == "" and message in error
 
 
-def test_hostile_shapes_and_taps_are_refused(files, monkeypatch):
+def test_hostile_shapes_and_taps_are_refused(files):
     description = files / "features" / "features.json"
     content = json.loads(description.read_text(encoding="utf-8"))
     for features in ({"text_low": [10**6, 10**6]}, {"text_low": [True]}, {"text_low": []}, [1]):
@@ -192,5 +190,7 @@ def test_hostile_shapes_and_taps_are_refused(files, monkeypatch):
 
 def test_a_missing_extra_is_named(files, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
+    for module in ("pipeline.network_description", "pipeline.config_file"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     code, _, error = run(files / "genotype.json", "--config", files / "run.yaml")
     assert code == 2 and "extra `pipeline`" in error
