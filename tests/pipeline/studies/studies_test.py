@@ -87,6 +87,7 @@ def test_published_numbers_are_in_the_page_that_is_cited():
         ("ntu", "NTU RGB+D"),
         ("egogesture", "EgoGesture"),
         ("demo", None),
+        ("demo_paper", None),
     ],
 )
 def test_a_configuration_of_the_papers_data_is_known_as_such(preset, name):
