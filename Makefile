@@ -22,7 +22,7 @@ test-b:  ## the same on the newest TFX (stack B), in a Debian 13 root made by de
 lint: set-up  ## check style (ruff) and types (mypy)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy hfmnas_keras
+	$(PYTHON) -m mypy
 
 bench: set-up  ## compare with the baselines on the demo data
 	$(PYTHON) -m benchmarks.demo $(ARGS)

@@ -173,7 +173,7 @@ def _modules_on_the_way(name: str) -> list[pathlib.Path]:
     parts = name.split(".")
     if parts[0] not in PROJECT_PACKAGES:
         return []
-    files = []
+    files: list[pathlib.Path] = []
     for length in range(1, len(parts) + 1):
         base = _ROOT.joinpath(*parts[:length])
         files.extend(path for path in (base / "__init__.py", base.parent / f"{base.name}.py") if path.is_file())

@@ -177,8 +177,8 @@ class RunConfig(pydantic.BaseModel):
                 self._with_values({name: value})
         # Values that fit by themselves: some heads do not divide some channels.
         for names in itertools.combinations(choices, 2):
-            for values in itertools.product(*(choices[name] for name in names)):
-                pair = dict(zip(names, values, strict=True))
+            for tried in itertools.product(*(choices[name] for name in names)):
+                pair = dict(zip(names, tried, strict=True))
                 try:
                     self._with_values(pair)
                 except ValueError as error:
@@ -195,8 +195,10 @@ class RunConfig(pydantic.BaseModel):
     @property
     def search_space(self) -> SpaceSettings | BMSpaceSettings:
         """What the searched model chooses from."""
-        if self.model in (own := {"hf_mnas": self.space, "bm_nas": self.bm_nas}):
-            return own[self.model]
+        if self.model == "hf_mnas":
+            return self.space
+        if self.model == "bm_nas":
+            return self.bm_nas
         return SEARCHED_MODELS[self.model].supernet.SPACE_CLASS()
 
     @property

@@ -56,8 +56,8 @@ class PreparationConfig(pydantic.BaseModel):
         return classes
 
 
-def _backbone(modality: str) -> Any:
-    """The type of a backbone's settings: those of the modality's own network, or of the kind that they name."""
+def _of_its_kind(modality: str) -> pydantic.BeforeValidator:
+    """Reads a backbone's settings: those of the modality's own network, or of the kind that they name."""
 
     def of_its_kind(settings: Any) -> Any:
         if dataclasses.is_dataclass(settings):
@@ -69,7 +69,7 @@ def _backbone(modality: str) -> Any:
         strict_class = pydantic.with_config(pydantic.ConfigDict(extra="forbid"))(settings_class)
         return pydantic.TypeAdapter(strict_class).validate_python(settings)
 
-    return Annotated[Any, pydantic.BeforeValidator(of_its_kind)]
+    return pydantic.BeforeValidator(of_its_kind)
 
 
 class BackbonesConfig(pydantic.BaseModel):
@@ -81,11 +81,11 @@ class BackbonesConfig(pydantic.BaseModel):
 
     model_config = STRICT
 
-    text: _backbone("text") = TextBackboneSettings()
-    image: _backbone("image") = ImageBackboneSettings()
-    skeleton: _backbone("skeleton") = SkeletonBackboneSettings()
-    depth: _backbone("depth") = VideoBackboneSettings()
-    video: _backbone("video") = VideoBackboneSettings()
+    text: Annotated[Any, _of_its_kind("text")] = TextBackboneSettings()
+    image: Annotated[Any, _of_its_kind("image")] = ImageBackboneSettings()
+    skeleton: Annotated[Any, _of_its_kind("skeleton")] = SkeletonBackboneSettings()
+    depth: Annotated[Any, _of_its_kind("depth")] = VideoBackboneSettings()
+    video: Annotated[Any, _of_its_kind("video")] = VideoBackboneSettings()
 
 
 class TuningConfig(pydantic.BaseModel):

@@ -37,6 +37,7 @@ class SourceData(pydantic.BaseModel):
     `components.multimodal_example_gen`. Of a source that another package registers the subclass is made of its class.
 
     Args:
+        source: str. Its name.
         schema_file: str or None. Schema of the raw examples, relative to the configuration file. `None` (default)
             takes the one in `schemas/`.
         fingerprint_by: str or None. What tells the cache that the data changed: `"content"` reads every byte of them
@@ -59,6 +60,7 @@ class SourceData(pydantic.BaseModel):
     #: Settings that are not the source's.
     not_the_sources: ClassVar[frozenset[str]] = frozenset({"source", "schema_file", "fingerprint_by", "inconsistency"})
 
+    source: str
     schema_file: str | None = None
     fingerprint_by: Literal["content", "metadata"] | None = None
     inconsistency: InconsistencyData | None = None
@@ -80,7 +82,7 @@ class FolderData(SourceData):
             current folder where it is not set. So a preset needs no editing.
     """
 
-    paths = ("data_root", "schema_file")
+    paths: ClassVar[tuple[str, ...]] = ("data_root", "schema_file")
     #: Name of the data set's folder.
     default_folder: ClassVar[str]
 
@@ -278,7 +280,9 @@ def source_data(source: str) -> type[SourceData]:
         for name, parameter in inspect.signature(source_class).parameters.items()
     }
     shared = tuple(name for name in ("classes", "multi_label") if fields.pop(name, None))
-    base = type(SourceData)(
+    # What makes classes of pydantic's.
+    metaclass: Any = type(SourceData)
+    base = metaclass(
         f"{source_class.__name__}Data",
         (SourceData,),
         {
@@ -289,13 +293,8 @@ def source_data(source: str) -> type[SourceData]:
             "multi_label": None if "multi_label" in shared else source_class.multi_label,
         },
     )
-    return pydantic.create_model(
-        base.__name__,
-        __base__=base,
-        source=(Literal[source], source),
-        schema_file=(str | None, source_class.schema_file),
-        **fields,
-    )
+    fields |= {"source": (Literal[source], source), "schema_file": (str | None, source_class.schema_file)}
+    return pydantic.create_model(base.__name__, __base__=base, **fields)
 
 
 def _of_its_source(content: Any) -> Any:

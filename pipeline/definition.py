@@ -46,7 +46,7 @@ def training_stages(config: RunConfig) -> tuple[str, ...]:
 def create_pipeline(
     config: RunConfig,
     pipeline_root: str,
-    schema_file: str | RuntimeParameter,
+    schema_file: Any,
     checkpoint_root: str,
     push_destination: str | RuntimeParameter,
     source_config: RuntimeParameter | None = None,
@@ -97,7 +97,7 @@ def create_pipeline(
         source_config=config.source_settings(),
         source_fingerprint=source_fingerprint,
         fingerprint_by=config.data.fingerprint_by,
-        inconsistency=config.data.inconsistency and config.data.inconsistency.model_dump(),
+        inconsistency=config.data.inconsistency.model_dump() if config.data.inconsistency else None,
     )
     if source_config is not None:
         example_gen.exec_properties["source_config"] = source_config
@@ -216,11 +216,12 @@ def create_pipeline(
 
     # What the new model must not fall behind.
     knows_candidate = issubclass(baseline_strategy, OtherBlessedModelStrategy)
+    candidate: dict[str, Any] = {CANDIDATE_KEY: trainer.outputs["model"]} if knows_candidate else {}
     latest_blessed = tfx.dsl.Resolver(
         strategy_class=baseline_strategy,
         model=Channel(type=tfx.types.standard_artifacts.Model),
         model_blessing=Channel(type=tfx.types.standard_artifacts.ModelBlessing),
-        **({CANDIDATE_KEY: trainer.outputs["model"]} if knows_candidate else {}),
+        **candidate,
     ).with_id("LatestBlessedModel")
 
     # The gate, on the test split, which it alone reads.
@@ -248,7 +249,7 @@ def create_pipeline(
         multi_label=preparation.multi_label,
         modalities=served_modalities,
     )
-    checks = [serving_check]
+    checks: list[Any] = [serving_check]
     if config.serving.infra_validation:
         # TensorFlow Serving's own container has the last word where there is a Docker daemon.
         infra_validator = tfx.components.InfraValidator(

@@ -38,7 +38,8 @@ def _taps(config: RunConfig) -> tuple[dict[str, tuple[int, ...]], int | None]:
     from hfmnas_keras.pretraining.backbone_recipe import recipe_of_kind
 
     preparation = config.preparation
-    row_shapes = {"text": (preparation.max_tokens,), "image": (*preparation.image_size, 3)}
+    picture = (*preparation.image_size, 3)
+    row_shapes: dict[str, tuple[int, ...]] = {"text": (preparation.max_tokens,), "image": picture}
     shapes: dict[str, tuple[int, ...]] = {}
     for modality in config.data.modalities:
         if modality not in row_shapes:
@@ -51,6 +52,6 @@ def _taps(config: RunConfig) -> tuple[dict[str, tuple[int, ...]], int | None]:
         elif modality == "text":
             model = text_backbone(2, preparation.max_tokens, 2, dataclasses.replace(settings, word_vectors=None))
         else:
-            model = image_backbone(row_shapes[modality], 2, dataclasses.replace(settings, trunk=None), grid)
+            model = image_backbone(picture, 2, dataclasses.replace(settings, trunk=None), grid)
         shapes |= {f"{modality}_{level}": tuple(model.output[level].shape[1:]) for level in ("low", "high")}
     return shapes, preparation.max_tokens if "text" in config.data.modalities else None

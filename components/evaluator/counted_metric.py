@@ -48,7 +48,7 @@ class CountedMetric(metric_types.Metric):
         )
 
     @staticmethod
-    def value(counts: PredictionCounts, **arguments: Any) -> Any:
+    def value(counts: PredictionCounts, *_: Any, **arguments: Any) -> Any:
         """The metric's value, a float or an array."""
         raise NotImplementedError("A counted metric must state `value(counts)`.")
 

@@ -79,7 +79,7 @@ def newest_version(base_directory: str) -> int | None:
     if not fileio.isdir(base_directory):
         return None
     # On a remote file system folders may be listed with a slash at the end.
-    names = [name.rstrip("/") for name in fileio.listdir(base_directory)]
+    names = [str(name).rstrip("/") for name in fileio.listdir(base_directory)]
     versions = [int(name) for name in names if re.fullmatch("[0-9]+", name)]
     return max(versions, default=None)
 

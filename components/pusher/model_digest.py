@@ -21,7 +21,7 @@ def model_digest(folder: str) -> str:
         ValueError: the folder holds no file.
     """
     files = sorted(
-        os.path.relpath(os.path.join(directory, name), folder)
+        os.path.relpath(os.path.join(str(directory), str(name)), folder)
         for directory, _, names in fileio.walk(folder)
         for name in names
     )

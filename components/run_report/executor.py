@@ -68,7 +68,7 @@ class Executor(base_executor.BaseExecutor):
                 for key, artifact in artifacts.items()
             },
         }
-        page = render_page(summary, genotype_text and genotype_from_json(genotype_text))
+        page = render_page(summary, genotype_from_json(genotype_text) if genotype_text else None)
 
         (report,) = output_dict["report"]
         fileio.makedirs(report.uri)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
+from typing import Any
 
 import keras
 import tensorflow_transform as tft
@@ -50,6 +51,8 @@ def run_fn(fn_args: FnArgs) -> None:
     if config["genotype_uri"] is not None:
         with readable_folder(config["genotype_uri"]) as folder:
             genotype = fitting(load_genotype(os.path.join(folder, "genotype.json"), config["model"]), tuned)
+    train: Any
+    dev: Any
     if settings.unfreeze_backbones:
         train, dev = (read_transformed_examples(files) for files in (fn_args.train_files, fn_args.eval_files))
     else:

@@ -55,7 +55,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
         max_consecutive_failed_trials=config["trials"] + 1,
         draw_seed=config["seed"],
     )
-    settings = {part: settings_from_json(kind, config[part]) for part, kind in MODEL_SETTINGS.items()}
+    settings: dict[str, Any] = {part: settings_from_json(kind, config[part]) for part, kind in MODEL_SETTINGS.items()}
     training = with_execution("training", settings["training"])
     tuner = _Tuner(oracle, config["checkpoint_dir"])
     return TunerFnResult(

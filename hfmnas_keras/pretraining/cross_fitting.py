@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 
-def folds_of(ids: Sequence[str], folds: int, seed: int) -> np.ndarray:
+def folds_of(ids: Sequence[str] | np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Fold of each row, from its id or other key alone: the same in whatever order or company the rows come.
 
     Args:
@@ -25,7 +25,7 @@ def folds_of(ids: Sequence[str], folds: int, seed: int) -> np.ndarray:
     )
 
 
-def fold_keys(ids: Sequence[str], rows: Any) -> Sequence[str]:
+def fold_keys(ids: Sequence[str] | np.ndarray, rows: Any) -> Sequence[str] | np.ndarray:
     """What `folds_of` sorts the rows of a modality by: their ids, or of texts their tokens, whatever the order.
 
     So rows of the same words share a fold. Spread over folds, each would be known, with its label, to the network that

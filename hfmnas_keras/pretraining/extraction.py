@@ -28,8 +28,8 @@ _VERSION = 1
 
 def extract_features(
     backbones_dir: str | os.PathLike,
-    ids: Sequence[str],
-    inputs: Mapping[str, np.ndarray],
+    ids: Sequence[str] | np.ndarray,
+    inputs: Mapping[str, Any],
     split: str,
     batch_size: int = 64,
 ) -> dict[str, np.ndarray]:

@@ -35,7 +35,7 @@ def pretrain_backbones(
     recipes: Mapping[str, BackboneRecipe],
     train_inputs: Mapping[str, Any],
     train_labels: np.ndarray,
-    train_ids: Sequence[str],
+    train_ids: Sequence[str] | np.ndarray,
     dev_inputs: Mapping[str, Any],
     dev_labels: np.ndarray,
     output_dir: str | os.PathLike,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeline.config import RunConfig
+from pipeline.data_config import HarmData
 
 #: HF-MNAS, in percent: macro F1, or accuracy where the paper gives it alone.
 HF_MNAS = {
@@ -27,7 +28,7 @@ _DATA = {"mmimdb": "MM-IMDB", "mmimdb_hdf5": "MM-IMDB", "ntu": "NTU RGB+D", "ego
 
 def data_of_the_paper(config: RunConfig) -> str | None:
     """What the paper calls the data of a configuration; `None` where it has not seen them."""
-    if config.data.source == "harm":
+    if isinstance(config.data, HarmData):
         return f"HARM_{config.data.subset}, {len(config.preparation.classes)} classes"
     return _DATA.get(config.data.source)
 
@@ -39,7 +40,7 @@ def published_beside(published: Mapping[str, str], data: str | None) -> str:
         published: dict from data set to what is reported for it.
         data: as of `data_of_the_paper`.
     """
-    if data in published:
+    if data is not None and data in published:
         return f"{published[data]} on these data"
     others = "; ".join(f"{value} on {name}" for name, value in published.items())
     return f"other data: {others}" if others else ""

@@ -69,7 +69,10 @@ def prepare_study_data(config: RunConfig, root: pathlib.Path) -> StudyData:
     code = run(config, last_stage=FEATURES_STAGE)
     if code != BLESSED:
         raise RuntimeError(f"The pipeline of {config.name!r} ended with {code} before there were features, see above.")
-    return study_data_of(summarise_run(config.metadata_path, since=started).uris, len(config.preparation.classes), root)
+    summary = summarise_run(config.metadata_path, since=started)
+    if summary is None:
+        raise RuntimeError(f"The pipeline of {config.name!r} left no run in {config.metadata_path}.")
+    return study_data_of(summary.uris, len(config.preparation.classes), root)
 
 
 def study_data_of(uris: Mapping[str, str], num_outputs: int, root: pathlib.Path) -> StudyData:

@@ -91,7 +91,7 @@ class StudyResults:
             records = list(finished[name].values())
             variant: Variant = next(iter(places[name].values())).variant
             scores = [record["test_macro_f1"] for record in records]
-            row = {
+            row: dict[str, Any] = {
                 "variant": name,
                 "row": variant.row,
                 "published": dict(variant.published),

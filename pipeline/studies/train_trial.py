@@ -10,7 +10,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -27,6 +27,8 @@ from hfmnas_keras.genotype.load_genotype import genotype_from_json
 from hfmnas_keras.genotype.random_genotype import random_genotype
 from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.search.diagnosis import search_warnings, verdict
+from hfmnas_keras.settings.search import SearchSettings
+from hfmnas_keras.settings.space import SpaceSettings
 from hfmnas_keras.training.final_training import train_fusion_network
 from pipeline.studies.scores import scores_of
 from pipeline.studies.study_data import StudyData
@@ -91,7 +93,7 @@ def _train(trial: Trial, data: StudyData, store: TrialStore) -> tuple[dict[str, 
             record.update({key: search[key] for key in ("verdict", "warnings")})
         record["genotype"] = genotype.to_json()
     elif trial.random_genotype is not None:
-        genotype = random_genotype(trial.space, trial.fusion, trial.random_genotype)
+        genotype = random_genotype(cast(SpaceSettings, trial.space), trial.fusion, trial.random_genotype)
         record["genotype"] = genotype.to_json()
     result = _resumed(
         store.work_folder(trial),
@@ -144,7 +146,7 @@ def _search(trial: Trial, data: StudyData, store: TrialStore) -> dict[str, Any]:
                 data.read("dev"),
                 data.num_outputs,
                 trial.fusion,
-                trial.search,
+                cast(SearchSettings, trial.search),
                 checkpoint_dir=folder,
                 model=trial.model,
                 space=trial.searched_space,
@@ -169,14 +171,23 @@ def _search(trial: Trial, data: StudyData, store: TrialStore) -> dict[str, Any]:
 def _genotype(trial: Trial, search: dict[str, Any]) -> Genotype | BMGenotype:
     """The genotype that a search found, with as many nodes and edges as the trial keeps."""
     found = genotype_from_json(search["genotype"], trial.model)
-    if not trial.keeps_after_search:
+    space = trial.space
+    if not trial.keeps_after_search or not isinstance(space, SpaceSettings):
         return found
     cells: dict[str, Any] = {}
     for name in CELLS:
         with np.errstate(divide="ignore"):  # a choice that has become impossible
-            logits = [np.log(search["probabilities"][f"{name}/{table}"]) for table in ("gamma", "beta", "importance")]
+            gamma, beta, importance = (
+                np.log(search["probabilities"][f"{name}/{table}"]) for table in ("gamma", "beta", "importance")
+            )
         cells[name] = discretise(
-            *logits, trial.space.kept_nodes, trial.space.kept_edges, found.edge_operations, found.node_operations
+            gamma,
+            beta,
+            importance,
+            space.kept_nodes,
+            space.kept_edges,
+            found.edge_operations,
+            found.node_operations,
         )
     return dataclasses.replace(found, **cells)
 

@@ -18,7 +18,7 @@ from pipeline.config import RunConfig
 from pipeline.studies.variant import RANDOM
 
 #: What any cell can keep.
-_FEWEST = {"kept_nodes": 1, "kept_edges": 2}
+_FEWEST: dict[str, Any] = {"kept_nodes": 1, "kept_edges": 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,14 +100,18 @@ class Trial:
         return f"{self.model}-seed_{self.seed}-{_digest(_changed(searched))}"
 
     @property
-    def searched_space(self) -> SpaceSettings | BMSpaceSettings:
+    def searched_space(self) -> SpaceSettings | BMSpaceSettings | None:
         """What the search is given: without the settings that have no influence on it."""
-        return dataclasses.replace(self.space, **_FEWEST) if self.keeps_after_search else self.space
+        if self.keeps_after_search and isinstance(self.space, SpaceSettings):
+            return dataclasses.replace(self.space, **_FEWEST)
+        return self.space
 
     @property
     def keeps_after_search(self) -> bool:
         """Whether how many nodes and edges are kept has no influence on the search, and is decided after it."""
         search = self.search
+        if search is None:
+            return False
         is_plain = search.strategy == "bilevel" and search.select == "last" and search.stop_when_stable is None
         return self.model == "hf_mnas" and is_plain
 

@@ -58,10 +58,10 @@ def train_trials(jobs: Sequence[Job], store: TrialStore, workers: int) -> Iterat
             crew += [_Worker(store) for _ in range(min(workers, len(pending)))]
             for worker in crew:
                 worker.begin(_next(pending, crew))
-        while busy := [worker for worker in crew if worker.job is not None]:
+        while busy := {worker: worker.job for worker in crew if worker.job is not None}:
             ready = wait([worker.connection for worker in busy])
-            for worker in [worker for worker in busy if worker.connection in ready]:
-                trial, seconds = worker.job[0], time.monotonic() - worker.started
+            for worker, (trial, _) in [(worker, job) for worker, job in busy.items() if worker.connection in ready]:
+                seconds = time.monotonic() - worker.started
                 try:
                     record = worker.connection.recv()
                 # The second where it had not even read what it was sent.
@@ -129,8 +129,8 @@ def _work(connection: Connection, store: TrialStore, plugins: tuple[str, ...]) -
 
 def _end_with_parent() -> None:
     """Leaves nobody at work whom nobody waits for: a trial goes on from its checkpoint when the study is run again."""
-    parent = multiprocessing.parent_process()
-    parent.join()
+    if parent := multiprocessing.parent_process():
+        parent.join()
     os._exit(1)
 
 
@@ -144,7 +144,7 @@ def _next(pending: list[Job], crew: Sequence[_Worker]) -> Job:
 
 def _died(worker: _Worker) -> dict[str, Any]:
     worker.process.join()
-    code = worker.process.exitcode
+    code = worker.process.exitcode or 0
     if code == -signal.SIGKILL:
         reason = "its process was killed (signal 9), often for want of memory. Fewer --workers need less."
     else:

@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Any, BinaryIO
+from typing import IO, Any, cast
 
 #: The line of an answer; all that is large comes in parts behind it.
 MAX_LINE_BYTES = 1 << 20
@@ -101,6 +101,7 @@ def _asked(
         if process is not None:
             _end(process)
         process = _started(file, max_seconds, max_memory)
+    requests, answers = _pipes(process)
     late = threading.Event()
 
     def give_up() -> None:
@@ -114,9 +115,9 @@ def _asked(
     try:
         # It may have died before it was asked.
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            process.stdin.flush()
-        answer = _received(process.stdout, max_memory)
+            requests.write(json.dumps(request).encode() + b"\n")
+            requests.flush()
+        answer = _received(answers, max_memory)
         if answer is None:
             process.wait()
     except _NoAnswerError as error:
@@ -146,16 +147,22 @@ def _started(file: str, max_seconds: float, max_memory: int) -> subprocess.Popen
     )
 
 
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    """Its standard input and output, which `_started` made pipes."""
+    return cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+
+
 def _end(process: subprocess.Popen[bytes]) -> int:
     process.kill()
     code = process.wait()
+    requests, answers = _pipes(process)
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
-    process.stdout.close()
+        requests.close()
+    answers.close()
     return code
 
 
-def _received(stream: BinaryIO, max_bytes: int) -> tuple[dict[str, Any], list[bytes]] | None:
+def _received(stream: IO[bytes], max_bytes: int) -> tuple[dict[str, Any], list[bytes]] | None:
     """Returns an answer and its parts, or None where the stream ends before."""
     line = stream.readline(MAX_LINE_BYTES)
     if not line.endswith(b"\n"):
@@ -182,6 +189,8 @@ def _serve(file: str, max_seconds: float, max_memory: int, max_idle_seconds: int
     _limit("RLIMIT_AS", max_memory)
     _limit("RLIMIT_CORE", 0)
     spec = importlib.util.spec_from_file_location(os.path.basename(file).removesuffix(".py"), file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is no module.")
     served = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(served)
     _alarm(max_idle_seconds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 import h5py
@@ -53,7 +54,9 @@ def answer(path: str, wanted: str, **arguments: Any) -> tuple[dict[str, Any], li
         dict and list of bytes: those of the function, or `error`, what is wrong with the file.
     """
     try:
-        return {"description": description, "block": block, "image": image}[wanted](_opened(path), **arguments)
+        parts: dict[str, Callable[..., tuple[dict[str, Any], list[bytes]]]]
+        parts = {"description": description, "block": block, "image": image}
+        return parts[wanted](_opened(path), **arguments)
     except Hdf5Error as error:
         return {"error": str(error)}, []
     except MemoryError:

@@ -10,7 +10,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 #: Formats that are decoded. Others that Pillow knows start programs (EPS) or parse far more than a picture (PSD).
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
@@ -131,7 +131,7 @@ def on_white(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _has_frames(image: Image.Image) -> bool:
+def _has_frames(image: ImageFile.ImageFile) -> bool:
     if image.format in ("JPEG", "MPO"):
         # A JPEG of several frames (MPO) is a photograph with a preview, not an animation.
         return False

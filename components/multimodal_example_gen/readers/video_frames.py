@@ -127,7 +127,9 @@ def _opened(path: str) -> Any:
     import av
 
     # Titles that are not UTF-8 must not cost the clip. Later versions always read them and have no such argument.
-    lenient = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < _FIRST_LENIENT_VERSION else {}
+    lenient: dict[str, Any] = (
+        {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < _FIRST_LENIENT_VERSION else {}
+    )
     with av.open(path, format=CONTAINER, **lenient) as container:
         if not container.streams.video:
             raise VideoError("unreadable_video", "the file holds no video")

@@ -245,6 +245,6 @@ def _package_file(distribution: str, path: str) -> str:
         found = importlib.metadata.distribution(distribution).locate_file(path)
     except importlib.metadata.PackageNotFoundError as error:
         raise FileNotFoundError(f"The demo data need the package {distribution!r}. {_REINSTALL}") from error
-    if not os.path.isfile(found):
+    if not os.path.isfile(str(found)):
         raise FileNotFoundError(f"The package {distribution!r} has no file {path!r}. {_REINSTALL}")
     return str(found)

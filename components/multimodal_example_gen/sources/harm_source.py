@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from components.multimodal_example_gen.readers import picture
@@ -31,6 +31,11 @@ FILES = {"train": ("train_v1", "train"), "dev": ("val_v1", "val"), "test": ("tes
 PUBLISHED_ROWS = {
     "C": {"train": 3013, "dev": 177, "test": 354},
     "P": {"train": 3020, "dev": 177, "test": 355},
+}
+PUBLISHED_NOTES = {
+    "C": "",
+    "P": "The paper's 3020 are the first release, which its authors call obsolete: it repeats rows. The second (V1) "
+    "has 2938/177/355, so results on it cannot be compared with the paper's",
 }
 EMPTY_LABELS = ("very harmful", "skip")
 #: The largest file of the authors has half a million bytes.
@@ -102,21 +107,8 @@ class HarmSource(Source):
         self.classes = tuple(classes)
         self.empty_label = empty_label
         self.drop_repeated = drop_repeated
-
-    @property
-    def published_rows(self) -> Mapping[str, int]:
-        """See `Source`."""
-        return PUBLISHED_ROWS[self.subset]
-
-    @property
-    def published_note(self) -> str:
-        """See `Source`."""
-        if self.subset == "C":
-            return ""
-        return (
-            "The paper's 3020 are the first release, which its authors call obsolete: it repeats rows. The second (V1) "
-            "has 2938/177/355, so results on it cannot be compared with the paper's"
-        )
+        self.published_rows = PUBLISHED_ROWS[subset]
+        self.published_note = PUBLISHED_NOTES[subset]
 
     def read(self) -> Listing:
         """See `Source.read`."""

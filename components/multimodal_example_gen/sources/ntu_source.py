@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -193,7 +194,8 @@ class NtuSource(Source):
         self, name: str, videos: Sequence[str], skeletons: Sequence[str], is_listed: bool, observed: Counter[str]
     ) -> Row | None:
         """Returns a clip's row, or nothing when it is none of the data set's, the classes' or the split's."""
-        numbers = {key: int(value) for key, value in _CLIP.fullmatch(name).groupdict().items()}
+        clip = cast(re.Match, _CLIP.fullmatch(name))
+        numbers = {key: int(value) for key, value in clip.groupdict().items()}
         if _too_large(numbers, _LAST):
             if not _too_large(numbers, _LAST_OF_120):
                 observed["clips of NTU RGB+D 120, ignored"] += 1
