@@ -7,6 +7,7 @@ import keras
 from hfmnas_keras.backbones.adaptive_average_pool import AdaptiveAveragePool
 from hfmnas_keras.backbones.encoder_folder import EncoderDescription, find_encoder, read_encoder
 from hfmnas_keras.backbones.token_pool import TokenPool
+from hfmnas_keras.backbones.trim_padding import TrimPadding
 from hfmnas_keras.layers.normalization import batch_normalization
 from hfmnas_keras.settings.backbones import EncoderBackboneSettings
 
@@ -20,7 +21,8 @@ def encoder_backbone(
 ) -> keras.Model:
     """Builds a frozen encoder with two taps and a trainable head (docs/method.md, section 3).
 
-    A text's states become one vector, their mean over the tokens that are no padding or the first state; maps are
+    Texts are cut off behind the longest one of their batch. A text's states become one vector, their mean over the
+    tokens that are no padding or the first state; maps are
     averaged over the bins of the grid. What follows the high tap is one sub-model named `head`: the mean over the grid,
     batch normalisation, dropout, one linear layer.
 
@@ -47,13 +49,17 @@ def encoder_backbone(
             f"The encoder {settings.encoder!r} reads texts of at most {description.max_tokens} tokens. Received: "
             f"max_tokens={input_shape[0]}."
         )
-    encoder = _of_fixed_size(encoder, input_shape)
-    taps = {name: _pooled(encoder, tap, settings.pooling, grid, name) for name, tap in names.items()}
+    (given,) = encoder.inputs
+    # Of one size, so that all shapes are known.
+    inputs = keras.Input(input_shape, dtype=given.dtype, name=given.name)
+    read = TrimPadding(name="trim_padding")(inputs) if modality == "text" else inputs
+    encoder = _reading(encoder, inputs, read)
+    taps = {name: _pooled(encoder.output[tap], read, settings.pooling, grid, name) for name, tap in names.items()}
     # In inference mode too: statistics of normalisations stay what they were trained to be.
     for layer in encoder.layers:
         layer.trainable = False
     head = _head(tuple(taps["high"].shape[1:]), num_outputs, settings)
-    return keras.Model(encoder.input, {**taps, "logits": head(taps["high"])}, name=f"{modality}_backbone")
+    return keras.Model(inputs, {**taps, "logits": head(taps["high"])}, name=f"{modality}_backbone")
 
 
 def tap_names(modality: str, settings: EncoderBackboneSettings, description: EncoderDescription) -> dict[str, str]:
@@ -79,20 +85,21 @@ def tap_names(modality: str, settings: EncoderBackboneSettings, description: Enc
     return names
 
 
-def _of_fixed_size(encoder, input_shape):
-    """The encoder for inputs of one size, so that all shapes in it are known."""
-    (given,) = encoder.inputs
-    inputs = keras.Input(input_shape, dtype=given.dtype, name=given.name)
-    fixed = keras.models.clone_model(encoder, input_tensors=inputs)
-    fixed.set_weights(encoder.get_weights())
-    return fixed
+def _reading(encoder, inputs, read):
+    """The encoder with the same weights, from `inputs` as its input, of which it reads `read`."""
+
+    def call(operation, *arguments, **options):
+        return operation(*(read if argument is inputs else argument for argument in arguments), **options)
+
+    copy = keras.models.clone_model(encoder, input_tensors=inputs, call_function=call)
+    copy.set_weights(encoder.get_weights())
+    return copy
 
 
-def _pooled(encoder, tap, pooling, grid, name):
-    states = encoder.output[tap]
+def _pooled(states, read, pooling, grid, name):
     if len(states.shape) == 4:
         return AdaptiveAveragePool(grid, name=f"{name}_pool")(states)
-    return TokenPool(pooling, name=f"{name}_pool")([states, encoder.input])
+    return TokenPool(pooling, name=f"{name}_pool")([states, read])
 
 
 def _head(input_shape, num_outputs, settings):

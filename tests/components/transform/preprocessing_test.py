@@ -12,9 +12,12 @@ import tensorflow_transform as tft
 from PIL import Image
 from tfx import v1 as tfx
 
+from benchmarks.serving_skew import differing_rows
 from components.code_fingerprint import code_fingerprint
 from components.multimodal_example_gen.executor import ingest
 from components.multimodal_example_gen.readers.picture import read_picture
+from components.multimodal_example_gen.row import Row
+from components.multimodal_example_gen.rows_to_examples import make_example
 from components.multimodal_example_gen.sources.manifest_source import ManifestSource
 from components.transform.image import prepare_images
 from components.transform.preprocessing import CODE, preprocessing_fn
@@ -88,9 +91,10 @@ class Prepared:
         (graph,) = (folder / "root" / "Transform" / "transform_graph").iterdir()
         self.output = tft.TFTransformOutput(str(graph))
         self.layer = self.output.transform_features_layer()
-        (transformed,) = (folder / "root" / "Transform" / "transformed_examples").iterdir()
+        self.graph = graph
+        (self.transformed,) = (folder / "root" / "Transform" / "transformed_examples").iterdir()
         self.rows = {}
-        for path in transformed.glob("Split-*/*"):
+        for path in self.transformed.glob("Split-*/*"):
             for record in tf.data.TFRecordDataset(str(path), compression_type="GZIP"):
                 row = tf.io.parse_single_example(record, self.output.transformed_feature_spec())
                 row["split"] = path.parent.name
@@ -223,6 +227,22 @@ def test_serving_without_labels_equals_training(single, multi):
             np.testing.assert_array_equal(served["tokens"][index], prepared.rows[name]["tokens"])
             assert served["image"][index] == prepared.rows[name]["image"]
         assert served[label].numpy().tolist() == expected * len(names)
+
+
+def test_rows_that_serving_would_change_are_found(single):
+    def example(name, text=None, picture=None):
+        row = Row(name, "train", ("cat",), {})
+        features = {
+            "text": (TEXTS[name][1] if text is None else text).encode("utf-8"),
+            "image": (single.folder / f"{picture or name}.png").read_bytes(),
+        }
+        return make_example(row, features).SerializeToString()
+
+    files = str(single.transformed / "Split-train" / "*")
+    examples = {name: example(name) for name in "abcd"}
+    assert differing_rows(str(single.graph), files, examples) == {"text": (4, []), "image": (4, [])}
+    examples |= {"b": example("b", text="red, red fishes!"), "c": example("c", picture="d")}
+    assert differing_rows(str(single.graph), files, examples) == {"text": (4, ["b"]), "image": (4, ["c"])}
 
 
 def encoded(image, extension, **options):

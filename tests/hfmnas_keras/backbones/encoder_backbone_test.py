@@ -1,9 +1,11 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from hfmnas_keras.backbones.encoder_backbone import encoder_backbone
 from hfmnas_keras.backbones.encoder_folder import read_encoder
+from hfmnas_keras.backbones.trim_padding import TrimPadding
 from hfmnas_keras.cost import model_cost
 from hfmnas_keras.pretraining.extraction import load_backbone
 from hfmnas_keras.settings.backbones import EncoderBackboneSettings
@@ -81,8 +83,23 @@ def test_the_statistics_of_the_encoder_stay_in_training(tmp_path, make):
     np.testing.assert_array_equal(backbone(inputs, training=True)["high"], backbone(inputs)["high"])
 
 
+def test_texts_are_cut_off_behind_the_longest_of_their_batch(tmp_path):
+    backbone, _ = text_backbone(tmp_path)
+    # What a layer in the middle of the network gets.
+    inner = keras.Model(backbone.input, backbone.get_layer("layer_2_inner").output)
+    # To the network's builder, and to whoever counts its products, the longest that a text can be.
+    assert inner.output.shape[1] == 8
+    for rows, length in ((TOKENS, 5), (TOKENS[1:], 3), (0 * TOKENS, 1)):
+        assert inner(rows).shape[1] == tf.function(inner)(tf.constant(rows)).shape[1] == length
+    # And by itself a text is what it is beside a longer one.
+    for tap, values in backbone(TOKENS).items():
+        np.testing.assert_allclose(backbone(TOKENS[1:])[tap], values[1:], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("make", [text_backbone, image_backbone])
-def test_its_cost_is_what_the_profiler_counts(tmp_path, make):
+def test_its_cost_is_what_the_profiler_counts(tmp_path, make, monkeypatch):
+    # The profiler cannot count shapes that depend on the input.
+    monkeypatch.setattr(TrimPadding, "call", lambda self, tokens: tokens)
     backbone, _ = make(tmp_path)
     assert model_cost(backbone).flops == sum(profiled_flops(backbone).values())
 
