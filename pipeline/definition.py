@@ -275,6 +275,7 @@ def create_pipeline(
         examples=example_gen.outputs["examples"],
         statistics=statistics_gen.outputs["statistics"],
         backbones=backbone_trainer.outputs["backbones"],
+        features=feature_extractor.outputs["features"],
         model_run=trainer.outputs["model_run"],
         references=linear_references.outputs["references"],
         evaluation=evaluator.outputs["evaluation"],

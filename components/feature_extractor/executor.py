@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
 from typing import Any
 
+from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from components.code_fingerprint import check_code
+from components.feature_extractor.separation import SEPARATION_BAR, SEPARATION_FILE, separations
 from components.local_folders import readable_folder
 from components.splits import read_examples
 from hfmnas_keras.data.feature_files import write_feature_set
 from hfmnas_keras.data.feature_set import FeatureSet
-from hfmnas_keras.pretraining.extraction import extract_features
+from hfmnas_keras.pretraining.extraction import extract_features, read_backbones
 
 # The test split is missing on purpose: the Evaluator is the only one to read it.
 SPLITS = ["train", "dev"]
@@ -35,7 +40,8 @@ class Executor(base_executor.BaseExecutor):
 
         Args:
             input_dict: `examples`, transformed; `backbones`.
-            output_dict: `features`, Examples with the splits `train` and `dev`.
+            output_dict: `features`, Examples with the splits `train` and `dev`, and `separation.json`: by
+                cross-fitted modality, how well train rows are told from dev rows, see `separations`.
             exec_properties: `code_fingerprint`.
         """
         check_code(exec_properties, CODE)
@@ -43,6 +49,8 @@ class Executor(base_executor.BaseExecutor):
         features = artifact_utils.get_single_instance(output_dict["features"])
         features.split_names = artifact_utils.encode_split_names(SPLITS)
         with readable_folder(artifact_utils.get_single_uri(input_dict["backbones"])) as backbones:
+            cross_fitted = [name for name, record in read_backbones(backbones)["modalities"].items() if record["folds"]]
+            features_of = {}
             for split in SPLITS:
                 rows = read_examples(examples, split)
                 feature_set = FeatureSet(
@@ -52,3 +60,8 @@ class Executor(base_executor.BaseExecutor):
                     tokens=rows.tokens,
                 )
                 write_feature_set(feature_set, artifact_utils.get_split_uri([features], split))
+                features_of[split] = feature_set.features
+        record = {"bar": SEPARATION_BAR, "areas": separations(features_of["train"], features_of["dev"], cross_fitted)}
+        logging.info("Area under the ROC curve of trees that tell train features from dev features: %s.", record)
+        with fileio.open(os.path.join(features.uri, SEPARATION_FILE), "w") as file:
+            file.write(json.dumps(record, indent=1) + "\n")

@@ -21,6 +21,7 @@ class RunReportSpec(ComponentSpec):
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics),
         "backbones": ChannelParameter(type=Backbones),
+        "features": ChannelParameter(type=standard_artifacts.Examples),
         "search_report": ChannelParameter(type=SearchReport, optional=True),
         "genotype": ChannelParameter(type=Genotype, optional=True),
         "tuner_results": ChannelParameter(type=standard_artifacts.TunerResults, optional=True),
@@ -42,6 +43,7 @@ class RunReport(base_component.BaseComponent):
         examples=example_gen.outputs["examples"],
         statistics=statistics_gen.outputs["statistics"],
         backbones=backbone_trainer.outputs["backbones"],
+        features=feature_extractor.outputs["features"],
         search_report=architecture_search.outputs["search_report"],
         genotype=architecture_search.outputs["genotype"],
         tuner_results=tuner.outputs["tuner_results"],
@@ -55,10 +57,10 @@ class RunReport(base_component.BaseComponent):
     ```
 
     Args:
-        examples, statistics, backbones, search_report, genotype, tuner_results, model_run, references, evaluation,
-            blessing, infra_blessing, pushed_model: channels of what the stages of the run made. All are listed by id
-            and place under "Lineage". `search_report` and `genotype` are left out where the model is not searched,
-            `tuner_results` where nothing is tuned.
+        examples, statistics, backbones, features, search_report, genotype, tuner_results, model_run, references,
+            evaluation, blessing, infra_blessing, pushed_model: channels of what the stages of the run made. All are
+            listed by id and place under "Lineage". `search_report` and `genotype` are left out where the model is not
+            searched, `tuner_results` where nothing is tuned.
 
     Outputs:
         `report`: `components.RunReport`: `report.html`, self-contained, and `summary.json`.

@@ -14,6 +14,7 @@ from tfx.types import artifact_utils
 from components.artifact_types.files import INGEST_FILE, SERVING_CHECK_FILE, TRAINING_FILE
 from components.code_fingerprint import check_code
 from components.evaluator.evaluation import read_evaluation
+from components.feature_extractor.separation import SEPARATION_FILE
 from components.run_report.page import render_page
 from hfmnas_keras.genotype.load_genotype import genotype_from_json
 from hfmnas_keras.pretraining.backbone_files import BACKBONES_FILE
@@ -53,6 +54,7 @@ class Executor(base_executor.BaseExecutor):
             "version": 1,
             "ingest": json.loads(_read(artifacts["examples"].uri, INGEST_FILE)),
             "backbones": json.loads(_read(artifacts["backbones"].uri, BACKBONES_FILE)),
+            "separation": json.loads(_read(artifacts["features"].uri, SEPARATION_FILE)),
             "search": genotype_text and json.loads(_read(artifacts["search_report"].uri, "search.json")),
             "genotype": genotype_text and json.loads(genotype_text),
             "tuning": _tuning(artifacts.get("tuner_results")),

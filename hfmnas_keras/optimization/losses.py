@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 
@@ -22,7 +21,7 @@ def own_losses(model: keras.Model, scope: keras.StatelessScope | None = None) ->
     return [*scope.losses, *(variable.regularizer(variable) for variable in regularized)]
 
 
-def task_loss(labels: Any, logits: Any, label_smoothing: float = 0.0, class_weights: np.ndarray | None = None) -> Any:
+def task_loss(labels: Any, logits: Any, label_smoothing: float = 0.0, class_weights: Any = None) -> Any:
     """Mean cross-entropy of a batch (docs/method.md, section 6).
 
     Single-label: softmax cross-entropy, mean over rows. Multi-label: sigmoid cross-entropy, mean over rows and
@@ -32,7 +31,8 @@ def task_loss(labels: Any, logits: Any, label_smoothing: float = 0.0, class_weig
         labels: integer tensor `(batch,)` of class ids, or float tensor `(batch, classes)`, multi-hot.
         logits: tensor `(batch, classes)`.
         label_smoothing: float in [0, 1). Share of each target that is spread evenly. Defaults to `0`.
-        class_weights: array of `hfmnas_keras.optimization.class_weights`, by the true class. Defaults to `None`.
+        class_weights: array or tensor of `hfmnas_keras.optimization.class_weights`, by the true class. Defaults to
+            `None`.
 
     Returns:
         Scalar float32 tensor.
@@ -48,7 +48,8 @@ def task_loss(labels: Any, logits: Any, label_smoothing: float = 0.0, class_weig
         # Its logits' own form: the mean of Keras's `binary_crossentropy` over classes cannot be weighed.
         losses = ops.softplus(logits) - targets * logits
         if class_weights is not None:
-            losses = losses * ops.where(truth > 0.5, *(ops.cast(row, dtype) for row in class_weights[::-1]))
+            of_no, of_yes = ops.cast(class_weights[0], dtype), ops.cast(class_weights[1], dtype)
+            losses = losses * ops.where(truth > 0.5, of_yes, of_no)
         return ops.mean(losses)
     if label_smoothing:
         targets = ops.one_hot(labels, num_classes, dtype=dtype)

@@ -44,9 +44,9 @@ def pretrain_backbones(
 ) -> dict[str, Any]:
     """Trains one backbone and head a modality and writes the folder that `extract_features` reads.
 
-    The reference network is fitted on the whole train split and stopped at its best dev macro F1. Where taps see
-    labels, `settings.folds` more networks from the same initial weights are fitted for as many epochs, each without
-    the rows of one fold, and their taps are brought into the reference's units (`fold_alignment`). Where they see none
+    The reference network is fitted on the whole train split, with dev watched. Where taps see labels,
+    `settings.folds` more networks from the same initial weights are fitted in the same way, each without the rows of
+    one fold, and their taps are brought into the reference's units (`fold_alignment`). Where they see none
     (a frozen trunk), the taps are computed once and the head alone is trained on them.
 
     A run that was cut off goes on: every network is written when it is finished (under another name, then renamed) and
@@ -153,10 +153,9 @@ class _ModalityRun:
         train_taps = taps(train_inputs, progress=f"{self.modality}: taps of the train split, computed once")
         dev_taps = taps(dev_inputs, progress=f"{self.modality}: taps of the dev split, computed once")
         fit = BackboneFit(head, self.settings, f"{self.modality} head")
-        epochs, curves = fit.run_until_best(train_taps, train_labels, dev_taps, dev_labels)
-        record = self._record(
-            epochs, curves, macro_f1(train_labels, fit.logits(train_taps)), macro_f1(dev_labels, fit.logits(dev_taps))
-        )
+        curves = fit.run_watched(train_taps, train_labels, dev_taps, dev_labels)
+        scores = macro_f1(train_labels, fit.logits(train_taps)), macro_f1(dev_labels, fit.logits(dev_taps))
+        record = self._record(self.settings.max_epochs, curves, *scores)
         self._keep_reference(backbone, record)
         return record
 
@@ -166,13 +165,9 @@ class _ModalityRun:
         if self._finished("reference"):
             record = _read_json(self.folder / "reference.json")
         else:
-            epochs, curves = fit.run_until_best(train_inputs, train_labels, dev_inputs, dev_labels)
-            record = self._record(
-                epochs,
-                curves,
-                macro_f1(train_labels, fit.logits(train_inputs)),
-                macro_f1(dev_labels, fit.logits(dev_inputs)),
-            )
+            curves = fit.run_watched(train_inputs, train_labels, dev_inputs, dev_labels)
+            scores = macro_f1(train_labels, fit.logits(train_inputs)), macro_f1(dev_labels, fit.logits(dev_inputs))
+            record = self._record(self.settings.max_epochs, curves, *scores)
             self._keep_reference(backbone, record)
         if self.fold_of_row is not None:
             self._train_folds(backbone, fit, record)
@@ -198,7 +193,6 @@ class _ModalityRun:
                 train_inputs,
                 train_labels,
                 rows,
-                record["epochs"],
                 f"fold {fold + 1} of {self.settings.folds}, {len(rows)} rows",
             )
             alignments, shares = {}, {}

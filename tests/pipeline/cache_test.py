@@ -80,10 +80,10 @@ CHANGES = {
         f"pretraining.{key}": (value, BACKBONES)
         for key, value in {
             "max_epochs": 123,
-            "patience": 123,
             "batch_size": 24,
             "learning_rate": 0.0123,
             "weight_decay": 0.0123,
+            "class_weights": "balanced",
             "folds": 2,
             "align_folds": OTHER,
             "seed": 123,

@@ -28,7 +28,7 @@ CONFIG = {
     "space": {"num_nodes": 1, "kept_nodes": 1},
     "final_model": {"channels": 8},
     "backbones": {"depth": NETWORK, "video": {**NETWORK, "stem_frames": 3}},
-    "pretraining": {"max_epochs": 12, "patience": 12, "batch_size": 8, "folds": 0, "learning_rate": 0.003},
+    "pretraining": {"max_epochs": 12, "batch_size": 8, "folds": 0, "learning_rate": 0.003},
     "search": {"channels": 8, "epochs": 1, "batch_size": 16},
     # Small batches: the first epoch may already be the best, and has to be long enough for the moving averages.
     "training": {

@@ -30,7 +30,7 @@ TINY = {
         "image": {"depth": 16, "width": 0.0625, "head_dropout": 0.0},
     },
     # Nobody can know these rows by heart and nothing else: no folds are needed.
-    "pretraining": {"max_epochs": 10, "patience": 10, "batch_size": 16, "folds": 0, "learning_rate": 0.01},
+    "pretraining": {"max_epochs": 10, "batch_size": 16, "folds": 0, "learning_rate": 0.01},
     "search": {"channels": 8, "epochs": 1, "batch_size": 16},
     # Long enough for the moving averages of the normalisations to arrive.
     "training": {

@@ -98,6 +98,7 @@ def make_summary():
                 "image": modality(folds=0, cross_fitted_macro_f1=None, sees_labels=False),
             }
         },
+        "separation": {"bar": 0.65, "areas": {"text": 0.812}},
         "search": {
             "cost": {
                 "weight_steps": 480,
@@ -200,7 +201,7 @@ def test_scores_and_counts_stand_in_the_tables(page):
     assert ["text", "0.501", "0.511"] in rows
     assert ["each, averaged", "0.534", "0.544"] in rows
     assert ["birds", "0.811", "0.801", "0.821", "17"] in rows
-    assert ["text", "0.912", "0.611", "0.587", "12", "5", "yes"] in rows
+    assert ["text", "0.912", "0.611", "0.587", "12", "5", "yes", "0.812"] in rows
     assert ["birds", "71", "16", "17"] in rows
     assert ["conflict", "0.161", "0.122", "0.051", "0.151", "0.251", "0.452"] in rows
     assert ["uncertainty", "0.201", "0.162", "0.200", "0.200", "0.200", "0.300"] in rows
@@ -252,6 +253,7 @@ def test_the_text_tells_the_run(page):
     assert "1,234,567 parameters, 345.68 MFLOPs an example, backbones included." in shown
     assert "from the taps to the logits: 45,678 parameters, 1.23 MFLOPs an example." in shown
     assert "The text head knows its rows by heart." in shown
+    assert "text: boosted trees tell the features of train rows" in shown and "of 0.812, above 0.65." in shown
     assert "The choices are decided." in shown
     assert "Of all predictions, 0.231 are wrong." in shown
 
@@ -346,7 +348,7 @@ def test_a_refused_run_says_why_and_unknown_numbers_are_dashes():
     assert ["fused", "–", "–", "–"] in rows
     assert ["last blessed model", "0.701", "0.702", "0.704"] in rows
     # Without folds there is no cross-fitted score.
-    assert ["image", "0.912", "0.611", "–", "12", "0", "no"] in rows
+    assert ["image", "0.912", "0.611", "–", "12", "0", "no", "–"] in rows
 
 
 def test_names_of_classes_are_text():

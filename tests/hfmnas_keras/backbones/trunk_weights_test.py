@@ -79,7 +79,7 @@ def test_a_head_learns_on_a_published_trunk_that_stays_as_it_is(tmp_path, name):
         {"first": rows.astype("float32")},
         labels,
         tmp_path / "backbones",
-        PretrainingSettings(max_epochs=40, patience=40, batch_size=6, learning_rate=0.02, folds=0),
+        PretrainingSettings(max_epochs=40, batch_size=6, learning_rate=0.02, folds=0),
     )["modalities"]["first"]
     assert record["sees_labels"] is False and record["train_macro_f1"] > 0.9
     backbone = keras.saving.load_model(tmp_path / "backbones" / "first" / "reference.keras", compile=False)
