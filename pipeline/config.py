@@ -134,6 +134,15 @@ class RunConfig(pydantic.BaseModel):
         return self
 
     @pydantic.model_validator(mode="after")
+    def _has_an_ensemble_of_frozen_backbones(self) -> RunConfig:
+        if self.final_model.ensemble > 1 and self.training.unfreeze_backbones:
+            raise ValueError(
+                "`final_model.ensemble` above 1 needs `training.unfreeze_backbones: false`: its networks share one "
+                f"pair of backbones, which cannot follow all of them. Received: {self.final_model.ensemble}, true."
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _has_widths_that_fit(self) -> RunConfig:
         """What the settings of one stage cannot know of another's, and would show after all the stages before it."""
         if self.model not in SEARCHED_MODELS:

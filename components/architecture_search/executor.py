@@ -18,6 +18,7 @@ from components.execution import with_execution
 from components.local_folders import writable_folder
 from components.settings_json import settings_from_json
 from components.splits import read_features
+from hfmnas_keras.genotype.load_genotype import save_genotypes
 from hfmnas_keras.pretraining.backbone_files import BACKBONES_FILE
 from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.settings.fusion import FusionSettings, MitigationSettings
@@ -71,7 +72,7 @@ class Executor(base_executor.BaseExecutor):
                 ),
                 mitigation=settings_from_json(MitigationSettings, exec_properties["mitigation"]),
             )
-            result.genotype.save(os.path.join(genotype_folder, "genotype.json"))
+            save_genotypes([result.genotype, *result.others], genotype_folder)
         report.set_float_custom_property("seconds", float(result.cost["seconds"]))
         report.set_float_custom_property("largest_travel", float(result.travel.get("largest", 0.0)))
         report.set_string_custom_property("verdict", result.verdict)

@@ -24,10 +24,10 @@ from hfmnas_keras.data.feature_files import read_feature_set
 from hfmnas_keras.data.transformed_examples import read_transformed_examples
 from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.export.serving import export_saved_model
-from hfmnas_keras.genotype.load_genotype import load_genotype
+from hfmnas_keras.genotype.load_genotype import load_genotypes
 from hfmnas_keras.models.classifier import multimodal_classifier
 from hfmnas_keras.pretraining.extraction import load_backbone, read_backbones
-from hfmnas_keras.training.final_training import train_fusion_network
+from hfmnas_keras.training.final_model import train_final_model
 from hfmnas_keras.training.tuned_settings import MODEL_SETTINGS, fitting, with_values
 
 
@@ -47,10 +47,10 @@ def run_fn(fn_args: FnArgs) -> None:
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     with readable_folder(config["backbones_uri"]) as folder:
         backbones = {modality: load_backbone(folder, modality) for modality in read_backbones(folder)["modalities"]}
-    genotype = None
+    genotypes: list[Any] = [None]
     if config["genotype_uri"] is not None:
         with readable_folder(config["genotype_uri"]) as folder:
-            genotype = fitting(load_genotype(os.path.join(folder, "genotype.json"), config["model"]), tuned)
+            genotypes = [fitting(genotype, tuned) for genotype in load_genotypes(folder, config["model"])]
     train: Any
     dev: Any
     if settings.unfreeze_backbones:
@@ -58,8 +58,8 @@ def run_fn(fn_args: FnArgs) -> None:
     else:
         train, dev = (read_feature_set(config[f"{split}_features_uri"]) for split in ("train", "dev"))
 
-    result = train_fusion_network(
-        genotype,
+    result = train_final_model(
+        genotypes[0],
         train,
         dev,
         num_outputs=len(config["classes"]),
@@ -69,6 +69,7 @@ def run_fn(fn_args: FnArgs) -> None:
         backbones=backbones,
         vocabulary_size=vocabulary_size(transform) if "text" in backbones else None,
         model=config["model"],
+        others=genotypes[1:],
         fixed_threshold=config["threshold"],
     )
     classifier = multimodal_classifier(result.fusion_network, result.backbones, config["multi_label"])
@@ -98,6 +99,7 @@ def run_fn(fn_args: FnArgs) -> None:
             "parameters": int(result.fusion_network.count_params()),
             "flops": _flops(result.fusion_network),
         },
+        "members": result.members,
         "history": result.history,
     }
     with fileio.open(os.path.join(fn_args.model_run_dir, TRAINING_FILE), "w") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from hfmnas_keras.genotype.base_genotype import BaseGenotype, model_of, read_text
@@ -38,6 +39,20 @@ def genotype_from_json(text: str | bytes, model: str | None = None) -> Any:
     return genotype.from_content(content)
 
 
+def save_genotypes(genotypes: Sequence[BaseGenotype], folder: str | os.PathLike) -> None:
+    """Writes genotypes, the best first: `genotype.json`, `genotype_2.json` and so on."""
+    for number, genotype in enumerate(genotypes, start=1):
+        genotype.save(_path(folder, number))
+
+
+def load_genotypes(folder: str | os.PathLike, model: str | None = None) -> list[Any]:
+    """Reads what `save_genotypes` wrote, with the checks of `load_genotype`; one genotype at least."""
+    genotypes = [load_genotype(_path(folder, 1), model)]
+    while os.path.exists(path := _path(folder, len(genotypes) + 1)):
+        genotypes.append(load_genotype(path, model))
+    return genotypes
+
+
 def load_genotype(path: str | os.PathLike, model: str | None = None) -> Any:
     """Reads a genotype's file, with the checks of `genotype_from_json`.
 
@@ -50,3 +65,7 @@ def load_genotype(path: str | os.PathLike, model: str | None = None) -> Any:
         return genotype_from_json(text, model)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)} is not a genotype{' of ' + model if model else ''}: {error}") from error
+
+
+def _path(folder: str | os.PathLike, number: int) -> str:
+    return os.path.join(folder, "genotype.json" if number == 1 else f"genotype_{number}.json")

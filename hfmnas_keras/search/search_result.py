@@ -30,6 +30,8 @@ class SearchResult:
         warnings: tuple of `SearchWarning`, what speaks against this result.
         candidates: list of dicts, where candidates were trained (keys: docs of `search_by_training`). The winner's
             epochs are the history then, and probabilities and travel are empty unless a bilevel search came first.
+        others: tuple of genotypes, the best first: of the candidates that were trained as long as the winner. They can
+            vote with it (`train_final_model`).
     """
 
     genotype: BaseGenotype
@@ -40,6 +42,7 @@ class SearchResult:
     travel: dict[str, float]
     warnings: tuple[SearchWarning, ...] = ()
     candidates: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    others: tuple[BaseGenotype, ...] = ()
 
     @property
     def verdict(self) -> str:

@@ -104,15 +104,19 @@ class FinalModelSettings:
         num_cells: int. Cells of HF-MNAS stacked in a branch; the search always uses one. Defaults to `1`.
         sequence_encoder: bool. Bi-LSTM in HF-MNAS (section 6). Defaults to `False`: it takes as long as all else and
             was never seen to add to the score (docs/results.md). The paper's presets have it.
+        ensemble: int. Fusion networks that are trained, of which those are served that vote better together, beside
+            each other on the same backbones. Each costs a training. Defaults to `1`, the paper's.
     """
 
     channels: int = 192
     num_cells: int = 1
     sequence_encoder: bool = False
+    ensemble: int = 1
 
     def __post_init__(self):
         require(self.channels >= 1, "channels", self.channels, "at least 1")
         require(self.num_cells >= 1, "num_cells", self.num_cells, "at least 1")
+        require(self.ensemble >= 1, "ensemble", self.ensemble, "at least 1")
 
 
 def defaults_by_modality(modalities: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -176,6 +176,7 @@ def train_fusion_network(
         dev_macro_f1=best["dev_macro_f1"],
         dev_average_precision=best["dev_average_precision"],
         thresholds=np.array(best["thresholds"]) if train.multi_label else None,
+        dev_logits=training.dev_logits(best["epoch"]),
     )
 
 
@@ -211,6 +212,10 @@ class _Training:
                 self.history["fit"].append(self._run_epoch(step, train, dev, self.settings.max_epochs))
                 self._save(step)
         return self.history["fit"][self._best()]
+
+    def dev_logits(self, epoch: int) -> np.ndarray:
+        """Those of an epoch of the fit, from 1."""
+        return np.load(self._dev_logits_path(epoch), allow_pickle=False)
 
     def retrain(self, rows: DeviceRows | EncodedRows, epochs: int) -> None:
         """Trains from the initial weights again, on all rows, for as many epochs."""
@@ -267,11 +272,17 @@ class _Training:
         shown = [("loss", record["loss"])]
         if dev is not None:
             logits = self._logits(step, dev)
+            # Before the state, without which this epoch is run again.
+            self.saved_state.path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(self._dev_logits_path(epoch + 1), logits)
             record.update(dev_scores(dev.labels_array, logits, self.settings.threshold, self.fixed_threshold))
             shown.append(("dev_f1", record["dev_macro_f1"]))
         progress.update(len(row_numbers), shown, finalize=True)
         record["seconds"] = round(time.monotonic() - started, 3)
         return record
+
+    def _dev_logits_path(self, epoch: int) -> pathlib.Path:
+        return self.saved_state.path.with_name(f"dev_logits_{epoch}.npy")
 
     def _logits(self, step: TrainingStep, rows: DeviceRows | EncodedRows) -> np.ndarray:
         size = min(4 * self.settings.batch_size, rows.num_rows)

@@ -24,6 +24,11 @@ class TrainingResult:
         dev_average_precision: float. Macro average precision on dev at that epoch of the fit, which chose it.
         thresholds: float array `(classes,)` or None. Of multi-label data the probabilities above which a label is
             given, chosen on dev at that epoch of the fit, which had not seen dev.
+        dev_logits: float array `(dev rows, classes)`, of that epoch of the fit.
+        members: list of dicts, of several networks that vote, one for each that was fitted: `votes`, 0 for one that is
+            left out; of its own fit `epochs`, `dev_loss`, `dev_macro_f1` and `dev_average_precision`;
+            `dev_loss_without`, that of the vote of the others, None where there are none; `seconds`. Empty of one
+            network alone.
     """
 
     fusion_network: keras.Model
@@ -33,3 +38,12 @@ class TrainingResult:
     dev_macro_f1: float
     dev_average_precision: float
     thresholds: np.ndarray | None
+    dev_logits: np.ndarray
+    members: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Of all epochs of all networks."""
+        if self.members:
+            return sum(member["seconds"] for member in self.members)
+        return sum(epoch["seconds"] for part in self.history.values() for epoch in part)

@@ -29,7 +29,7 @@ from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.search.diagnosis import search_warnings, verdict
 from hfmnas_keras.settings.search import SearchSettings
 from hfmnas_keras.settings.space import SpaceSettings
-from hfmnas_keras.training.final_training import train_fusion_network
+from hfmnas_keras.training.final_model import train_final_model
 from pipeline.studies.scores import scores_of
 from pipeline.studies.study_data import StudyData
 from pipeline.studies.trial import Trial
@@ -79,7 +79,7 @@ def _train(trial: Trial, data: StudyData, store: TrialStore) -> tuple[dict[str, 
     # Names are counted anew, so that a checkpoint fits in whichever process it is read.
     keras.backend.clear_session()
     record: dict[str, Any] = {"status": FINISHED}
-    genotype = None
+    genotype, others = None, []
     if trial.search is not None:
         search = _search(trial, data, store)
         genotype = _genotype(trial, search)
@@ -91,13 +91,14 @@ def _train(trial: Trial, data: StudyData, store: TrialStore) -> tuple[dict[str, 
             record["warnings"] = [warning.message for warning in warnings]
         else:
             record.update({key: search[key] for key in ("verdict", "warnings")})
+            others = [genotype_from_json(text, trial.model) for text in search["others"]]
         record["genotype"] = genotype.to_json()
     elif trial.random_genotype is not None:
         genotype = random_genotype(cast(SpaceSettings, trial.space), trial.fusion, trial.random_genotype)
         record["genotype"] = genotype.to_json()
     result = _resumed(
         store.work_folder(trial),
-        lambda: train_fusion_network(
+        lambda: train_final_model(
             genotype,
             data.read("train"),
             data.read("dev"),
@@ -109,6 +110,7 @@ def _train(trial: Trial, data: StudyData, store: TrialStore) -> tuple[dict[str, 
             model=trial.model,
             final_model=trial.final_model,
             mitigation=trial.mitigation,
+            others=others,
             fixed_threshold=trial.threshold,
         ),
     )
@@ -126,7 +128,7 @@ def _train(trial: Trial, data: StudyData, store: TrialStore) -> tuple[dict[str, 
             **{f"test_{name}": score for name, score in on_test.items()},
             "train_macro_f1": on_train["macro_f1"],
             "epochs": result.epochs,
-            "training_seconds": sum(epoch["seconds"] for part in result.history.values() for epoch in part),
+            "training_seconds": result.seconds,
             **_cost(network, test),
         }
     )
@@ -135,8 +137,8 @@ def _train(trial: Trial, data: StudyData, store: TrialStore) -> tuple[dict[str, 
 
 def _search(trial: Trial, data: StudyData, store: TrialStore) -> dict[str, Any]:
     with store.sole_use(f"search-{trial.search_name}"):
-        # Those of an earlier state of the package lack what the verdict needs.
-        if (record := store.read_search(trial)) is not None and "entropies" in record:
+        # Those of an earlier state of the package lack what the final model needs.
+        if (record := store.read_search(trial)) is not None and "others" in record:
             return record
         folder = store.search_work_folder(trial)
         result = _resumed(
@@ -155,6 +157,7 @@ def _search(trial: Trial, data: StudyData, store: TrialStore) -> dict[str, Any]:
         )
         record = {
             "genotype": result.genotype.to_json(),
+            "others": [other.to_json() for other in result.others],
             "probabilities": {name: np.asarray(values).tolist() for name, values in result.probabilities.items()},
             "search_seconds": result.cost["seconds"],
             "travel": result.travel,

@@ -154,6 +154,7 @@ CHANGES = {
     "final_model.channels": (32, TUNER),
     "final_model.num_cells": (2, TUNER),
     "final_model.sequence_encoder": (OTHER, TUNER),
+    "final_model.ensemble": (2, TUNER),
     "tuning.choices": ({"fusion.dropout": [0.5]}, TUNER),
     "tuning.trials": (3, TUNER),
     "tuning.seed": (1, TUNER),

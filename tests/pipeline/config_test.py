@@ -206,6 +206,11 @@ def test_nothing_can_be_changed_later():
             ["`final_model.channels` must be a positive multiple of `fusion.num_heads`, 4", "10"],
         ),
         ("final_model: {channels: 0}", ["`final_model`", "`channels` must be at least 1"]),
+        ("final_model: {ensemble: 0}", ["`ensemble` must be at least 1. Received: 0"]),
+        (
+            "final_model: {ensemble: 4}",
+            ["`final_model.ensemble` above 1 needs `training.unfreeze_backbones: false`", "4"],
+        ),
         (
             "model: bm_nas\nbm_nas: {cells: 3}\nmitigation: {in_bm_nas: true}",
             ["`bm_nas.cells` must be 2 for `mitigation.in_bm_nas`. Received: 3"],

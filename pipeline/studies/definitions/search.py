@@ -10,6 +10,7 @@ from pipeline.studies.variant import RANDOM, Variant
 
 _SEARCHED = "searched"
 _RANDOM_GENOTYPES = 10
+_VOTING = 4
 
 
 def _variants(config: RunConfig) -> list[Variant]:
@@ -21,6 +22,10 @@ def _variants(config: RunConfig) -> list[Variant]:
             Variant(f"strategy: {strategy}", {"model": "hf_mnas", "search.strategy": strategy})
             for strategy in STRATEGIES
             if strategy != config.search.strategy
+        ),
+        Variant(
+            f"strategy: race, {_VOTING} networks vote",
+            {"model": "hf_mnas", "search.strategy": "race", "final_model.ensemble": _VOTING},
         ),
         *(
             Variant(f"node inputs: {node_inputs}", {"model": "hf_mnas", "space.node_inputs": node_inputs})

@@ -124,6 +124,7 @@ def make_summary():
             "parameters": 1_234_567,
             "flops": 345_678_901,
             "fusion": {"parameters": 45_678, "flops": 1_234_500},
+            "members": [],
             "history": {"fit": [training_record(1), training_record(2)], "retrain": [{"epoch": 1, "loss": 1.1}]},
         },
         "evaluation": {
@@ -299,6 +300,18 @@ def test_a_race_is_shown_by_its_candidates():
     # One picture fewer than of a bilevel search. Candidate 2 has the best score, and was left behind.
     assert len(words) == 6
     assert "Dev macro F1" in words[4] and "candidate 1" in words[4]
+
+
+def test_what_each_network_of_a_vote_adds_is_shown():
+    summary = make_summary()
+    told = {"epochs": 9, "dev_macro_f1": 0.6543, "dev_average_precision": 0.7, "seconds": 3.0}
+    summary["training"]["members"] = [
+        {"votes": 7, "dev_loss": 0.51234, "dev_loss_without": 0.55555, **told},
+        {"votes": 0, "dev_loss": 0.61234, "dev_loss_without": None, **told},
+    ]
+    shown = " ".join(re.sub(r"<[^>]*>", " ", render(summary)).split())
+    assert "2 fusion networks were fitted" in shown
+    assert "1 7 9 0.654 0.5123 0.5555 2 0 9 0.654 0.6123 –" in shown
 
 
 def test_a_search_of_bm_nas_is_shown():

@@ -85,7 +85,7 @@ def test_a_failed_trial_is_in_the_exit_code(tmp_path, monkeypatch):
     monkeypatch.setitem(STUDIES, "tiny", tiny_study("concatenation"))
     command = ("study", "tiny", "--seeds", "1", "--workers", "0", "--root", str(tmp_path / "studies"))
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.studies.train_trial.train_fusion_network", lambda *_, **__: 1 / 0)
+        patched.setattr("pipeline.studies.train_trial.train_final_model", lambda *_, **__: 1 / 0)
         failed = hfmnas(*command)
     assert failed.exit_code == 1 and "FAILED: ZeroDivisionError" in failed.output
     assert hfmnas(*command).exit_code == 0

@@ -162,7 +162,7 @@ def test_a_search_of_an_earlier_state_of_the_package_is_made_again(data, tmp_pat
     trial, store = make_trial(model="hf_mnas"), TrialStore(tmp_path)
     store.write_search(trial, {"genotype": "of old", "probabilities": {}, "travel": {}, "verdict": "decided"})
     assert train_trial(trial, data, store)["status"] == "finished"
-    assert "entropies" in store.read_search(trial)
+    assert "others" in store.read_search(trial)
 
 
 @pytest.mark.parametrize("kept_nodes, collapsed", [(1, True), (2, False)])
@@ -185,6 +185,7 @@ def test_the_verdict_is_on_the_genotype_that_the_trial_has(data, tmp_path, kept_
             "search_seconds": 1.0,
             "travel": {"possible": 5.0, "largest": 3.0},
             "entropies": [{"gamma_entropy": 0.5, "beta_entropy": 0.5}],
+            "others": [],
         },
     )
     record = train_trial(trial, data, store)

@@ -127,6 +127,7 @@ SWITCHED = {
     ("dropout", "dropout 0.5"): {"fusion.dropout": 0.5},
     ("search", "node inputs: shared"): {"space.node_inputs": "shared"},
     ("search", "strategy: race"): {"search.strategy": "race"},
+    ("search", "strategy: race, 4 networks vote"): {"search.strategy": "race", "final_model.ensemble": 4},
     ("search", "0 folds in place of 5"): {"pretraining.folds": 0},
 }
 
