@@ -29,6 +29,8 @@ class RaceSettings:
             another third are neighbours of its genotype, and the rest is drawn evenly. Defaults to `False`.
         population: int. Of `evolution`: how many of the last candidates may be parents. Defaults to `8`.
         sample: int. Of `evolution`: the best of so many drawn ones is the next parent. Defaults to `3`.
+        max_parameters, max_flops: ints or None. Most that the searched model of a candidate may have, counted by
+            `model_cost` at `SearchSettings.channels`; genotypes above are not drawn. `None` (default): any.
 
     Reference:
      - race: [Jamieson and Talwalkar, 2016](https://arxiv.org/abs/1502.07943); evolution: [Real et al.,
@@ -44,6 +46,8 @@ class RaceSettings:
     seeded: bool = False
     population: int = 8
     sample: int = 3
+    max_parameters: int | None = None
+    max_flops: int | None = None
 
     def __post_init__(self):
         # From JSON, which has lists.
@@ -57,4 +61,7 @@ class RaceSettings:
         require(self.score in SCORES, "race.score", self.score, f"one of {SCORES}")
         require(0 <= self.label_smoothing < 1, "race.label_smoothing", self.label_smoothing, "in [0, 1)")
         require(self.population >= 2, "race.population", self.population, "at least 2")
+        for name in ("max_parameters", "max_flops"):
+            most = getattr(self, name)
+            require(most is None or most >= 1, f"race.{name}", most, "at least 1, or None")
         require(1 <= self.sample <= self.population, "race.sample", self.sample, f"1 to population={self.population}")

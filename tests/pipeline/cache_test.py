@@ -126,6 +126,8 @@ CHANGES = {
             "race.seeded": OTHER,
             "race.population": 5,
             "race.sample": 2,
+            "race.max_parameters": 123_456,
+            "race.max_flops": 1_234_567,
             "channels": 16,
             "partial_channels": 2,
             "epochs": 123,

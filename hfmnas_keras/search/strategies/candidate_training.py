@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from hfmnas_keras.data.batch_order import BatchOrder
+from hfmnas_keras.data.device_rows import DeviceRows
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.data.streamed_rows import feature_rows
 from hfmnas_keras.genotype.base_genotype import choices_in
@@ -201,10 +202,15 @@ class CandidateTraining:
         network.give_weights(genotype, model)
         return model
 
+    def logits(self, number: int, rows: FeatureSet) -> np.ndarray:
+        """What a candidate says of other rows, float32 `(rows, classes)`."""
+        self._state(number).restore(self._step.variables)
+        return self._logits(feature_rows(rows, tuple(self._network.feature_shapes), self.settings.device_bytes))
+
     def dev_losses(self, number: int) -> np.ndarray:
         """The loss of a candidate on each dev row, `(rows,)`."""
         self._state(number).restore(self._step.variables)
-        logits, labels = tf.constant(self._dev_logits()), self._dev.labels
+        logits, labels = tf.constant(self._logits(self._dev)), self._dev.labels
         rows = [task_loss(labels[row : row + 1], logits[row : row + 1]) for row in range(self._dev.num_rows)]
         return np.array(rows, "float64")
 
@@ -239,7 +245,7 @@ class CandidateTraining:
         for inputs, labels in self._train.batches(rows):
             self._step.run(inputs, labels)
         losses = self._step.take_losses()
-        logits = self._dev_logits()
+        logits = self._logits(self._dev)
         seconds = time.monotonic() - started
         self._epoch_seconds.append(seconds)
         return {
@@ -252,8 +258,8 @@ class CandidateTraining:
             "seconds": round(seconds, 3),
         }
 
-    def _dev_logits(self) -> np.ndarray:
-        return self._dev.outputs(lambda fetched: self._step.predict(self._dev.batch(fetched)[0]))
+    def _logits(self, rows: DeviceRows) -> np.ndarray:
+        return rows.outputs(lambda fetched: self._step.predict(rows.batch(fetched)[0]))
 
     def _show(self, number: int, history: list[dict[str, Any]]) -> None:
         last = history[-1]

@@ -93,6 +93,7 @@ def proposal(
     seed: int,
     probabilities: Mapping[str, np.ndarray] | None = None,
     found: Genotype | None = None,
+    attempt: int = 0,
 ) -> Genotype:
     """Candidate `number` of a race, as a function of its arguments alone.
 
@@ -104,14 +105,15 @@ def proposal(
         space, fusion: as of `random_genotype`.
         seed: int.
         probabilities, found: what a bilevel search ended in, and its genotype.
+        attempt: int. Above 0: another draw in the place of the earlier ones, evenly for the first candidate.
 
     Returns:
         `Genotype`.
     """
-    generator = np.random.default_rng([seed, 7, number])
+    generator = np.random.default_rng([seed, 7, number, attempt] if attempt else [seed, 7, number])
     if found is None or probabilities is None:
         return random_genotype(space, fusion, int(generator.integers(2**31)))
-    if number == 0:
+    if number == 0 and not attempt:
         return found
     if number % 3 == 1:
         return drawn_genotype(probabilities, space, found, generator)

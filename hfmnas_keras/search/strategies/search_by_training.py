@@ -16,8 +16,10 @@ from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.search.graph_rewriting import without_graph_rewriting
 from hfmnas_keras.search.search_result import SearchResult
 from hfmnas_keras.search.search_warning import SearchWarning
+from hfmnas_keras.search.strategies.bound import Bound
 from hfmnas_keras.search.strategies.candidate_training import CandidateTraining, score_of
-from hfmnas_keras.search.strategies.proposals import proposal
+from hfmnas_keras.search.strategies.genotype_cost import GenotypeCost
+from hfmnas_keras.search.strategies.proposals import neighbour, proposal
 from hfmnas_keras.search.strategies.strategies import STRATEGY_FUNCTIONS
 from hfmnas_keras.settings.fusion import FusionSettings, MitigationSettings
 from hfmnas_keras.settings.search import SearchSettings
@@ -58,11 +60,19 @@ def search_by_training(
         training = CandidateTraining(
             train, dev, num_outputs, settings, checkpoint_dir, fingerprint, fusion, mitigation, space
         )
+        found: dict[str, Any] = {}
+        if before is not None:
+            found = {"probabilities": before.probabilities, "found": before.genotype}
+        cost_of = GenotypeCost(train.feature_shapes, num_outputs, fusion, mitigation, settings.channels)
+        bound = Bound(settings.race, cost_of)
 
-        def propose(number: int) -> Genotype:
-            if before is None:
-                return proposal(number, space, fusion, settings.seed)
-            return proposal(number, space, fusion, settings.seed, before.probabilities, before.genotype)  # type: ignore[arg-type]
+        def propose(number: int, parent: Genotype | None) -> Genotype:
+            if parent is not None:
+                generator = np.random.default_rng([settings.seed, 13, number])
+                return bound.first_within(lambda attempt: neighbour(parent, space, generator))
+            return bound.first_within(
+                lambda attempt: proposal(number, space, fusion, settings.seed, attempt=attempt, **found)
+            )
 
         winner = STRATEGY_FUNCTIONS[settings.strategy](training, settings, propose)
         if "lead" not in training.plan:
@@ -90,6 +100,12 @@ def search_by_training(
         }
         for number, record in sorted(training.records.items())
     ]
+    ranked = sorted(candidates, key=lambda candidate: (candidate["score"], candidate["number"]))
+    others = [
+        candidate["number"]
+        for candidate in ranked
+        if candidate["epochs"] == len(history) and candidate["number"] != winner
+    ]
     return SearchResult(
         genotype=dataclasses.replace(genotype, metadata=metadata),
         epoch=len(history),
@@ -99,6 +115,7 @@ def search_by_training(
         travel={} if before is None else before.travel,
         warnings=warnings,
         candidates=candidates,
+        others=tuple(dataclasses.replace(training.genotype(number), metadata=metadata) for number in others),
     )
 
 

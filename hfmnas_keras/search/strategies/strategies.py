@@ -10,11 +10,10 @@ from absl import logging
 
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.search.strategies.candidate_training import CandidateTraining, score_of
-from hfmnas_keras.search.strategies.proposals import neighbour
 from hfmnas_keras.settings.search import SearchSettings
 
-#: The genotype of a candidate by its number.
-Propose = Callable[[int], Genotype]
+#: The genotype of a candidate by its number, and of a child by that of its parent too.
+Propose = Callable[[int, Genotype | None], Genotype]
 #: Most candidates that `minutes` can ask for.
 MOST_CANDIDATES = 1000
 
@@ -25,7 +24,7 @@ def race(training: CandidateTraining, settings: SearchSettings, propose: Propose
     Args:
         training: `CandidateTraining`, where earlier work of the same race is taken from.
         settings: `SearchSettings`.
-        propose: function from a candidate's number to its genotype.
+        propose: function from a candidate's number, and its parent's genotype where it has a parent, to its genotype.
 
     Returns:
         int. Number of the winner: the best of those that reached the last rung.
@@ -42,7 +41,7 @@ def race(training: CandidateTraining, settings: SearchSettings, propose: Propose
     training.expect(epochs_of(len(candidates)))
     for rung, epochs in enumerate(rungs):
         scores = {
-            number: score_of(training.train(number, propose(number), epochs), settings.race.score)
+            number: score_of(training.train(number, propose(number, None), epochs), settings.race.score)
             for number in candidates
         }
         ranked = sorted(candidates, key=lambda number: (scores[number], number))
@@ -61,7 +60,7 @@ def random_search(training: CandidateTraining, settings: SearchSettings, propose
     epochs = settings.race.rungs[-1]
     count = _number_of_candidates(training, settings, propose, epochs, lambda candidates: candidates * epochs)
     training.expect(count * epochs)
-    return _best(training, settings, list(range(count)), propose)
+    return _best(training, settings, list(range(count)), lambda number: propose(number, None))
 
 
 def evolution(training: CandidateTraining, settings: SearchSettings, propose: Propose) -> int:
@@ -78,12 +77,12 @@ def evolution(training: CandidateTraining, settings: SearchSettings, propose: Pr
 
     def child(number: int) -> Genotype:
         if number < population:
-            return propose(number)
+            return propose(number, None)
         generator = np.random.default_rng([settings.seed, 11, number])
         living = np.arange(number - population, number)
         drawn = generator.choice(living, size=settings.race.sample, replace=False)
         parent = _best(training, settings, sorted(map(int, drawn)), genotypes.__getitem__)
-        return neighbour(genotypes[parent], training.space, generator)
+        return propose(number, genotypes[parent])
 
     count = _number_of_candidates(training, settings, propose, epochs, lambda candidates: candidates * epochs)
     training.expect(count * epochs)
@@ -97,7 +96,9 @@ def evolution(training: CandidateTraining, settings: SearchSettings, propose: Pr
 STRATEGY_FUNCTIONS = {"race": race, "evolution": evolution, "random": random_search}
 
 
-def _best(training: CandidateTraining, settings: SearchSettings, numbers: list[int], genotype: Propose) -> int:
+def _best(
+    training: CandidateTraining, settings: SearchSettings, numbers: list[int], genotype: Callable[[int], Genotype]
+) -> int:
     epochs, score = settings.race.rungs[-1], settings.race.score
     return min(numbers, key=lambda number: (score_of(training.train(number, genotype(number), epochs), score), number))
 
@@ -129,7 +130,7 @@ def _number_of_candidates(
     if settings.minutes is None:
         return settings.race.candidates
     if "candidates" not in training.plan:
-        training.train(0, propose(0), first_epochs)
+        training.train(0, propose(0, None), first_epochs)
         left = 60.0 * settings.minutes - training.cost()["seconds"]
         fitting = [
             count

@@ -85,3 +85,8 @@ def test_proposals_follow_from_their_number():
     even = [proposal(number, SPACE, FUSION, 2) for number in range(6)]
     assert len({genotype.to_json() for genotype in even}) == 6
     assert even[3] == seeded[3]
+    # Another draw of the same number is another genotype, of the first one too.
+    for arguments in ((SPACE, FUSION, 2), (SPACE, FUSION, 2, uniform, found)):
+        again = [[proposal(number, *arguments, attempt=attempt) for number in (0, 3)] for attempt in range(3)]
+        assert again[0] == [proposal(number, *arguments) for number in (0, 3)]
+        assert len({genotype.to_json() for row in again for genotype in row}) == 6

@@ -10,9 +10,11 @@ import time
 import numpy as np
 import pytest
 
+from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.search import architecture_search
 from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.search.strategies.candidate_training import CandidateTraining
+from hfmnas_keras.search.strategies.genotype_cost import GenotypeCost
 from hfmnas_keras.search.strategies.search_by_training import lead_warnings
 from hfmnas_keras.settings.race import RaceSettings
 from tests.hfmnas_keras.search import search_case
@@ -62,11 +64,26 @@ def test_a_race_gives_its_best_candidate_and_says_how_each_did(uninterrupted):
     assert best["genotype"]["cells"] == json.loads(result.genotype.to_json())["cells"]
     assert result.history == best["history"]
     assert best["score"] == best["history"][-1]["dev_loss"]
+    # The other one that went as far can vote with it.
+    (other,) = result.others
+    assert [other.to_json()] == [
+        dataclasses.replace(Genotype.from_content(candidate["genotype"]), metadata=other.metadata).to_json()
+        for candidate in finalists
+        if candidate is not best
+    ]
     assert result.cost["weight_steps"] == 6 * 13
     report = json.loads((folder / "report" / "search.json").read_text())
     assert report["candidates"] == result.candidates
     assert (folder / "report" / "search.svg").is_file()
     assert len(weights_of(folder)) == 2
+
+
+def made_up_epoch(epoch):
+    """The record of an epoch that takes no time."""
+    return {
+        **dict.fromkeys(("train_loss", "added_loss", "dev_loss", "dev_macro_f1", "learning_rate", "seconds"), 1.0),
+        "epoch": epoch + 1,
+    }
 
 
 def test_the_winners_lead_is_told_with_its_error(uninterrupted):
@@ -134,6 +151,23 @@ def test_a_finished_race_trains_nothing_again(uninterrupted, monkeypatch):
     expected, folder = uninterrupted
     monkeypatch.setattr(CandidateTraining, "_run_epoch", None)
     assert run_search(folder, settings=RACE).candidates == expected.candidates
+
+
+def test_what_is_above_the_bound_is_not_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(CandidateTraining, "_run_epoch", lambda training, epoch: made_up_epoch(epoch))
+    cost_of = GenotypeCost(make_rows(50, 0).feature_shapes, 3, FUSION.fusion, FUSION.mitigation, RACE.channels)
+
+    def parameters_of(folder, bound):
+        # The first two are drawn, the others are children.
+        race = RaceSettings(candidates=6, population=2, sample=2, rungs=(1,), max_parameters=bound)
+        settings = dataclasses.replace(RACE, strategy="evolution", race=race, checkpoint_seconds=1e9)
+        candidates = run_search(folder, settings=settings).candidates
+        return [cost_of(Genotype.from_content(candidate["genotype"])).parameters for candidate in candidates]
+
+    free = parameters_of(tmp_path / "free", None)
+    bound = int(np.median(free))
+    assert max(free[:2]) > bound < max(free[2:])
+    assert max(parameters_of(tmp_path / "bound", bound)) <= bound
 
 
 def test_another_race_does_not_go_on_from_this_one(uninterrupted):

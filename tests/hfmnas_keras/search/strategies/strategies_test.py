@@ -7,6 +7,7 @@ import pytest
 
 from hfmnas_keras.genotype.random_genotype import random_genotype
 from hfmnas_keras.search.strategies.candidate_training import score_of
+from hfmnas_keras.search.strategies.proposals import neighbour
 from hfmnas_keras.search.strategies.strategies import evolution, race, random_search
 from hfmnas_keras.settings.fusion import FusionSettings
 from hfmnas_keras.settings.race import RaceSettings
@@ -53,7 +54,9 @@ def settings(**changes):
     return SearchSettings(strategy="race", race=RaceSettings(**changes), seed=5)
 
 
-def propose(number):
+def propose(number, parent):
+    if parent is not None:
+        return neighbour(parent, SpaceSettings(), np.random.default_rng(number))
     return random_genotype(SpaceSettings(), FusionSettings(), number)
 
 
