@@ -22,13 +22,13 @@ from pipeline.config_parts import (
     STRICT,
     BackbonesConfig,
     GateConfig,
-    KubeflowConfig,
     PathsConfig,
     PreparationConfig,
     ServingConfig,
     TuningConfig,
 )
 from pipeline.data_config import DataConfig, DemoData, source_data
+from pipeline.kubeflow_config import KubeflowConfig
 
 SCHEMAS_FOLDER = pathlib.Path(__file__).resolve().parent.parent / "schemas"
 

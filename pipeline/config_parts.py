@@ -157,34 +157,3 @@ class PathsConfig(pydantic.BaseModel):
     model_config = STRICT
 
     root: str | None = None
-
-
-class ResourcesConfig(pydantic.BaseModel):
-    """What a container of the stages that train asks for on Kubeflow."""
-
-    model_config = STRICT
-
-    cpu: pydantic.PositiveFloat = 8.0
-    memory_gb: pydantic.PositiveFloat = 32.0
-    gpu_type: str = "nvidia.com/gpu"
-    gpu_count: pydantic.NonNegativeInt = 1
-
-
-class KubeflowConfig(pydantic.BaseModel):
-    """What the compiled Kubeflow pipeline needs to know.
-
-    Args:
-        image: str. Container image with this project and its pipeline extra installed.
-        pipeline_root: str. Folder of the artifacts, a default that a run may replace.
-        schema_folder: str. Where the image has the folder `schemas/` of this project.
-        checkpoint_root: str. Folder of checkpoints; on a volume, if a killed stage is to continue.
-        resources: `ResourcesConfig`. For BackboneTrainer, FeatureExtractor, ArchitectureSearch, Tuner and Trainer.
-    """
-
-    model_config = STRICT
-
-    image: str = "hfmnas-keras:latest"
-    pipeline_root: str = "gs://your-bucket/hfmnas"
-    schema_folder: str = "/app/schemas"
-    checkpoint_root: str = "/tmp/hfmnas/checkpoints"
-    resources: ResourcesConfig = ResourcesConfig()

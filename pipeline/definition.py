@@ -20,8 +20,10 @@ from components.example_validator.component import ExampleValidator
 from components.feature_extractor.component import FeatureExtractor
 from components.linear_references.component import LinearReferenceTrainer
 from components.multimodal_example_gen.component import MultimodalExampleGen
+from components.multimodal_example_gen.executor import PATH_PREFIX
 from components.pusher.component import Pusher
 from components.run_report.component import RunReport
+from components.served_model.component import ServedModel
 from components.serving_check.component import ServingCheck
 from components.trainer.component import Trainer
 from components.transform import preprocessing
@@ -49,11 +51,10 @@ def create_pipeline(
     schema_file: Any,
     checkpoint_root: str,
     push_destination: str | RuntimeParameter,
-    source_config: RuntimeParameter | None = None,
+    source_paths: Mapping[str, RuntimeParameter] | None = None,
     source_fingerprint: RuntimeParameter | None = None,
     metadata_connection_config: Any = None,
-    platform_configs: Mapping[str, Any] | None = None,
-    baseline_strategy: type = OtherBlessedModelStrategy,
+    with_metadata: bool = True,
     last_stage: str | None = None,
 ) -> tfx.dsl.Pipeline:
     """Returns the pipeline from data to a served model.
@@ -65,16 +66,14 @@ def create_pipeline(
         pipeline_root: str. Folder of the artifacts.
         schema_file: str or RuntimeParameter. Schema of the raw examples.
         checkpoint_root: str. Folder of checkpoints that outlives an attempt at a stage.
-        push_destination: str or RuntimeParameter. Folder of the pushed models; a parameter holds the JSON of a
-            `PushDestination`.
-        source_config: RuntimeParameter or None. JSON of the source's settings, where a run chooses them. `None`
-            (default) takes those of `config`.
+        push_destination: str or RuntimeParameter. Folder of the pushed models.
+        source_paths: mapping from settings of the source that are paths, such as `data_root`, to the parameters by
+            which a run says where its data are. `None` (default): as `config` says.
         source_fingerprint: RuntimeParameter or None. What stands for the data in the cache. `None` (default): a digest
             of the data, which have to be on this machine.
         metadata_connection_config: connection to ML Metadata, for runners that need one.
-        platform_configs: mapping from a stage's id to what a container of it asks for; see Kubeflow's runner.
-        baseline_strategy: type. How to find the model that the new one must not fall behind. Defaults to
-            `OtherBlessedModelStrategy`; where a runner knows TFX's own strategies alone, `LatestBlessedModelStrategy`.
+        with_metadata: bool. Whether a resolver may ask ML Metadata for the last blessed model, which the new one must
+            not fall behind. Defaults to `True`; `False` takes the one that serves, for backends without resolvers.
         last_stage: str or None. Id of the stage to end with, such as `FEATURES_STAGE`; what a whole run has in the
             cache is served from there, and the other way round. `None` (default): the whole pipeline.
 
@@ -99,8 +98,11 @@ def create_pipeline(
         fingerprint_by=config.data.fingerprint_by,
         inconsistency=config.data.inconsistency.model_dump() if config.data.inconsistency else None,
     )
-    if source_config is not None:
-        example_gen.exec_properties["source_config"] = source_config
+    if source_paths:
+        settings = {name: value for name, value in config.source_settings().items() if name not in source_paths}
+        example_gen.exec_properties["source_config"] = json.dumps(settings, sort_keys=True)
+        for name, parameter in source_paths.items():
+            example_gen.exec_properties[f"{PATH_PREFIX}{name}"] = parameter
 
     # Looks at the data before anything is learnt from them: an anomaly stops the run.
     statistics_gen = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
@@ -215,20 +217,23 @@ def create_pipeline(
     )
 
     # What the new model must not fall behind.
-    knows_candidate = issubclass(baseline_strategy, OtherBlessedModelStrategy)
-    candidate: dict[str, Any] = {CANDIDATE_KEY: trainer.outputs["model"]} if knows_candidate else {}
-    latest_blessed = tfx.dsl.Resolver(
-        strategy_class=baseline_strategy,
-        model=Channel(type=tfx.types.standard_artifacts.Model),
-        model_blessing=Channel(type=tfx.types.standard_artifacts.ModelBlessing),
-        **candidate,
-    ).with_id("LatestBlessedModel")
+    candidate: dict[str, Any] = {CANDIDATE_KEY: trainer.outputs["model"]}
+    baseline: Any = (
+        tfx.dsl.Resolver(
+            strategy_class=OtherBlessedModelStrategy,
+            model=Channel(type=tfx.types.standard_artifacts.Model),
+            model_blessing=Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+            **candidate,
+        ).with_id("LatestBlessedModel")
+        if with_metadata
+        else ServedModel(push_destination=push_destination)
+    )
 
     # The gate, on the test split, which it alone reads.
     evaluator = Evaluator(
         examples=example_gen.outputs["examples"],
         model=trainer.outputs["model"],
-        baseline_model=latest_blessed.outputs["model"],
+        baseline_model=baseline.outputs["model"],
         references=linear_references.outputs["references"],
         above_reference=config.gate.above_reference,
         eval_config=make_eval_config(
@@ -298,7 +303,7 @@ def create_pipeline(
         *searches,
         *tuners,
         trainer,
-        latest_blessed,
+        baseline,
         evaluator,
         *checks,
         pusher,
@@ -306,7 +311,6 @@ def create_pipeline(
     ]
     if last_stage is not None:
         stages = stages[: _position(last_stage, stages) + 1]
-    _ask_for_resources(stages, platform_configs or {})
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=pipeline_root,
@@ -317,27 +321,10 @@ def create_pipeline(
     )
 
 
-def push_destination_json(folder: str) -> str:
-    """Returns the JSON that a RuntimeParameter for the push destination holds.
-
-    Args:
-        folder: str.
-
-    Returns:
-        str.
-    """
-    return json.dumps({"filesystem": {"baseDirectory": folder}})
-
-
 def _push_destination(folder: str | RuntimeParameter) -> Any:
     if isinstance(folder, RuntimeParameter):
         return folder
     return tfx.proto.PushDestination(filesystem=tfx.proto.PushDestination.Filesystem(base_directory=folder))
-
-
-def _ask_for_resources(stages: Sequence[Any], platform_configs: Mapping[str, Any]) -> None:
-    for stage_id, platform_config in platform_configs.items():
-        stages[_position(stage_id, stages)].with_platform_config(platform_config)
 
 
 def _position(stage_id: str, stages: Sequence[Any]) -> int:

@@ -24,7 +24,7 @@ class OtherBlessedModelStrategy(LatestBlessedModelStrategy):
     ).with_id("LatestBlessedModel")
     ```
 
-    Kubeflow knows TFX's own strategies alone.
+    Kubeflow knows TFX's own strategies alone; there `components.served_model` stands in its place.
     """
 
     def resolve_artifacts(

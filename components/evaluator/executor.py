@@ -10,8 +10,8 @@ from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as tfx_evaluator_executor
 from tfx.dsl.io import fileio
-from tfx.types import artifact_utils
-from tfx.utils import io_utils, json_utils
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils, json_utils, path_utils
 
 from components.code_fingerprint import check_code
 from components.evaluator.evaluation import read_evaluation
@@ -21,6 +21,8 @@ from components.linear_references.references import LinearReferences
 
 #: What this stage runs.
 CODE = ("components.evaluator",)
+
+_SAVED_MODEL_FILE = "saved_model.pb"
 
 
 class Executor(tfx_evaluator_executor.Executor):
@@ -38,7 +40,7 @@ class Executor(tfx_evaluator_executor.Executor):
             input_dict:
               - `examples`: raw examples.
               - `model`: the exported model.
-              - `baseline_model`: the last blessed one, optional.
+              - `baseline_model`: the last blessed one, optional; without files it counts as none.
               - `references`: linear models.
             output_dict:
               - `evaluation`: what TFMA writes, and `references.json`.
@@ -50,7 +52,7 @@ class Executor(tfx_evaluator_executor.Executor):
               - `code_fingerprint`.
         """
         check_code(exec_properties, CODE)
-        super().Do(input_dict, output_dict, exec_properties)
+        super().Do(_without_empty_baseline(input_dict), output_dict, exec_properties)
         evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         references = LinearReferences.load(artifact_utils.get_single_uri(input_dict["references"]))
@@ -67,3 +69,13 @@ class Executor(tfx_evaluator_executor.Executor):
             fileio.remove(blessed_file)
             io_utils.write_string_file(os.path.join(blessing.uri, constants.NOT_BLESSED_FILE_NAME), "")
             blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, constants.NOT_BLESSED_VALUE)
+
+
+def _without_empty_baseline(input_dict: dict[str, list[types.Artifact]]) -> dict[str, list[types.Artifact]]:
+    """Drops a baseline without files, as `ServedModel` makes it where nothing serves yet."""
+    kept = dict(input_dict)
+    for model in kept.get(standard_component_specs.BASELINE_MODEL_KEY) or ():
+        if not fileio.exists(os.path.join(path_utils.serving_model_dir(model.uri), _SAVED_MODEL_FILE)):
+            kept.pop(standard_component_specs.BASELINE_MODEL_KEY)
+            break
+    return kept

@@ -36,6 +36,8 @@ from components.multimodal_example_gen.sources.source import Listing, Source
 
 #: What this stage runs.
 CODE = ("components.multimodal_example_gen",)
+#: What the names of execution properties begin with that hold a setting of the source, a path, each.
+PATH_PREFIX = "path_"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -54,7 +56,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             output_dict: `examples`: one Examples artifact; gets `Split-train`, `Split-dev`, `Split-test` with gzipped
                 TFRecords, `ingest.json`, and, where texts are replaced, `inconsistent_pairs.json`.
             exec_properties: `source` (name), `source_config` (JSON text), `source_fingerprint` (text), `inconsistency`
-                (JSON text, may be missing).
+                (JSON text, may be missing); under `PATH_PREFIX` and the name of a setting the path that a run chose
+                for it.
 
         Raises:
             ValueError: when the source is refused; the message lists the rows and the reasons.
@@ -63,7 +66,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         check_code(exec_properties, CODE)
         self._log_startup(input_dict, output_dict, exec_properties)
         artifact = artifact_utils.get_single_instance(output_dict["examples"])
-        source = make_source(exec_properties["source"], exec_properties["source_config"])
+        source = make_source(exec_properties["source"], _source_config(exec_properties))
         fingerprint = _checked_fingerprint(source, exec_properties.get("source_fingerprint") or "")
         # Kubeflow does not make the folders of outputs.
         fileio.makedirs(artifact.uri)
@@ -146,6 +149,16 @@ def ingest(
         with fileio.open(os.path.join(folder, INCONSISTENT_PAIRS_FILE), "w") as file:
             file.write(json.dumps({"version": 1, **pairs}, indent=1, ensure_ascii=False) + "\n")
     return _report(source, listing, counts, replacement.report(listing.classes, left_out) if replacement else None)
+
+
+def _source_config(exec_properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the source's settings, with the paths that came each by itself."""
+    paths = {
+        name.removeprefix(PATH_PREFIX): value
+        for name, value in exec_properties.items()
+        if name.startswith(PATH_PREFIX) and value
+    }
+    return {**json.loads(exec_properties["source_config"]), **paths}
 
 
 def _taken_lines(path: str) -> list[Any]:

@@ -46,7 +46,7 @@ class Executor(tfx_pusher_executor.Executor):
                 `pushed_destination`, `pushed_version`) and `already_serving` (1: nothing was copied, the newest version
                 at the destination is this very model) and `model_digest`. Empty, with `pushed` 0, without a blessing.
             exec_properties:
-              - `push_destination`: JSON of `pusher_pb2.PushDestination`; a file system's folder.
+              - `push_destination`: a folder, or JSON of a `pusher_pb2.PushDestination` with one.
         """
         check_code(exec_properties, CODE)
         self._log_startup(input_dict, output_dict, exec_properties)
@@ -55,7 +55,7 @@ class Executor(tfx_pusher_executor.Executor):
             self._MarkNotPushed(model_push)
             return
         model_path = self.GetModelPath(input_dict)
-        base_directory = _base_directory(exec_properties)
+        base_directory = serving_folder(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY])
 
         digest = model_digest(model_path)
         serving_path = os.path.join(base_directory, str(newest_version(base_directory)))
@@ -113,9 +113,19 @@ def push_model(model_path: str, base_directory: str) -> str:
     return serving_path
 
 
-def _base_directory(exec_properties: dict[str, Any]) -> str:
+def serving_folder(push_destination: str) -> str:
+    """Returns the folder of the pushed models.
+
+    Args:
+        push_destination: str. The folder itself, or JSON of a `pusher_pb2.PushDestination`.
+
+    Raises:
+        ValueError: when it is none.
+    """
+    if push_destination and not push_destination.lstrip().startswith("{"):
+        return push_destination
     destination = pusher_pb2.PushDestination()
-    proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
+    proto_utils.json_to_proto(push_destination or "{}", destination)
     if destination.WhichOneof("destination") != "filesystem" or not destination.filesystem.base_directory:
         raise ValueError(
             "`push_destination` must be a file system's folder: "

@@ -206,8 +206,16 @@ CHANGES = {
             "checkpoint_root": "/other",
             "resources.cpu": 1.0,
             "resources.memory_gb": 1.0,
-            "resources.gpu_type": "other",
             "resources.gpu_count": 0,
+            "resources.kubernetes_gpu": "other",
+            "resources.vertex_gpu": "other",
+            "other_resources.cpu": 1.0,
+            "other_resources.memory_gb": 1.0,
+            "other_resources.gpu_count": 1,
+            "other_resources.kubernetes_gpu": "other",
+            "other_resources.vertex_gpu": "other",
+            "parameters": {"schema-file": "/other"},
+            "retries": 0,
         }.items()
     },
     # TFX counts the options of Beam as part of its executors.

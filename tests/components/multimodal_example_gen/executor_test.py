@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from PIL import Image
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.multimodal_example_gen.executor import Executor, ingest
+from components.multimodal_example_gen.executor import Executor, _source_config, ingest
 from components.multimodal_example_gen.row import Row, SkipRowError
 from components.multimodal_example_gen.rows_to_examples import make_example
 from components.multimodal_example_gen.sources.manifest_source import ManifestSource
@@ -298,3 +298,8 @@ class TestOtherModalities:
         source = Silent(str(folder / "good.jsonl"))
         with pytest.raises(NotImplementedError, match="no images but.*skeleton"):
             source.image(source.read().rows[0])
+
+
+def test_paths_that_a_run_chose_are_settings_of_the_source():
+    properties = {"source_config": '{"seed": 3}', "path_manifest": "/gcs/rows.jsonl", "path_x": ""}
+    assert _source_config(properties) == {"seed": 3, "manifest": "/gcs/rows.jsonl"}

@@ -165,3 +165,14 @@ def test_component_is_tfx_pusher_with_our_executor():
 def test_destination_that_is_no_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="must be a file system's folder"):
         _push(_write_model(tmp_path / "model"), "", tmp_path / "pushed")
+
+
+@pytest.mark.parametrize("said", ["gs://bucket/serving", '{"filesystem": {"baseDirectory": "gs://bucket/serving"}}'])
+def test_a_destination_is_a_folder_or_the_json_of_one(said):
+    assert executor.serving_folder(said) == "gs://bucket/serving"
+
+
+@pytest.mark.parametrize("said", ["", "{}"])
+def test_a_destination_that_is_none_is_refused(said):
+    with pytest.raises(ValueError, match="must be a file system's folder"):
+        executor.serving_folder(said)

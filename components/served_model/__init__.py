@@ -1,0 +1,1 @@
+"""The model that serves, as what a new one must not fall behind."""
