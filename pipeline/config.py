@@ -43,9 +43,21 @@ class RunConfig(pydantic.BaseModel):
         name: str. Name of the pipeline; small letters, digits, `-` and `_`.
         model: str. The fusion model: `"hf_mnas"` (default) or `"bm_nas"` (docs/method.md, section 11), which are
             searched, or a plain one (section 10), for which there is no search.
-        data, preparation, backbones, pretraining, fusion, mitigation, space, bm_nas, search, final_model, training,
-            gate, serving, paths, kubeflow: see the class of each field. `space` is what `hf_mnas` chooses from,
-            `bm_nas` what the model of that name does.
+        data: the source of the data and its settings, by the source. Defaults to the demo's.
+        preparation: what Transform makes of the raw examples.
+        backbones: the unimodal backbones, by modality.
+        pretraining: training of the unimodal heads, and cross-fitting.
+        fusion: the fusion network, searched or being searched.
+        mitigation: the inconsistency mitigation.
+        space: what `hf_mnas` chooses from.
+        bm_nas: what `bm_nas` chooses from.
+        search: the search.
+        final_model: what only the final model has.
+        training: the training of the final model.
+        gate: when a model may be served.
+        serving: where blessed models go.
+        paths: where a run writes.
+        kubeflow: what the compiled pipeline needs to know.
         tuning: `TuningConfig`, or None (default): nothing is tuned.
         plugins: tuple of str. Modules of other packages that register operations, models, backbones or sources; they
             are imported wherever a stage runs. Those that installed packages offer as entry points of the group

@@ -77,6 +77,12 @@ class BackbonesConfig(pydantic.BaseModel):
 
     A `kind` asks for another than the modality's own network: a pre-trained one, `encoder`, for texts and pictures, or
     what a package of your own registers.
+
+    Args:
+        text: Maxout MLP on words and sub-words, or of another `kind`.
+        image: VGG, or of another `kind`.
+        skeleton: co-occurrence network, or of another `kind`.
+        depth, video: three-dimensional residual network, or of another `kind`.
     """
 
     model_config = STRICT

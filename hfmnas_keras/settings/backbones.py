@@ -26,12 +26,16 @@ def vgg_layers(depth: int) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class TextBackboneSettings:
-    """Maxout MLP over the mean of word vectors (Eq. 6-7; method section 3)."""
+    """Maxout MLP over the mean of word vectors (Eq. 8-9; method section 3)."""
 
     embedding_dim: int = 300
+    """Width of a word's vector."""
     hidden_units: tuple[int, int] = (64, 128)
+    """Widths of the two Maxout layers, which are the low and the high tap."""
     pieces: int = 5
+    """Linear pieces of a Maxout unit, of which the largest counts."""
     dropout: float = 0.5
+    """Rate after each Maxout layer."""
     token_dropout: float = 0.5
     """Share of the tokens left out of the mean while training. Not in the paper: without it a head on 1,000 texts knows
     them by heart within epochs (docs/results.md)."""
@@ -59,12 +63,16 @@ class TextBackboneSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ImageBackboneSettings:
-    """VGG "transfer" (Eq. 8-9; method section 3)."""
+    """VGG "transfer" (Eq. 6-7; method section 3)."""
 
     depth: int = 19
+    """Layers with weights of the VGG: 16 or 19."""
     width: float = 1.0
+    """Factor on the channels of every convolution."""
     low_tap: str = "block4_conv1"
+    """Layer of the low features, such as `block4_conv1`."""
     high_tap: str = "block5_pool"
+    """Layer of the high features."""
     preprocessing: str = "caffe"
     """What the trunk's weights were trained with: `"caffe"` (blue, green, red, centred: hed, Keras's VGG) or `"torch"`
     (red, green, blue, standardised: torchvision)."""
@@ -75,6 +83,7 @@ class ImageBackboneSettings:
     head_units: int | None = None
     """Width of a hidden layer in the head; `None` for a linear head."""
     head_dropout: float = 0.5
+    """Rate before the head's last layer."""
     trunk_weights: str | None = None
     """Path of a `.keras` file whose trunk this one starts from, while the head is trained: converted published weights
     or a backbone of an earlier run. Frozen, it must not have seen the labels of this run's rows."""
@@ -110,14 +119,17 @@ class EncoderBackboneSettings:
     encoder: str
     """Folder that `hfmnas encoder convert` wrote, or a name that `hfmnas encoder fetch` knows, such as `minilm`."""
     low_tap: str | None = None
+    """Output of the encoder for the low features, see its `encoder.json`; `None` for its own default."""
     high_tap: str | None = None
-    """Outputs of the encoder, see its `encoder.json`; `None` for its own defaults."""
+    """The same for the high features."""
     pooling: str = "mean"
     """What becomes of a text's sequence of states: their `"mean"`, or the `"first"` one, that of `[CLS]`."""
     head_dropout: float = 0.5
+    """Rate before the head's last layer."""
     learning_rate: float | None = None
     """Adam's rate; `None` takes that of `PretrainingSettings`."""
     kind: str = "encoder"
+    """What asks for this kind of backbone."""
     train_trunk: ClassVar[bool] = False
 
     def __post_init__(self):
@@ -136,6 +148,7 @@ class VideoBackboneSettings:
     network: str = "inflated_resnet50"
     """`"inflated_resnet50"` (strides in space alone) or `"resnext101"` (strides in time and space)."""
     width: float = 1.0
+    """Factor on the channels of every convolution."""
     blocks: tuple[int, int, int, int] | None = None
     """Blocks of the four layers; `None` for the network's own: 3, 4, 6, 3 or 3, 4, 23, 3."""
     cardinality: int = 32
@@ -144,10 +157,13 @@ class VideoBackboneSettings:
     """Frames that the first kernel spans, an odd number; `None` for the network's own: 1 or 7 (BM-NAS takes 3 for the
     colour clips of EgoGesture)."""
     low_tap: str = "layer2"
+    """Layer of the low features: `layer1` to `layer4`, or `pooled`."""
     high_tap: str = "pooled"
+    """Layer of the high features."""
     train_trunk: bool = True
     """Train the convolutions. `False`: the taps see no label, so they need no cross-fitting and are computed once."""
     head_dropout: float = 0.5
+    """Rate before the head's last layer."""
     trunk_weights: str | None = None
     """Path of a `.keras` file whose trunk this one starts from, while the head is trained: converted published weights
     or a backbone of an earlier run. Frozen, it must not have seen the labels of this run's rows."""
@@ -186,13 +202,17 @@ class SkeletonBackboneSettings:
     """Co-occurrence network on skeletons (method section 3)."""
 
     width: float = 1.0
+    """Factor on the channels of every convolution."""
     dropout: float = 0.5
     """Rate at which whole maps of the convolutions are dropped."""
     low_tap: str = "conv6"
+    """Layer of the low features: `conv5`, `conv6`, `flattened` or `fc7`."""
     high_tap: str = "fc7"
+    """Layer of the high features."""
     train_trunk: bool = True
     """`False`: the taps see no label, so they need no cross-fitting and are computed once."""
     head_dropout: float = 0.5
+    """Rate before the head's last layer."""
     trunk_weights: str | None = None
     """Path of a `.keras` file whose trunk this one starts from, while the head is trained: converted published weights
     or a backbone of an earlier run. Frozen, it must not have seen the labels of this run's rows."""

@@ -15,18 +15,19 @@ def execution_field(default: Any) -> Any:
 
 def execution_of(settings: Any) -> dict[str, Any]:
     """The fields of a settings dataclass that `execution_field` made, by name."""
-    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings) if _is_execution(field)}
+    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings) if is_execution(field)}
 
 
 def without_execution(settings: Any) -> dict[str, Any]:
     """All other fields, by name; settings among them as dictionaries too."""
     others = {
-        field.name: getattr(settings, field.name) for field in dataclasses.fields(settings) if not _is_execution(field)
+        field.name: getattr(settings, field.name) for field in dataclasses.fields(settings) if not is_execution(field)
     }
     return {
         name: without_execution(value) if dataclasses.is_dataclass(value) else value for name, value in others.items()
     }
 
 
-def _is_execution(field: dataclasses.Field) -> bool:
+def is_execution(field: dataclasses.Field) -> bool:
+    """Whether `execution_field` made a field."""
     return _MARK.items() <= field.metadata.items()

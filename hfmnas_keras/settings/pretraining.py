@@ -17,11 +17,14 @@ class PretrainingSettings:
             cosine.
         class_weights: str. How rare classes count in the loss: `"sqrt"` (default), `"balanced"` or `"none"`, see
             `hfmnas_keras.optimization.class_weights`.
+        batch_size: int. Rows a step. Defaults to `32`.
+        learning_rate: float. Of Adam, where the backbone says none of its own. Defaults to `1e-3`.
         weight_decay: float. Decoupled (AdamW), on kernels alone. Defaults to `1e-2`.
         folds: int. Folds of the cross-fitting: features of a training row come from a backbone fitted without it.
             `0` turns it off. Modalities whose taps have seen no label of this data are never cross-fitted.
         align_folds: bool. Map every fold's taps onto the reference's by ridge regression on the dev rows, which
             neither was fitted on. Defaults to `True`.
+        seed: int. Of the weights, the batches and the folds. Defaults to `0`.
     """
 
     max_epochs: int = 30

@@ -31,7 +31,7 @@ class SearchSettings:
             `MixedEdges`), at less time and memory. There are no dev scores of the discretised model then: its
             operations are K times as wide, and no weights of the supernet fit. Defaults to `1`: all channels.
         epochs: int. Passes over the train split. Defaults to `31`, with which a cosine cycle ends.
-        batch_size: int. Defaults to `8`.
+        batch_size: int. Rows a step. Defaults to `8`.
         learning_rate, min_learning_rate: floats. Cosine with warm restarts per batch for the weights.
         first_cycle_epochs: int. Length of the first cosine cycle; each next one is twice as long. Defaults to `1`: a
             cycle ends after 1, 3, 7, 15, 31 epochs.
@@ -72,7 +72,7 @@ class SearchSettings:
         devices: `"all"` or int. On how many a step is computed, each with its part of the batch, see `DataParallel`:
             all GPUs that TensorFlow sees, or one CPU (default), or so many. It changes a result by rounding and in the
             masks of dropout alone.
-        seed: int. Defaults to `0`.
+        seed: int. Of the weights and of the batches' order. Defaults to `0`.
     """
 
     strategy: str = "bilevel"

@@ -19,7 +19,7 @@ class TrainingSettings:
         max_epochs: int. Most epochs of the first fit; the best one on dev fixes the epochs of the second.
         patience: int. Epochs without a better dev average precision, each taken with its two neighbours, after which
             the first fit stops.
-        batch_size: int.
+        batch_size: int. Rows a step. Defaults to `8`.
         learning_rate, min_learning_rate: floats. Cosine decay over the fit.
         weight_decay: float. On weights but not on norms, biases and node importance. Decoupled, 0.1 / (steps an epoch
             * learning_rate) was best, a tenth of a weight an epoch. Defaults to `0.3`: that for 330 steps an epoch.
@@ -40,7 +40,7 @@ class TrainingSettings:
             backbones, compute in float32. Defaults to `"float32"`.
         device_bytes: int. As in the search.
         devices: `"all"` or int. As in the search.
-        seed: int.
+        seed: int. Of the weights and of the batches' order. Defaults to `0`.
     """
 
     max_epochs: int = 30
