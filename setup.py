@@ -1,15 +1,49 @@
-"""Installs `hfmnas_keras` alone by default; the pipeline and the tools come as extras.
+"""Installs `hfmnas_keras` alone.
+
+With the environment variable `HFMNAS_WITH_PIPELINE=1` the wheel has the pipeline too, for images and for machines
+without a checkout: `components`, `pipeline` and `schemas` lie inside the one folder `hfmnas_pipeline` of
+`site-packages`, and a `.pth` file puts that folder at the end of Python's path. So no file of another package is
+overwritten, and another `pipeline` in the working folder or in `site-packages` comes first. What the pipeline imports
+is the extra `pipeline`. An editable install finds everything in the checkout.
 
 Ranges admit both supported software stacks (see requirements/); the lock files there fix the versions.
 """
 
+import os
 import pathlib
 import re
+import shutil
 
 import setuptools
+from setuptools.command.build_py import build_py
 
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "hfmnas_keras" / "__init__.py").read_text(encoding="utf-8"))[1]
+
+WITH_PIPELINE = os.environ.get("HFMNAS_WITH_PIPELINE", "0") == "1"
+PIPELINE_FOLDER = "hfmnas_pipeline"
+PIPELINE_PACKAGES = ["components", "pipeline", "schemas"]
+PIPELINE_DATA = {"components": ["run_report/*.jinja"], "schemas": ["*.pbtxt"], "pipeline": ["configs/*.yaml"]}
+
+
+class BuildPackages(build_py):
+    """Builds from an empty folder, and adds the line that puts the pipeline's folder on the path."""
+
+    def run(self):
+        # What an earlier build left in build/lib would go into this wheel.
+        shutil.rmtree(self.build_lib, ignore_errors=True)
+        super().run()
+        if WITH_PIPELINE and not self.editable_mode:
+            pathlib.Path(self.build_lib, f"{PIPELINE_FOLDER}.pth").write_text(f"{PIPELINE_FOLDER}\n", encoding="utf-8")
+
+
+packages = setuptools.find_namespace_packages(include=["hfmnas_keras*"])
+package_dir, package_data = {}, {}
+if WITH_PIPELINE:
+    inside = setuptools.find_namespace_packages(include=[f"{name}*" for name in PIPELINE_PACKAGES])
+    packages += [f"{PIPELINE_FOLDER}.{name}" for name in inside]
+    package_dir = {f"{PIPELINE_FOLDER}.{name}": name for name in PIPELINE_PACKAGES}
+    package_data = {f"{PIPELINE_FOLDER}.{name}": files for name, files in PIPELINE_DATA.items()}
 
 setuptools.setup(
     name="hfmnas-keras",
@@ -19,12 +53,10 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=setuptools.find_namespace_packages(include=["hfmnas_keras*", "components*", "pipeline*", "schemas*"]),
-    package_data={
-        "components": ["run_report/*.jinja"],
-        "schemas": ["*.pbtxt"],
-        "pipeline": ["configs/*.yaml"],
-    },
+    packages=packages,
+    package_dir=package_dir,
+    package_data=package_data,
+    cmdclass={"build_py": BuildPackages},
     install_requires=[
         # 3.12.0 lacks the fixes for hostile HDF5 files.
         "keras>=3.12.1",

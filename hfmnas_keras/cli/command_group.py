@@ -17,7 +17,8 @@ class CommandGroup(click.Group):
     `ImportError` (an extra is missing). Others are bugs and show themselves.
 
     Beside the commands that are added to it, it has those that installed packages offer as entry points; they are
-    imported when they are asked for.
+    imported when they are asked for. One that cannot be imported says so, in the help and when it is called, and
+    leaves the others alone.
 
     Args:
         entry_points: str or None. Name of the group of entry points. Defaults to `None`: there are none.
@@ -34,7 +35,11 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         command = super().get_command(ctx, cmd_name)
         if command is None and cmd_name in (offered := self._offered()):
-            command = offered[cmd_name].load()
+            try:
+                command = offered[cmd_name].load()
+            # An entry point is other people's code, or of a package that is not there: any error may come.
+            except Exception as error:
+                command = _unavailable(offered[cmd_name], error)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -50,6 +55,23 @@ class CommandGroup(click.Group):
         if self._entry_points is None:
             return {}
         return {point.name: point for point in importlib.metadata.entry_points(group=self._entry_points)}
+
+
+def _unavailable(point: importlib.metadata.EntryPoint, error: Exception) -> click.Command:
+    """A command in the place of one that cannot be imported."""
+    reason = f"{point.value} cannot be imported: {legible(error)}"
+
+    @click.pass_context
+    def say(context: click.Context) -> None:
+        raise ImportError(f"`{context.command_path}` is not available here: {reason}.")
+
+    return click.Command(
+        point.name,
+        callback=say,
+        short_help=f"(not available: {reason.splitlines()[0]})",
+        help=f"Not available here: {reason}.",
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
 
 
 def legible(error: Exception) -> str:

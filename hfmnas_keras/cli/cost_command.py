@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hfmnas_keras.genotype.base_genotype import BaseGenotype
-from hfmnas_keras.genotype.genotype import CELLS
-from hfmnas_keras.genotype.load_genotype import load_genotype
-
 if TYPE_CHECKING:
     import keras
 
     from hfmnas_keras.cost.network_description import NetworkDescription
+    from hfmnas_keras.genotype.base_genotype import BaseGenotype
 
 _LARGEST_FEATURE = 10_000_000
 
@@ -50,6 +47,9 @@ def cost(
     Parameters, FLOPs (multiply-accumulates times two) of one example, layer by layer, and the time of the whole model
     at batch 1 on this machine, as one graph. The model is the fusion network, from the backbones' taps to logits.
     """
+    # Here and not above, as all that takes long to import.
+    from hfmnas_keras.genotype.load_genotype import load_genotype
+
     genotype = load_genotype(file)
     parts, described = _described(config, genotype)
     if features is not None:
@@ -101,6 +101,7 @@ def cost(
 def _described(config: str | None, genotype: BaseGenotype) -> tuple[dict[str, Any], NetworkDescription | None]:
     """What describes the model beside its genotype, by section, and the configuration that says it."""
     from hfmnas_keras.cost.network_description import read_network_description
+    from hfmnas_keras.genotype.genotype import CELLS
     from hfmnas_keras.settings.fusion import (
         FinalModelSettings,
         FusionSettings,

@@ -10,11 +10,8 @@ import click
 from hfmnas_keras.atomic_file import atomic_file
 from hfmnas_keras.cli.command_group import legible
 from hfmnas_keras.cli.cost_command import cost
-from hfmnas_keras.genotype.description import describe, differences
-from hfmnas_keras.genotype.drawing import draw, to_dot, to_mermaid
-from hfmnas_keras.genotype.load_genotype import load_genotype
 
-_TEXT_FORMATS = {".dot": to_dot, ".mmd": to_mermaid}
+_TEXT_FORMATS = (".dot", ".mmd")
 _PICTURE_FORMATS = (".svg", ".png")
 
 
@@ -30,6 +27,9 @@ genotype.add_command(cost)
 @click.argument("file")
 def show(file: str) -> None:
     """Prints the genotype in FILE, a line for each node."""
+    from hfmnas_keras.genotype.description import describe
+    from hfmnas_keras.genotype.load_genotype import load_genotype
+
     click.echo(describe(load_genotype(file)), nl=False)
 
 
@@ -43,6 +43,9 @@ def show(file: str) -> None:
 )
 def draw_command(file: str, output: str | None) -> None:
     """Draws the genotype in FILE."""
+    from hfmnas_keras.genotype.drawing import draw, to_dot, to_mermaid
+    from hfmnas_keras.genotype.load_genotype import load_genotype
+
     loaded = load_genotype(file)
     if output is None:
         click.echo(to_mermaid(loaded), nl=False)
@@ -53,7 +56,8 @@ def draw_command(file: str, output: str | None) -> None:
         raise ValueError(f"What is drawn follows from the file's suffix, one of {known}. Received: {output!r}.")
     with atomic_file(output) as drawing:
         if suffix in _TEXT_FORMATS:
-            drawing.write(_TEXT_FORMATS[suffix](loaded).encode("utf-8"))
+            text = to_dot(loaded) if suffix == ".dot" else to_mermaid(loaded)
+            drawing.write(text.encode("utf-8"))
         else:
             draw(loaded, drawing, format=suffix[1:])
 
@@ -67,6 +71,9 @@ def diff(first: str, second: str, choices: bool) -> None:
 
     Exit code 0: they are the same; 1: they differ.
     """
+    from hfmnas_keras.genotype.description import differences
+    from hfmnas_keras.genotype.load_genotype import load_genotype
+
     found = differences(load_genotype(first), load_genotype(second), importance=not choices)
     for difference in found:
         before, after = (choice or "(absent)" for choice in (difference.first, difference.second))
@@ -82,6 +89,8 @@ def validate(files: tuple[str, ...]) -> None:
 
     Exit code 0: all are; 1: one is not; 2: one cannot be read.
     """
+    from hfmnas_keras.genotype.load_genotype import load_genotype
+
     code = 0
     for file in files:
         try:
