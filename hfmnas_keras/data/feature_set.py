@@ -43,6 +43,12 @@ class FeatureSet:
                     f"Feature `{name}` holds NaN or infinity in {int((~np.isfinite(array)).sum())} places."
                 )
 
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {shape}" for name, shape in self.feature_shapes.items())
+        labels = f"{self.labels.shape[1]} labels" if self.multi_label else "class ids"
+        tokens = "" if self.tokens is None else f", tokens ({self.tokens.shape[1]},)"
+        return f"FeatureSet({self.num_rows} rows of {labels}: {shapes}{tokens})"
+
     @property
     def num_rows(self) -> int:
         return len(self.ids)

@@ -30,6 +30,10 @@ class TransformedExamples:
     labels: np.ndarray
     max_tokens: int | None = None
 
+    def __repr__(self) -> str:
+        columns = ", ".join(f"{name} {column.shape[1:]}" for name, column in self.columns.items())
+        return f"TransformedExamples({self.num_rows} rows: {columns})"
+
     @property
     def num_rows(self) -> int:
         return len(self.ids)
