@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from components.transform.raw_features import as_ragged
+from hfmnas_keras.data.picture_decoding import each_alone
+from hfmnas_keras.data.picture_headers import MAX_FRAME_PIXELS
 
-#: Of a frame, before anything of it is decoded; as in the ingest.
-MAX_FRAME_PIXELS = 4096 * 2304
 # Exact PNG frames of photographs take two and a half times the memory.
 _JPEG_QUALITY = 95
 
@@ -43,16 +43,18 @@ def prepare_depth_clips(clip: tf.Tensor | tf.SparseTensor, clip_frames: int, cli
 def _sampled_frames(
     clip: tf.Tensor | tf.SparseTensor, clip_frames: int, prepare_one: Callable[[tf.Tensor], tf.Tensor]
 ) -> tf.Tensor:
-    """Chooses frames, evenly over each clip, and prepares them; to `(batch, clip_frames)`."""
+    """Chooses frames, evenly over each clip, and prepares them; to `(batch, clip_frames)`, empty where one is lost."""
     frames = as_ragged(clip)
     lengths = tf.reduce_sum(frames.with_values(tf.cast(tf.strings.length(frames.values) > 0, tf.int64)), axis=1)
-    with tf.control_dependencies([tf.debugging.assert_positive(lengths, "A clip has no frame.")]):
-        # (batch, clip_frames)
-        numbers = (2 * tf.range(clip_frames, dtype=tf.int64) + 1) * lengths[:, tf.newaxis] // (2 * clip_frames)
-    chosen = tf.reshape(tf.gather(frames.values, frames.row_starts()[:, tf.newaxis] + numbers), [-1])
+    # (batch, clip_frames)
+    numbers = (2 * tf.range(clip_frames, dtype=tf.int64) + 1) * lengths[:, tf.newaxis] // (2 * clip_frames)
+    places = frames.row_starts()[:, tf.newaxis] + numbers
+    # A clip without frames takes what stands behind all of them.
+    places = tf.where(lengths[:, tf.newaxis] > 0, places, tf.size(frames.values, tf.int64))
+    chosen = tf.reshape(tf.gather(tf.concat([frames.values, [""]], axis=0), places), [-1])
 
-    # One by one: a batch of decoded clips may not fit into memory.
-    encoded = tf.map_fn(prepare_one, chosen, fn_output_signature=tf.string)
+    # Some at a time: a batch of decoded clips may not fit into memory.
+    encoded = each_alone((chosen,), tf.strings.length(chosen) > 0, prepare_one)
     return tf.ensure_shape(tf.reshape(encoded, [-1, clip_frames]), [None, clip_frames])
 
 

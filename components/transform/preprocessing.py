@@ -38,13 +38,14 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
     Clips: of T frames those of index ((2i+1) T) // (2 clip_frames), the middle of each of so many equal parts, so that
     none is empty however short the clip is; other frames are never decoded. Empty strings at the end count as no
-    frames. Frames are PNG or JPEG, of at most `clip.MAX_FRAME_PIXELS`. Colour is resized like pictures, kept as JPEG.
-    Depth has one channel (of several the brightness is taken) of 8 bits, is resized by picking the nearest pixel, since
-    between near and far there is nothing, and kept as PNG: exact.
+    frames. Frames are PNG or JPEG, of at most `picture_headers.MAX_FRAME_PIXELS`. Colour is resized like pictures, kept
+    as JPEG. A frame that is broken or refused becomes an empty string, which only requests meet. Depth has one channel
+    (of several the brightness is taken) of 8 bits, is resized by picking the nearest pixel, since between near and far
+    there is nothing, and kept as PNG: exact.
 
     Skeletons: frames without a body are left out, unless there are no others; each body that a frame has is moved by
     the place where joint 2 of body 1 is first seen, absent ones stay zeros; then T frames are resampled to
-    `skeleton_frames` at linspace(0, T-1) by linear interpolation.
+    `skeleton_frames` at linspace(0, T-1) by linear interpolation. What is no skeleton becomes NaN.
 
     Labels are optional, because a request has none: a row without a known label gets `label` -1, or no class at all.
 

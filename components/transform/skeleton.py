@@ -14,16 +14,21 @@ CENTRE_BODY, CENTRE_JOINT = 0, 1
 
 
 def prepare_skeletons(skeleton: tf.Tensor | tf.SparseTensor, skeleton_frames: int) -> tf.Tensor:
-    """Centres and resamples skeletons, to `(batch, skeleton_frames, 2, 25, 3)`."""
+    """Centres and resamples skeletons, to `(batch, skeleton_frames, 2, 25, 3)`; one that is none becomes NaN."""
     numbers = as_ragged(skeleton)
     frame_size = math.prod(SKELETON_FRAME)
     lengths = numbers.row_lengths()
-    told = [f"A skeleton needs {frame_size} numbers a frame, and one frame or more. Received, by row:", lengths]
-    is_whole = tf.reduce_all((lengths > 0) & (lengths % frame_size == 0))
-    with tf.control_dependencies([tf.debugging.Assert(is_whole, told)]):
-        values = tf.debugging.check_numerics(numbers.values, "A skeleton has a number that is not finite")
+    is_finite = tf.reduce_all(numbers.with_values(tf.math.is_finite(numbers.values)), axis=1)
+    is_good = (lengths > 0) & (lengths % frame_size == 0) & is_finite
+    resampled = _resampled(tf.ragged.boolean_mask(numbers, is_good), skeleton_frames)
+    shape = tf.stack([tf.size(is_good), skeleton_frames, *SKELETON_FRAME])
+    whole = tf.tensor_scatter_nd_update(tf.fill(shape, float("nan")), tf.where(is_good), resampled)
+    return tf.ensure_shape(whole, [None, skeleton_frames, *SKELETON_FRAME])
+
+
+def _resampled(numbers: tf.RaggedTensor, skeleton_frames: int) -> tf.Tensor:
     frames = tf.RaggedTensor.from_row_splits(
-        tf.reshape(values, [-1, *SKELETON_FRAME]), numbers.row_splits // frame_size
+        tf.reshape(numbers.values, [-1, *SKELETON_FRAME]), numbers.row_splits // math.prod(SKELETON_FRAME)
     )
     frames = _with_bodies(frames)
 
@@ -45,8 +50,7 @@ def prepare_skeletons(skeleton: tf.Tensor | tf.SparseTensor, skeleton_frames: in
     share = tf.cast(places % parts, tf.float32) / parts
     starts = frames.row_starts()[:, tf.newaxis]
     earlier, later = (tf.gather(centred, starts + frame) for frame in (before, tf.minimum(before + 1, last)))
-    resampled = earlier + share[..., tf.newaxis, tf.newaxis, tf.newaxis] * (later - earlier)
-    return tf.ensure_shape(resampled, [None, skeleton_frames, *SKELETON_FRAME])
+    return earlier + share[..., tf.newaxis, tf.newaxis, tf.newaxis] * (later - earlier)
 
 
 def _with_bodies(frames: tf.RaggedTensor) -> tf.RaggedTensor:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from hfmnas_keras.data.modality import Modality
-from hfmnas_keras.data.picture_headers import read_headers
+from hfmnas_keras.data.picture_headers import MAX_FRAME_PIXELS, read_headers
 
 #: Bodies, joints and coordinates in a frame of a skeleton.
 SKELETON_FRAME = (2, 25, 3)
@@ -96,6 +96,11 @@ class _Skeleton(Modality):
     def blank(self, shape):
         return tf.zeros([1, *shape], tf.float32)
 
+    def errors(self, raw, transformed):
+        is_lost = tf.reduce_any(tf.math.is_nan(transformed), axis=list(range(1, len(transformed.shape))))
+        told = f"A skeleton needs {math.prod(SKELETON_FRAME)} numbers a frame, all finite, and one frame or more."
+        return tf.where(is_lost, told, "")
+
     def of_request(self, argument):
         return _sparse(tf.reshape(argument, [tf.shape(argument)[0], tf.shape(argument)[1] * math.prod(SKELETON_FRAME)]))
 
@@ -131,6 +136,20 @@ class _Clip(Modality):
 
     def blank(self, shape):
         return tf.repeat(tf.io.encode_png(tf.zeros(shape[1:], tf.uint8))[tf.newaxis], shape[0])[tf.newaxis]
+
+    def errors(self, raw, transformed):
+        is_lost = tf.equal(transformed, "")
+        deep = ", has 16 bits a channel" if self.channels == 1 else ""
+        told = tf.strings.join(
+            [
+                "Frame ",
+                tf.strings.as_string(1 + tf.argmax(is_lost, axis=1)),
+                f" of the {transformed.shape[1]} that are read is missing, broken, neither PNG nor JPEG{deep}, or has "
+                f"more than {MAX_FRAME_PIXELS} pixels.",
+            ]
+        )
+        told = tf.where(tf.reduce_all(is_lost, axis=1), "No frame of the clip can be read.", told)
+        return tf.where(tf.reduce_any(is_lost, axis=1), told, "")
 
     def of_request(self, argument):
         return _sparse(argument)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -26,16 +27,32 @@ def each_picture(encoded: tf.Tensor, prepare: Callable[[tf.Tensor], tf.Tensor]) 
         String tensor `(batch,)`, empty where a picture is refused (`read_headers`) or broken.
     """
     headers = read_headers(encoded)
-    count = tf.size(encoded, tf.int64)
-    pictures = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded, headers))
-    pictures = pictures.filter(lambda row, encoded, header: tf.equal(header.refusal, ""))
-    pictures = pictures.map(
-        lambda row, encoded, header: (row, prepare(decode_picture(encoded, header))), _DECODED_AT_ONCE
+    return each_alone(
+        (encoded, headers),
+        tf.equal(headers.refusal, ""),
+        lambda encoded, header: prepare(decode_picture(encoded, header)),
     )
+
+
+def each_alone(elements: Any, is_kept: tf.Tensor, prepare: Callable[..., tf.Tensor]) -> tf.Tensor:
+    """Prepares elements one by one; one that fails is lost alone.
+
+    Args:
+        elements: tuple of tensors `(batch, ...)` or of nests of them.
+        is_kept: bool tensor `(batch,)`. Others are not prepared at all.
+        prepare: callable. Takes an element, unpacked; returns a string scalar, not empty.
+
+    Returns:
+        String tensor `(batch,)`, empty where an element was not kept or failed.
+    """
+    count = tf.size(is_kept, tf.int64)
+    rows = tf.data.Dataset.from_tensor_slices((tf.range(count), is_kept, elements))
+    rows = rows.filter(lambda row, is_kept, element: is_kept)
+    rows = rows.map(lambda row, is_kept, element: (row, prepare(*element)), _DECODED_AT_ONCE)
     # The last one stands for nothing: a set without elements cannot be taken apart.
     last = tf.data.Dataset.from_tensors((count, tf.constant("")))
-    rows, prepared = pictures.ignore_errors().concatenate(last).batch(count + 1).get_single_element()
-    return tf.tensor_scatter_nd_update(tf.fill([count + 1], ""), rows[:, tf.newaxis], prepared)[:count]
+    places, prepared = rows.ignore_errors().concatenate(last).batch(count + 1).get_single_element()
+    return tf.tensor_scatter_nd_update(tf.fill([count + 1], ""), places[:, tf.newaxis], prepared)[:count]
 
 
 def decode_picture(encoded: tf.Tensor, header: PictureHeaders) -> tf.Tensor:

@@ -9,6 +9,8 @@ import tensorflow as tf
 #: A phone writes 12 to 50 million pixels; a picture is scaled to some hundred pixels a side afterwards.
 MAX_PIXELS = 40_000_000
 MAX_BYTES = 64 * 1024 * 1024
+#: Of a clip's frame.
+MAX_FRAME_PIXELS = 4096 * 2304
 PNG, JPEG, BMP = 1, 2, 3
 # Files have some ten parts before their pixels begin, those with large colour profiles some hundred.
 _MAX_PARTS = 1000

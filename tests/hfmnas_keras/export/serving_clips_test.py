@@ -101,23 +101,47 @@ def test_transform_features_gives_the_label(signatures, source):
 @pytest.mark.parametrize(
     ("source", "missing", "told"),
     [
-        ("ntu", "video", "A clip has no frame"),
-        ("ntu", "skeleton", "150 numbers a frame"),
-        ("egogesture", "depth", "A clip has no frame"),
+        ("ntu", "video", "video: No frame of the clip can be read."),
+        ("ntu", "skeleton", "skeleton: A skeleton needs 150 numbers a frame"),
+        ("egogesture", "depth", "depth: No frame of the clip can be read."),
     ],
 )
-def test_an_example_without_a_modality_is_refused(signatures, source, missing, told):
+def test_an_example_without_a_modality_is_an_error_of_its_row(signatures, source, missing, told):
+    rows = served_clips.raw_rows(source)
     names = [name for name in served_clips.MODALITIES[source] if name != missing]
-    example = served_clips.serialize(served_clips.raw_rows(source)[0], names)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=told):
-        signatures[source]["serving_default"](examples=tf.constant([example]))
+    examples = [served_clips.serialize(row, names if number == 1 else None) for number, row in enumerate(rows)]
+    check_one_lost(
+        source, signatures[source], signatures[source]["serving_default"](examples=tf.constant(examples)), told
+    )
 
 
-@pytest.mark.parametrize(("source", "name"), [("ntu", "video"), ("egogesture", "depth")])
-def test_a_broken_frame_is_refused(signatures, source, name):
-    row = served_clips.raw_rows(source)[0]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="neither PNG nor JPEG"):
-        signatures[source]["serve_json"](**request(source, [{**row, name: [b"broken"]}]))
+@pytest.mark.parametrize(
+    ("source", "name", "frame", "told"),
+    [
+        ("ntu", "video", b"broken", "video: Frame 3 of the 4 that are read"),
+        ("ntu", "video", b"\x89PNG\r\n\x1a\n", "video: Frame 3 of the 4 that are read"),
+        ("egogesture", "depth", b"\xff\xd8\xff\xe0", "depth: Frame 3 of the 4 that are read"),
+        ("ntu", "skeleton", np.nan, "skeleton: A skeleton needs 150 numbers a frame, all finite"),
+    ],
+)
+def test_a_broken_frame_is_an_error_of_its_row(signatures, source, name, frame, told):
+    rows = served_clips.raw_rows(source)
+    clip = rows[1][name].copy()
+    # Of seven frames numbers 0, 2, 4 and 6 are read.
+    clip[4] = frame
+    rows[1] = {**rows[1], name: clip}
+    check_one_lost(source, signatures[source], signatures[source]["serve_json"](**request(source, rows)), told)
+
+
+def check_one_lost(source, signatures, outputs, told):
+    """Row 1 is an error alone, the others are as without it."""
+    whole = signatures["serve_json"](**request(source, served_clips.raw_rows(source)))
+    errors = [error.decode() for error in outputs["error"].numpy()]
+    assert errors[1].startswith(told) and errors[:1] + errors[2:] == [""] * 3
+    assert outputs["abstain"].numpy().tolist() == [False, True, False, False]
+    for name in ("probabilities", "conflict"):
+        assert not outputs[name][1].numpy().any()
+        np.testing.assert_allclose(np.delete(outputs[name], 1, 0), np.delete(whole[name], 1, 0), atol=1e-6)
 
 
 @pytest.mark.parametrize(("source", "name"), [("ntu", "skeleton"), ("ntu", "video"), ("egogesture", "depth")])
