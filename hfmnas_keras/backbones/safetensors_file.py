@@ -10,6 +10,8 @@ import numpy as np
 
 # The format's own bound of the header.
 _LARGEST_HEADER = 100_000_000
+# What an array can have, also one without any number.
+_MOST_AXES, _LARGEST_AXIS = 16, 1 << 40
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
 
 
@@ -60,7 +62,10 @@ def read_safetensors(path: str) -> dict[str, np.ndarray]:
             if entries[name]["dtype"] == "BF16":
                 # The upper half of a float32.
                 values = (values.astype("<u4") << 16).view("<f4")
-            tensors[name] = values.astype("int64" if kind.startswith("<i") else "float32")
+            with np.errstate(over="ignore"):
+                tensors[name] = values.astype("int64" if kind.startswith("<i") else "float32")
+            if np.isinf(tensors[name]).any() and not np.isinf(values).any():
+                raise ValueError(f"The tensor {name!r} in {path!r} has numbers beyond float32.")
     return tensors
 
 
@@ -91,7 +96,7 @@ def _offsets(path, name, entry):
 
 
 def _kind(path, name, entry):
-    if entry.get("dtype") not in _TYPES:
+    if not isinstance(entry.get("dtype"), str) or entry["dtype"] not in _TYPES:
         raise ValueError(
             f"The tensor {name!r} in {path!r} must be of one of the types {', '.join(_TYPES)}. "
             f"Received: {entry.get('dtype')!r}."
@@ -101,8 +106,11 @@ def _kind(path, name, entry):
 
 def _shape(path, name, entry):
     shape = entry.get("shape")
-    if not _is_counts(shape):
-        raise ValueError(f"`shape` of the tensor {name!r} in {path!r} must be a list of ints. Received: {shape!r}.")
+    if not _is_counts(shape) or len(shape) > _MOST_AXES or max(shape, default=0) > _LARGEST_AXIS:
+        raise ValueError(
+            f"`shape` of the tensor {name!r} in {path!r} must be a list of at most {_MOST_AXES} ints, each at most "
+            f"{_LARGEST_AXIS}. Received: {str(shape)[:100]}."
+        )
     return tuple(shape)
 
 

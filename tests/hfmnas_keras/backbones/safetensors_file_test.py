@@ -1,10 +1,12 @@
 import base64
 import json
+import random
 
 import numpy as np
 import pytest
 
 from hfmnas_keras.backbones.safetensors_file import read_safetensors
+from tests import json_mutations
 from tests.oracles.golden import torch_golden
 
 
@@ -41,9 +43,10 @@ ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
     ("header", "message"),
     [
         ({"a": {**ONE, "shape": [3]}}, "takes 0 to 12"),
-        ({"a": {**ONE, "shape": [-2]}}, "list of ints"),
-        ({"a": {**ONE, "shape": [True, 2]}}, "list of ints"),
-        ({"a": {**ONE, "shape": [2**62, 2**62]}}, "takes 0 to"),
+        ({"a": {**ONE, "shape": [-2]}}, "list of at most 16 ints"),
+        ({"a": {**ONE, "shape": [True, 2]}}, "list of at most 16 ints"),
+        ({"a": {**ONE, "shape": [2**40, 2**40]}}, "takes 0 to"),
+        ({"a": {**ONE, "shape": [2**62, 2**62]}}, "each at most"),
         ({"a": {**ONE, "data_offsets": [0, 4]}}, "takes 0 to 8"),
         ({"a": {**ONE, "data_offsets": [8, 0]}}, "takes 0 to 8"),
         ({"a": {**ONE, "data_offsets": [0]}}, "two ints"),
@@ -62,6 +65,37 @@ ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 def test_a_header_that_lies_is_an_error(tmp_path, header, message):
     with pytest.raises(ValueError, match=message):
         read_safetensors(write(tmp_path / "x.safetensors", header, bytes(8)))
+
+
+@pytest.mark.parametrize("shape", [[0, 2**70], [0] * 40, [1] * 100])
+def test_a_shape_that_no_array_has_is_an_error(tmp_path, shape):
+    header = {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}
+    with pytest.raises(ValueError, match="list of at most"):
+        read_safetensors(write(tmp_path / "x.safetensors", header))
+
+
+@pytest.mark.parametrize("number", [400, pytest.param(4000, marks=pytest.mark.long)])
+def test_changed_files_are_read_or_refused(tmp_path, number):
+    draw = random.Random(0)
+    good = base64.b64decode(torch_golden()["safetensors"]["base64"])
+    length = int.from_bytes(good[:8], "little")
+    header, content = json.loads(good[8 : 8 + length]), good[8 + length :]
+    path = tmp_path / "changed.safetensors"
+    refused = 0
+    for _ in range(number):
+        if draw.random() < 0.7:
+            write(path, json_mutations.changed(draw, header), content)
+        else:
+            data = bytearray(good)
+            for _ in range(draw.randint(1, 4)):
+                data[draw.randrange(len(data))] = draw.randrange(256)
+            path.write_bytes(data[: draw.choice([len(data), draw.randrange(len(data))])])
+        try:
+            read_safetensors(str(path))
+        except ValueError as error:
+            assert str(error)
+            refused += 1
+    assert refused > number // 2
 
 
 def test_a_pickled_checkpoint_is_not_read(tmp_path):
