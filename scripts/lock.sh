@@ -16,3 +16,10 @@ compile --python-version 3.10 --python-platform x86_64-manylinux_2_28 --output-f
 # tfx-bsl 1.21 asks for tensorflow-serving-api < 2.20, whose prediction_service_pb2 does not import beside protobuf 6.
 compile --universal --python-version 3.11 --override <(echo "tensorflow-serving-api==2.21.0") \
     --output-file requirements/stack-b.txt
+
+# What a GPU needs beside stack B, for the image (docker/pipeline.Dockerfile): of all that this asks for, NVIDIA's alone.
+tensorflow=$(sed -n 's/^tensorflow==\([^ ]*\).*/tensorflow[and-cuda]==\1/p' requirements/stack-b.txt)
+pins=$(sed -n 's/^\([a-z].*==[^ ]*\).*/\1/p' requirements/stack-b.txt)
+"$uv" pip compile --quiet <(echo "$tensorflow") --constraint <(echo "$pins") --python-version 3.13 \
+    --python-platform x86_64-manylinux_2_39 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header |
+    awk '/^[a-z]/ { keep = /^nvidia-/ } keep && !/^ *#/' >requirements/cuda.txt
