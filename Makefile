@@ -1,6 +1,6 @@
 # Every target does its own set-up (scripts/set_up.sh), which takes no time when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-b lint bench bench-multilabel reference lock set-up
+.PHONY: help demo test test-b lint bench bench-multilabel docs reference lock set-up
 
 PYTHON := .venv/bin/python
 # Byte code is worth keeping (TFX's imports take three times as long without), TensorFlow's start-up chatter is not.
@@ -29,6 +29,9 @@ bench: set-up  ## compare with the baselines on the demo data
 
 bench-multilabel: set-up  ## the same on a real multi-label set, openclipart, which it fetches and builds (156 MB)
 	$(PYTHON) -m benchmarks.multilabel $(ARGS)
+
+docs:  ## build the site into build/site, with warnings as errors
+	scripts/docs.sh
 
 reference: set-up  ## write docs/configuration-reference.md and the JSON schema anew, after a change of a setting
 	$(PYTHON) -m scripts.configuration_reference

@@ -23,3 +23,6 @@ pins=$(sed -n 's/^\([a-z].*==[^ ]*\).*/\1/p' requirements/stack-b.txt)
 "$uv" pip compile --quiet <(echo "$tensorflow") --constraint <(echo "$pins") --python-version 3.13 \
     --python-platform x86_64-manylinux_2_39 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header |
     awk '/^[a-z]/ { keep = /^nvidia-/ } keep && !/^ *#/' >requirements/cuda.txt
+# The site's own.
+"$uv" pip compile --quiet --upgrade requirements/docs.in --universal --python-version 3.10 \
+    --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements/docs.txt
