@@ -26,6 +26,7 @@ from pipeline.config_parts import (
     PreparationConfig,
     ServingConfig,
     TuningConfig,
+    expanded,
 )
 from pipeline.data_config import DataConfig, DemoData, source_data
 from pipeline.kubeflow_config import KubeflowConfig
@@ -250,7 +251,7 @@ class RunConfig(pydantic.BaseModel):
     @property
     def root(self) -> pathlib.Path:
         """Absolute folder that everything of this run goes below."""
-        root = pathlib.Path(self.paths.root or f"runs/{self.name}").absolute()
+        root = pathlib.Path(expanded(self.paths.root or f"runs/{self.name}")).absolute()
         if set("[]*?") & set(str(root)):
             raise ValueError(
                 f"The folder of a run must have none of [ ] * ? in its path, which Beam takes for a pattern. Received: "
@@ -277,7 +278,7 @@ class RunConfig(pydantic.BaseModel):
     def push_destination(self) -> pathlib.Path:
         """Folder that receives the pushed models."""
         if self.serving.push_destination is not None:
-            return pathlib.Path(self.serving.push_destination).absolute()
+            return pathlib.Path(expanded(self.serving.push_destination)).absolute()
         return self.root / "serving" / self.name
 
 

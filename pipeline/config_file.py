@@ -14,7 +14,7 @@ import yaml
 from hfmnas_keras.backbones.published_encoders import PUBLISHED_ENCODERS
 from hfmnas_keras.settings.backbones import PATH_SETTINGS, backbone_settings_class
 from pipeline.config import RunConfig
-from pipeline.config_parts import BackbonesConfig
+from pipeline.config_parts import BackbonesConfig, expanded
 from pipeline.data_config import FolderData, source_data
 
 CONFIG_VARIABLE = "HFMNAS_CONFIG"
@@ -151,10 +151,10 @@ def _with_absolute_paths(config: RunConfig, folder: pathlib.Path) -> RunConfig:
         *((settings, path) for settings in content["backbones"].values() for path in PATH_SETTINGS),
     ):
         if owner.get(key) is not None:
-            owner[key] = str((folder / owner[key]).resolve())
+            owner[key] = str((folder / expanded(owner[key])).resolve())
     for settings in content["backbones"].values():
         if settings.get("kind") == "encoder" and settings["encoder"] not in PUBLISHED_ENCODERS:
-            settings["encoder"] = str((folder / settings["encoder"]).resolve())
+            settings["encoder"] = str((folder / expanded(settings["encoder"])).resolve())
     return RunConfig.model_validate(content)
 
 

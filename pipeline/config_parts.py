@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Annotated, Any
 
 import pydantic
@@ -18,6 +19,11 @@ from hfmnas_keras.settings.backbones import (
 
 STRICT = pydantic.ConfigDict(frozen=True, extra="forbid")
 _Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+
+def expanded(path: str) -> str:
+    """A path with the home folder for `~` and the values of environment variables for `$NAME`, as a shell has it."""
+    return os.path.expanduser(os.path.expandvars(path))
 
 
 class PreparationConfig(pydantic.BaseModel):

@@ -90,7 +90,8 @@ class FolderData(SourceData):
 
     def default_root(self) -> str:
         """Returns the absolute folder of the data where the configuration names none."""
-        return os.path.abspath(os.path.join(os.environ.get(DATA_VARIABLE) or "data", self.default_folder))
+        root = os.path.expanduser(os.environ.get(DATA_VARIABLE) or "data")
+        return os.path.abspath(os.path.join(root, self.default_folder))
 
 
 class DemoData(SourceData):
@@ -119,6 +120,7 @@ class ManifestData(SourceData):
         split_ratios: three floats. Train, dev and test, where the manifest has no `split`.
         seed: int. Of that split. Defaults to `0`.
         max_image_pixels, max_image_bytes: ints or None. Bounds of a picture; `None` takes the source's own.
+        columns: mapping or None. What the manifest calls its columns, such as `{text: description}`.
     """
 
     paths = ("manifest", "data_root", "schema_file")
@@ -132,6 +134,7 @@ class ManifestData(SourceData):
     seed: int = 0
     max_image_pixels: pydantic.PositiveInt | None = None
     max_image_bytes: pydantic.PositiveInt | None = None
+    columns: dict[Literal["id", "split", "text", "image", "label", "labels"], str] | None = None
 
 
 class MmimdbData(FolderData):

@@ -8,6 +8,7 @@ import math
 import pathlib
 import re
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ import yaml
 
 from hfmnas_keras.settings.training import TrainingSettings
 from pipeline.config_file import load_config
+from pipeline.config_parts import expanded
 from pipeline.local_runner import quiet_imports
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ _PICTURE_SIDE, _PICTURE_STEP = 128, 32
 _SEARCH_STEPS = 350
 #: Rows of the most frequent class for one of the rarest, from which on rare ones count for more in the loss.
 _UNEVEN = 3.0
+# Shown of each split.
+_MOST_CLASSES = 25
 # Of a run, see `RunConfig`.
 _LONGEST_NAME = 61
 #: How much less than the best linear model on one modality the bar asks for: dev is small.
@@ -37,13 +41,20 @@ _BELOW_REFERENCE = 0.03
 @click.command(help="Looks at a manifest and writes a configuration for it, every value with its reason.")
 @click.argument("manifest")
 @click.option("-o", "--output", default="my.yaml", show_default=True, help="YAML file to write.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="OURS=THEIRS",
+    help="What the manifest calls a column, such as text=description. May be given several times.",
+)
 @click.option("--force", is_flag=True, help="Overwrite the file.")
-def main(manifest: str, output: str, force: bool) -> None:
+def main(manifest: str, output: str, columns: tuple[str, ...], force: bool) -> None:
     """Writes the configuration and says what was seen and what comes next."""
     quiet_imports()
     click.echo("Counting rows and words, opening pictures, fitting linear models: a minute or two.")
     try:
-        look = write_manifest_config(manifest, output, force)
+        look = write_manifest_config(expanded(manifest), output, force, _columns(columns))
     except (ValueError, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
@@ -52,13 +63,17 @@ def main(manifest: str, output: str, force: bool) -> None:
     click.echo(f"Wrote {output}. Next: python -m pipeline.local_runner --config {output}")
 
 
-def write_manifest_config(manifest: str, output: str, force: bool = False) -> ManifestLook:
+def write_manifest_config(
+    manifest: str, output: str, force: bool = False, columns: Mapping[str, str] | None = None
+) -> ManifestLook:
     """Writes a configuration with values that follow from a look at a manifest (docs/configuration.md).
 
     Args:
         manifest: str. JSONL or CSV file.
         output: str. YAML file to write.
         force: bool. Whether an existing file is overwritten. Defaults to `False`.
+        columns: what the manifest calls its columns, such as `{"text": "description"}`. Defaults to `None`: as they are
+            named here.
 
     Returns:
         `ManifestLook`.
@@ -73,8 +88,11 @@ def write_manifest_config(manifest: str, output: str, force: bool = False) -> Ma
     file = pathlib.Path(output)
     if file.exists() and not force:
         raise ValueError(f"{output} exists. Name another file with -o, or add --force.")
-    look = look_at_manifest(manifest)
-    file.write_text(to_yaml(manifest, chosen(manifest, look)), encoding="utf-8")
+    look = look_at_manifest(manifest, columns)
+    choices = chosen(manifest, look)
+    if columns:
+        choices.insert(1 + [choice.key for choice in choices].index("data.manifest"), Choice("data.columns", columns))
+    file.write_text(to_yaml(manifest, choices), encoding="utf-8")
     load_config(file)
     return look
 
@@ -199,11 +217,17 @@ def told(look: ManifestLook) -> list[str]:
     words = look.words_a_text
     lines = [
         f"{sum(look.rows.values())} rows ({rows}), {len(look.classes)} classes, {kind}.",
+        *_table(look),
         f"The rarest class, {rarest!r}, has {look.rows_by_class['train'][rarest]} train rows; the most frequent one "
         f"{look.imbalance:.0f} times as many as the rarest with any.",
         f"Texts have {words['median']} words in the median, {words['max']} at most; train has {look.vocabulary[1]} "
         f"different words, {look.vocabulary[2]} of them twice or more.",
     ]
+    if look.covered:
+        lines.append(
+            f"Of the words of dev, {look.covered[1]['dev']:.0%} occur in train; of those of test, "
+            f"{look.covered[1]['test']:.0%}. Others say nothing to a text backbone that is trained on these data."
+        )
     if look.picture_size is not None:
         height, width = look.picture_size
         lines.append(f"Pictures are {height} x {width} in the median of {look.opened}.")
@@ -212,13 +236,33 @@ def told(look: ManifestLook) -> list[str]:
     return [*lines, *(f"Note: {problem}" for problem in look.problems())]
 
 
+def _table(look: ManifestLook) -> list[str]:
+    """Rows by class and split, the most frequent classes first."""
+    by_class = look.rows_by_class
+    names = sorted(look.classes, key=lambda name: -by_class["train"][name])
+    width = max(len(name) for name in [*names[:_MOST_CLASSES], "class"])
+    lines = [f"  {'class':<{width}}" + "".join(f"{split:>8}" for split in by_class)]
+    lines += [
+        f"  {name:<{width}}" + "".join(f"{of_split[name]:>8}" for of_split in by_class.values())
+        for name in names[:_MOST_CLASSES]
+    ]
+    return lines if len(names) <= _MOST_CLASSES else [*lines, f"  and {len(names) - _MOST_CLASSES} rarer classes"]
+
+
+def _columns(given: tuple[str, ...]) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in given]
+    if wrong := [pair for pair in pairs if not pair[0] or not pair[2]]:
+        raise ValueError(f"`--column` must be OURS=THEIRS, such as text=description. Received: {''.join(wrong[0])!r}.")
+    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+
+
 def _name(manifest: str) -> str:
     """Names a run after its manifest, and by digits of the path where letters that tell it apart had to go."""
-    stem = pathlib.Path(manifest).stem.lower()
+    stem, path = pathlib.Path(manifest).stem.lower(), str(pathlib.Path(manifest).resolve())
     kept = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-_")
     if stem.isascii() and 0 < len(kept) <= _LONGEST_NAME:
         return kept
-    digits = hashlib.sha256(str(pathlib.Path(manifest).resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    digits = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return f"{kept[: _LONGEST_NAME - 9].strip('-_') or 'manifest'}-{digits}"
 
 

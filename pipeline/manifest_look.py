@@ -6,18 +6,19 @@ import dataclasses
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from components.linear_references.feature_scales import words_of_text
 from components.linear_references.raw_rows import RawRows
 from components.linear_references.references import fit_references
 from components.linear_references.row_features import ROW_FEATURES
 from components.multimodal_example_gen.row import SPLITS, Row, SkipRowError
 from components.multimodal_example_gen.sources.manifest_source import ManifestSource, describe_manifest
+from components.multimodal_example_gen.word_coverage import word_coverage
+from components.words import words_of_text
 
 #: Train and dev rows whose pictures are opened at most; texts are cheap, and all of them are read.
 LARGEST_PICTURE_SPLIT = {"train": 1000, "dev": 500}
@@ -46,6 +47,8 @@ class ManifestLook:
         opened: int. Pictures that were opened.
         ignored_columns: dict from the name of a column without meaning here to its number of rows.
         warnings: tuple of str. What looks wrong though it can be used.
+        covered: dict. Share of the words of each split that occur so often in train, see `word_coverage`.
+        wordless: int. Texts without a word.
     """
 
     classes: tuple[str, ...]
@@ -62,6 +65,8 @@ class ManifestLook:
     opened: int
     ignored_columns: dict[str, int] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    covered: dict[int, dict[str, float]] = dataclasses.field(default_factory=dict)
+    wordless: int = 0
 
     @property
     def imbalance(self) -> float:
@@ -93,6 +98,8 @@ class ManifestLook:
                 "with `strict: false` ignores it."
             )
         told += [f"{warning[:1].upper()}{warning[1:]}." for warning in self.warnings]
+        if self.wordless:
+            told.append(f"{self.wordless} texts have no word: no letter and no digit, as of emoji alone.")
         if self.left_out:
             reasons = ", ".join(f"{count} for {reason}" for reason, count in self.left_out.items())
             told.append(f"{sum(self.left_out.values())} rows cannot be used: {reasons}.")
@@ -105,11 +112,12 @@ class ManifestLook:
         return told
 
 
-def look_at_manifest(manifest: str) -> ManifestLook:
+def look_at_manifest(manifest: str, columns: Mapping[str, str] | None = None) -> ManifestLook:
     """Counts rows, words and labels, opens some pictures, and fits linear models.
 
     Args:
         manifest: str. JSONL or CSV file.
+        columns: what it calls its columns, see `ManifestSource`. Defaults to `None`: as they are named here.
 
     Returns:
         `ManifestLook`.
@@ -118,9 +126,9 @@ def look_at_manifest(manifest: str) -> ManifestLook:
         FileNotFoundError: when there is no manifest.
         ValueError: when no row can be used, a split has no row, or there are fewer than two classes.
     """
-    description = describe_manifest(manifest)
+    description = describe_manifest(manifest, columns)
     classes, multi_label = description["classes"], description["multi_label"]
-    source = ManifestSource(manifest, multi_label=multi_label, strict=False)
+    source = ManifestSource(manifest, multi_label=multi_label, strict=False, columns=columns)
     listing = source.read()
     rows = {split: [row for row in listing.rows if row.split == split] for split in SPLITS}
     counts = {split: len(of_split) for split, of_split in rows.items()}
@@ -143,6 +151,7 @@ def look_at_manifest(manifest: str) -> ManifestLook:
         # Of the texts the score on all rows stays.
         scores = {**_dev_scores(seen, classes, multi_label), **scores}
     frequencies = Counter(word for row in rows["train"] for word in words_of_text(row.text))
+    coverage = word_coverage(listing.rows)
     return ManifestLook(
         classes=tuple(classes),
         multi_label=multi_label,
@@ -161,6 +170,8 @@ def look_at_manifest(manifest: str) -> ManifestLook:
         opened=len(sizes),
         ignored_columns=description["ignored_columns"],
         warnings=tuple(description["warnings"]),
+        covered={int(least): shares for least, shares in coverage["covered"].items()},
+        wordless=sum(coverage["wordless"].values()),
     )
 
 

@@ -10,19 +10,11 @@ import numpy as np
 import scipy.sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-# Japanese syllables and Chinese characters: scripts without blanks between words.
-_ONE_CHARACTER_WORDS = r"[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
-#: A word is a run of letters and digits, or one Chinese or Japanese character; nearly as Transform splits texts.
-TOKEN_PATTERN = rf"{_ONE_CHARACTER_WORDS}|(?:(?!{_ONE_CHARACTER_WORDS})[^\W_])+"
+from components.words import words_of_text
+
 #: Words of the train split that are kept, the most frequent ones.
 MAX_WORDS = 50_000
-_TFIDF = {"token_pattern": TOKEN_PATTERN, "dtype": np.float32}
-_words = TfidfVectorizer(**_TFIDF).build_analyzer()
-
-
-def words_of_text(text: str) -> list[str]:
-    """Returns the words of a text as `TextScale` counts them, lower case."""
-    return _words(text)
+_TFIDF = {"tokenizer": words_of_text, "token_pattern": None, "lowercase": False, "dtype": np.float32}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,7 +33,10 @@ from components.multimodal_example_gen.rows_to_examples import (
 )
 from components.multimodal_example_gen.sources.registry import make_source
 from components.multimodal_example_gen.sources.source import Listing, Source
+from components.multimodal_example_gen.word_coverage import word_coverage
 
+# Of the words of dev and test; below, one wonders what the texts are for.
+_LEAST_COVERED = 0.5
 #: What this stage runs.
 CODE = ("components.multimodal_example_gen",)
 #: What the names of execution properties begin with that hold a setting of the source, a path, each.
@@ -148,7 +151,8 @@ def ingest(
         pairs = {**dataclasses.asdict(replacement.inconsistency), "changed": replacement.changed(left_out)}
         with fileio.open(os.path.join(folder, INCONSISTENT_PAIRS_FILE), "w") as file:
             file.write(json.dumps({"version": 1, **pairs}, indent=1, ensure_ascii=False) + "\n")
-    return _report(source, listing, counts, replacement.report(listing.classes, left_out) if replacement else None)
+    inconsistent = replacement.report(listing.classes, left_out) if replacement else None
+    return _report(source, listing, counts, word_coverage(rows), inconsistent)
 
 
 def _source_config(exec_properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,7 +230,11 @@ def _numbers(by_reason: dict[str, Any]) -> dict[str, int]:
 
 
 def _report(
-    source: Source, listing: Listing, counts: dict[str, Any], inconsistency: dict[str, Any] | None
+    source: Source,
+    listing: Listing,
+    counts: dict[str, Any],
+    coverage: dict[str, Any],
+    inconsistency: dict[str, Any] | None,
 ) -> dict[str, Any]:
     by_class = {
         split: {name: counts["rows_by_class"].get(split, {}).get(name, 0) for name in listing.classes}
@@ -241,6 +249,18 @@ def _report(
     wordless = counts["words"].get("0", 0)
     if wordless:
         warnings.append(f"{wordless} texts have no word: no letter and no digit, as of emoji alone")
+    if coverage:
+        known = coverage["covered"]["1"]
+        if min(known["dev"], known["test"]) < _LEAST_COVERED:
+            warnings.append(
+                f"train has {known['dev']:.0%} of the words of dev and {known['test']:.0%} of those of test: others "
+                "say nothing to a text backbone that is trained on these data"
+            )
+        shares = ", ".join(
+            f"{least} times {of_split['dev']:.0%} and {of_split['test']:.0%}"
+            for least, of_split in coverage["covered"].items()
+        )
+        logging.info("Words of dev and of test that train has at least: %s.", shares)
     if listing.ignored_columns:
         warnings.append(f"columns without meaning here: {listing.ignored_columns}")
     rows = {split: counts["rows"].get(split, 0) for split in SPLITS}
@@ -269,13 +289,13 @@ def _report(
         "published_rows": dict(source.published_rows),
         "rows_by_class": by_class,
         "skipped": {
-            reason: {"count": entry["count"], "ids": entry["ids"]}
+            reason: {"count": entry["count"], "ids": entry["ids"], "messages": entry["messages"]}
             for reason, entry in sorted(counts["skipped"].items())
         },
         "foreign_encodings": foreign,
         "ignored_columns": listing.ignored_columns,
         "observed": dict(sorted(listing.observed.items())),
-        "texts": words_by_text({int(words): number for words, number in counts["words"].items()}),
+        "texts": {**words_by_text({int(words): number for words, number in counts["words"].items()}), **coverage},
         "inconsistency": inconsistency,
         "warnings": warnings,
         "attribution": source.attribution,

@@ -117,7 +117,22 @@ def inside(root: str, relative: str, name: str) -> str:
     real_root = os.path.realpath(root)
     path = os.path.realpath(os.path.join(real_root, relative))
     if os.path.commonpath([real_root, path]) != real_root:
-        raise SkipRowError("path_outside_root", f"{shown}, a link that leads out of the data root")
+        link = _first_link_out(real_root, relative)
+        raise SkipRowError(
+            "path_outside_root",
+            f"{shown}, a link that leads out of the data root: {link!r} leads to {os.path.realpath(link)!r}. Put the "
+            "files themselves there, or name a data root that holds both",
+        )
+    return path
+
+
+def _first_link_out(root: str, relative: str) -> str:
+    """The first part of a path that is a link out of the root, by which a person finds it."""
+    path = root
+    for part in relative.split("/"):
+        path = os.path.join(path, part)
+        if os.path.islink(path) and os.path.commonpath([root, os.path.realpath(path)]) != root:
+            break
     return path
 
 
@@ -132,13 +147,16 @@ def read_bounded(path: str, max_bytes: int) -> bytes:
         bytes.
 
     Raises:
-        SkipRowError: with the reason `missing_file` or `file_too_large`.
+        SkipRowError: with the reason `missing_file`, `unreadable_file` or `file_too_large`.
     """
     # A device or a pipe would never end.
     if not os.path.isfile(path):
         raise SkipRowError("missing_file", f"there is no file {os.path.basename(path)!r}")
-    with open(path, "rb") as file:
-        data = file.read(max_bytes + 1)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise SkipRowError("unreadable_file", f"{os.path.basename(path)!r} cannot be read: {error.strerror}") from error
     if len(data) > max_bytes:
         raise SkipRowError("file_too_large", f"{os.path.basename(path)!r} has more than {max_bytes} bytes")
     return data

@@ -7,9 +7,9 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 
-from components.multimodal_example_gen.count_words import count_words
 from components.multimodal_example_gen.readers.picture import StoredPicture
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
+from components.words import words_of_text
 
 #: So many ids of skipped rows are kept for each reason.
 KEPT_IDS = 20
@@ -153,7 +153,7 @@ def seen_in(serialized, split):
     """
     feature = tf.train.Example.FromString(serialized).features.feature
     labels = [label.decode("utf-8") for label in feature["labels"].bytes_list.value]
-    words = count_words(feature["text"].bytes_list.value[0].decode("utf-8")) if "text" in feature else None
+    words = len(words_of_text(feature["text"].bytes_list.value[0].decode("utf-8"))) if "text" in feature else None
     return split, labels, words
 
 

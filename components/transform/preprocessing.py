@@ -33,8 +33,9 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     aspect ratio, rounded, stored as PNG: exact and small. A picture that is refused or broken becomes an empty string,
     which only requests meet: the ingest keeps no such picture.
 
-    Texts: lower case; a word is a run of letters, marks and digits of any script, each Chinese or Japanese character
-    being a word of its own; bytes that are not UTF-8 separate words. A text without any word is all padding.
+    Texts: lower case; a word is a run of letters, marks and digits of any script, each Chinese, Japanese, Thai, Lao,
+    Khmer or Burmese letter with its marks being a word of its own; bytes that are not UTF-8 separate words. A text
+    without any word is all padding.
 
     Clips: of T frames those of index ((2i+1) T) // (2 clip_frames), the middle of each of so many equal parts, so that
     none is empty however short the clip is; other frames are never decoded. Empty strings at the end count as no

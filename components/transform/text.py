@@ -11,6 +11,7 @@ import tensorflow_transform as tft
 
 from components.transform.raw_features import as_dense
 from components.transform.wordpiece import WordPiece
+from components.words import UNSPACED
 from hfmnas_keras.backbones.encoder_folder import encoder_home
 
 VOCABULARY, PIECES = "text_vocabulary", "text_pieces"
@@ -20,6 +21,7 @@ PADDING_ID = 0
 SUBWORD_LENGTH = 4
 # A sub-word of one word alone says no more than the word.
 _SUBWORD_FREQUENCY = 2
+_UNSPACED = "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in UNSPACED)
 # Each has a vector in the served model.
 _MOST_SUBWORDS = 1 << 15
 
@@ -72,7 +74,7 @@ def _of_length(ids: tf.RaggedTensor, length: int) -> tf.Tensor:
 
 
 def words_of(text: tf.Tensor) -> tf.RaggedTensor:
-    """Splits texts into lower-case words.
+    """Splits texts into lower-case words, as `components.words.words_of_text` does.
 
     Args:
         text: string tensor of shape `(batch,)`.
@@ -84,7 +86,7 @@ def words_of(text: tf.Tensor) -> tf.RaggedTensor:
     text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace", replacement_char=32)
     text = tf.strings.lower(text, encoding="utf-8")
     # These scripts write no blanks between words.
-    text = tf.strings.regex_replace(text, r"([\p{Han}\p{Hiragana}\p{Katakana}])", r" \1 ")
+    text = tf.strings.regex_replace(text, rf"([{_UNSPACED}]\p{{M}}*)", r" \1 ")
     text = tf.strings.regex_replace(text, r"[^\p{L}\p{M}\p{N}]+", " ")
     return tf.strings.split(text)
 

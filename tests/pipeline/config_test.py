@@ -257,7 +257,11 @@ def test_a_wrong_key_or_value_is_named(write, line, told):
     ("old", "new", "told"),
     [
         ("name: mine", "name: My Run", "`name`"),
-        ("manifest: data/rows.jsonl", "manifst: data/rows.jsonl", "`data.manifst`: unknown key. Known here: data_root"),
+        (
+            "manifest: data/rows.jsonl",
+            "manifst: data/rows.jsonl",
+            "`data.manifst`: unknown key. Known here: columns, data_root",
+        ),
         ("source: manifest", "source: nowhere", "no source 'nowhere'. Known ones: demo, manifest"),
         ("[cat, dog]", "[cat]", "`preparation.classes`"),
         ("[cat, dog]", "[cat, cat]", "class names must be distinct"),
@@ -386,6 +390,17 @@ def test_plugins_are_imported_before_names_are_looked_up(write, tmp_path, monkey
     point = importlib.metadata.EntryPoint("mine", "my_models", "hfmnas.plugins")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group == point.group else [])
     assert load_config(write(content)).plugins == ("my_models",)
+
+
+def test_paths_know_the_home_folder_and_variables(write, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DISK", str(tmp_path / "disk"))
+    text = MINIMAL.replace("data/rows.jsonl", "~/rows.jsonl, data_root: $DISK/pictures")
+    config = load_config(write(text + "paths: {root: ~/runs}\nserving: {push_destination: '${DISK}/models'}\n"))
+    assert config.data.manifest == str(tmp_path / "home" / "rows.jsonl")
+    assert config.data.data_root == str(tmp_path / "disk" / "pictures")
+    assert config.root == tmp_path / "home" / "runs"
+    assert config.push_destination == tmp_path / "disk" / "models"
 
 
 def test_a_key_given_twice_is_refused_with_its_lines(tmp_path):

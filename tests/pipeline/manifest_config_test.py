@@ -96,6 +96,27 @@ def test_every_value_that_was_chosen_says_why(shapes):
     assert "min_f1_m: 0.97 # a linear model on text alone has 1.000 on dev, less 0.03; guessing has 0.333" in text
 
 
+def test_rows_by_class_and_split_and_known_words_are_shown(shapes):
+    output = shapes[1].output
+    assert re.search(r"^  class +train +dev +test$", output, re.MULTILINE)
+    for name in CLASSES:
+        assert re.search(rf"^  {name} +14 +3 +3$", output, re.MULTILINE), output
+    assert "Of the words of dev, 100% occur in train" in output
+
+
+def test_columns_of_other_names_are_written_and_read(tmp_path):
+    manifest = pathlib.Path(write_shapes(tmp_path, rows=60))
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace('"text"', '"description"'), encoding="utf-8")
+    result, _ = run_on(str(manifest), tmp_path)
+    assert result.exit_code == 2 and "Set `columns: {text: description}`" in result.output
+    arguments = [str(manifest), "-o", str(tmp_path / "my.yaml"), "--column", "text=description"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert load_config(tmp_path / "my.yaml").source_settings()["columns"] == {"text": "description"}
+    wrong = CliRunner().invoke(main, [str(manifest), "--column", "text"])
+    assert wrong.exit_code == 2 and "OURS=THEIRS" in wrong.output
+
+
 def test_several_labels_make_it_multi_label(tmp_path):
     texts, labels = ("red wide", "blue small", "both of them"), (["r"], ["b"], ["r", "b"])
     rows = [
@@ -166,8 +187,8 @@ def test_classes_that_a_split_lacks_and_broken_pictures_are_notes(tmp_path):
     assert config is not None, result.output
     assert "Note: No row of dev has 'c'; macro F1 counts such a class as 0." in result.output
     assert "Note: No row of test has 'c'" in result.output
-    assert "Note: 1 rows cannot be used: 1 for empty_text." in result.output
-    assert re.search(r"Note: 2 of 34 pictures that were tried cannot be used, the first: row 'row-[34]'", result.output)
+    assert "Note: 2 rows cannot be used: 1 for empty_text, 1 for missing_image." in result.output
+    assert "Note: 1 of 33 pictures that were tried cannot be used, the first: row 'row-3'" in result.output
 
 
 def test_few_rows_get_the_demos_sizes_and_many_the_papers():

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
 import hashlib
-import io
 import os
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from components.multimodal_example_gen.count_words import count_words
 from components.multimodal_example_gen.readers import picture
-from components.multimodal_example_gen.record import in_short, inside, is_utf8, jsonl_records, text_of
+from components.multimodal_example_gen.readers.manifest_records import (
+    COLUMNS,
+    column_hint,
+    manifest_records,
+    unknown_column,
+)
+from components.multimodal_example_gen.record import in_short, inside, is_utf8, text_of
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
 from components.multimodal_example_gen.sources.source import Listing, Source
+from components.words import words_of_text
 
-COLUMNS = ("id", "split", "text", "image", "label", "labels")
 #: Other usual names of the second split.
 SPLIT_NAMES = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
 
-# What others call our columns, in small letters.
-_OTHER_NAMES = {
-    "id": ("index", "row_id", "image_id", "key", ""),
-    "text": ("description", "caption", "sentence", "texts", "title", "content", "tweet"),
-    "image": ("img", "picture", "file", "filename", "file_name", "path", "image_path", "img_path", "photo"),
-    "label": ("class", "category", "target", "y", "tags", "genres"),
-}
 _LOOKS_LIKE_A_LIST = re.compile(r"[,;\[\]\"']")
 
 
@@ -40,7 +36,8 @@ class ManifestSource(Source):
     (`train`, `dev` or `val`, `test`) in every row. Without a `split` column a row's split is drawn from the SHA-256 of
     `"{seed}:{id}"`, so that it stays where it is when other rows come and go.
 
-    Names of columns may be written in capitals, paths with backslashes, labels in JSON as whole numbers or booleans.
+    Names of columns may be written in capitals, paths with backslashes and with composed or decomposed letters, labels
+    in JSON as whole numbers or booleans.
 
     What cannot be used has a reason, and `strict` says what happens to it. A column: `unknown_column`. In a row:
     `broken_row`, `not_utf8`, `wrong_type`, `missing_id`, `duplicate_id`, `unknown_split`, `empty_text`, `no_label`,
@@ -59,6 +56,7 @@ class ManifestSource(Source):
         seed: int. Which split by hash. Defaults to `0`.
         max_image_pixels: int. Width x height above which a picture is not decoded.
         max_image_bytes: int. Size above which a picture's file is not opened.
+        columns: dict or None. What the manifest calls some of the columns above, such as `{"text": "description"}`.
 
     Raises:
         ValueError: for settings out of range.
@@ -77,6 +75,7 @@ class ManifestSource(Source):
         seed: int = 0,
         max_image_pixels: int = picture.MAX_PIXELS,
         max_image_bytes: int = picture.MAX_BYTES,
+        columns: Mapping[str, str] | None = None,
     ):
         if "://" in str(manifest) or "://" in str(data_root):
             raise ValueError(
@@ -97,6 +96,10 @@ class ManifestSource(Source):
                 "`max_image_pixels` and `max_image_bytes` must be positive. "
                 f"Received: {max_image_pixels!r} and {max_image_bytes!r}."
             )
+        columns = dict(columns or {})
+        if not set(columns) <= set(COLUMNS) or len(set(columns.values())) != len(columns):
+            raise ValueError(f"`columns` must map some of {COLUMNS} to different names. Received: {columns}.")
+        self.columns = columns
         self.manifest = os.fspath(manifest)
         self.data_root = os.fspath(data_root) if data_root else os.path.dirname(os.path.abspath(self.manifest))
         self.classes = tuple(classes) if classes is not None else None
@@ -109,7 +112,7 @@ class ManifestSource(Source):
 
     def read(self) -> Listing:
         """See `Source.read`."""
-        records = list(_records(self.manifest))
+        records = list(manifest_records(self.manifest, self.columns))
         ignored: Counter[str] = Counter()
         first_places: dict[str, str] = {}
         has_split = any(isinstance(record, dict) and record.get("split") not in (None, "") for _, record in records)
@@ -133,7 +136,7 @@ class ManifestSource(Source):
         if self.strict:
             # One of a column, not one of a row.
             skipped += [
-                Skip("unknown_column", first_places[name], _unknown_column(name, ignored[name]), first_places[name])
+                Skip("unknown_column", first_places[name], unknown_column(name, ignored[name]), first_places[name])
                 for name in sorted(ignored)
             ]
         classes = self.classes or tuple(sorted({label for row in rows for label in row.labels}))
@@ -148,17 +151,18 @@ class ManifestSource(Source):
     def image(self, row: Row) -> bytes:
         """See `Source.image`."""
         # Resolved again: on a worker, and long after the manifest was read, a link may lead elsewhere.
-        path = inside(self.data_root, row.media["image"], "image")
+        path = inside(self.data_root, _as_on_disk(self.data_root, row.media["image"]), "image")
         return picture.read_picture(path, self.max_image_pixels, self.max_image_bytes)
 
     def files(self) -> Iterator[tuple[str, str]]:
         """See `Source.files`. Pictures of rows that are left out count too: putting them right changes the data."""
         yield "manifest", self.manifest
-        for _, record in _records(self.manifest):
+        for _, record in manifest_records(self.manifest, self.columns):
             if isinstance(record, dict):
                 try:
                     relative = _image_path(record)
-                    yield f"image/{relative}", inside(self.data_root, relative, "image")
+                    path = inside(self.data_root, _as_on_disk(self.data_root, relative), "image")
+                    yield f"image/{relative}", path
                 except SkipRowError:
                     # Never opened, so its content is no part of the data; its name is part of the manifest.
                     continue
@@ -170,10 +174,10 @@ class ManifestSource(Source):
             row_id = str(row_id)
         row_id = text_of(row_id, "id")
         if not row_id:
-            raise SkipRowError("missing_id", f"`id` is empty or missing{_hint(record, 'id')}")
+            raise SkipRowError("missing_id", f"`id` is empty or missing{column_hint(record, 'id')}")
         text = text_of(record.get("text"), "text")
         if not text:
-            raise SkipRowError("empty_text", f"`text` is empty or missing{_hint(record, 'text')}")
+            raise SkipRowError("empty_text", f"`text` is empty or missing{column_hint(record, 'text')}")
         relative = _image_path(record)
         labels = self._labels(record)
         if has_split:
@@ -183,7 +187,9 @@ class ManifestSource(Source):
             split = SPLIT_NAMES[split_name]
         else:
             split = _split_by_hash(row_id, self.seed, self.split_ratios)
-        inside(self.data_root, relative, "image")
+        # All of them before any is decoded, which takes a thousand times as long.
+        if not os.path.isfile(inside(self.data_root, _as_on_disk(self.data_root, relative), "image")):
+            raise SkipRowError("missing_image", f"there is no file {relative[:100]!r} in {self.data_root!r}")
         return Row(id=row_id, split=split, text=text, labels=labels, media={"image": relative}, place=place)
 
     def _labels(self, record: dict[str, Any]) -> tuple[str, ...]:
@@ -197,7 +203,7 @@ class ManifestSource(Source):
             raise SkipRowError("wrong_type", f"`labels` must be a list of names. Received: {labels!r}")
         names = tuple(dict.fromkeys(name for name in (_label_name(label) for label in labels) if name))
         if not names:
-            raise SkipRowError("no_label", f"neither `label` nor `labels` names a class{_hint(record, 'label')}")
+            raise SkipRowError("no_label", f"neither `label` nor `labels` names a class{column_hint(record, 'label')}")
         if len(names) > 1 and not self.multi_label:
             raise SkipRowError(
                 "several_labels", f"{list(names)}: one label is expected. Set `multi_label` if this is right"
@@ -208,11 +214,12 @@ class ManifestSource(Source):
         return names
 
 
-def describe_manifest(path: str) -> dict[str, Any]:
+def describe_manifest(path: str, columns: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Looks at a manifest, for a configuration that fits it. Pictures are not opened.
 
     Args:
         path: str. The manifest.
+        columns: see `ManifestSource`.
 
     Returns:
         dict with `classes` (list of str, sorted), `multi_label` (bool: some row has more than one label, or the
@@ -224,12 +231,12 @@ def describe_manifest(path: str) -> dict[str, Any]:
         FileNotFoundError: when there is no such file.
         ValueError: when no row can be used.
     """
-    listing = ManifestSource(path, multi_label=True, strict=False).read()
+    listing = ManifestSource(path, multi_label=True, strict=False, columns=columns).read()
     if not listing.rows:
         first = f" The first problem: {listing.skipped[0].message()}." if listing.skipped else " It is empty."
         raise ValueError(f"{path!r} has no usable row.{first}")
-    records = [record for _, record in _records(path) if isinstance(record, dict)]
-    words = sorted(count_words(row.text) for row in listing.rows)
+    records = [record for _, record in manifest_records(path, columns or {}) if isinstance(record, dict)]
+    words = sorted(len(words_of_text(row.text)) for row in listing.rows)
     return {
         "classes": list(listing.classes),
         "multi_label": any(record.get("labels") not in (None, "", []) for record in records),
@@ -248,105 +255,20 @@ def describe_manifest(path: str) -> dict[str, Any]:
     }
 
 
-def _records(path: str) -> Iterator[tuple[str, dict[str, Any] | SkipRowError]]:
-    """Yields `(place, record)` of each row; a row that cannot be parsed yields its error instead of a record."""
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"There is no manifest at {path!r}.")
-    with open(path, "rb") as file:
-        data = file.read()
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError(f"{path!r} is UTF-16, as spreadsheets save `Unicode text`. Save it as UTF-8 (`CSV UTF-8`).")
-    data = data.removeprefix(b"\xef\xbb\xbf")  # Spreadsheets put a byte order mark in front.
-    for place, record in _csv_records(data, path) if path.lower().endswith(".csv") else jsonl_records(data):
-        yield place, _with_usual_names(record) if isinstance(record, dict) else record
-
-
-def _csv_records(data: bytes, path: str) -> Iterator[tuple[str, dict[str, Any] | SkipRowError]]:
-    # Bytes that are not UTF-8 become lone surrogates, so that only their own row is lost.
-    text = data.decode("utf-8", "surrogateescape")
-    # A text may be as long as the file; the library's own limit is 131,072 letters.
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
-    lines = io.StringIO(text, newline="").readlines()
-    before, reader = 0, csv.reader(lines, strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
-        raise ValueError(f"The header of {path!r} is not CSV: {error}.") from error
-    known = set(_with_usual_names(dict.fromkeys(header, "")))
-    lost = [name for name in ("id", "text", "image") if name not in known]
-    if lost or not {"label", "labels"} & known or len(set(header)) != len(header):
-        hints = "".join(_hint(dict.fromkeys(header, ""), name) for name in (lost or ["label"]))
-        raise ValueError(
-            f"{path!r} needs a header with each of id, text, image and label (or labels) once. Received: "
-            f"{in_short(header)}{hints}."
-        )
-    while True:
-        number = before + reader.line_num + 1
-        place = f"line {number}"
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            last = before + reader.line_num
-            read_on = f"; a quotation mark that is not closed made it read on to line {last}" if last > number else ""
-            yield place, SkipRowError("broken_row", f"the row is not CSV: {error}{read_on}")
-            # The lines that it swallowed are rows of their own.
-            before, reader = number, csv.reader(_from(lines, number), strict=True)
-            continue
-        if not fields:
-            continue
-        if len(fields) != len(header):
-            yield place, SkipRowError("broken_row", f"the row has {len(fields)} fields, the header {len(header)}")
-            continue
-        if not is_utf8("".join(fields)):
-            yield place, SkipRowError("not_utf8", "the row is not UTF-8")
-            continue
-        record: dict[str, Any] = dict(zip(header, fields, strict=True))
-        if record.get("labels"):
-            record["labels"] = record["labels"].split("|")
-        yield place, record
-
-
-def _from(lines: list[str], start: int) -> Iterator[str]:
-    return (lines[number] for number in range(start, len(lines)))
-
-
-def _with_usual_names(record: dict[str, Any]) -> dict[str, Any]:
-    """Names columns as they are named here, where capitals alone differ."""
-    usual = {name: name.strip().lower() for name in record if name not in COLUMNS}
-    usual = {name: small for name, small in usual.items() if small in COLUMNS and small not in record}
-    if len(set(usual.values())) != len(usual):
-        return record
-    return {usual.get(name, name): value for name, value in record.items()}
-
-
-def _hint(record: dict[str, Any], wanted: str) -> str:
-    """Names a column that is probably meant."""
-    unknown = [name for name in record if name not in COLUMNS]
-    small = {name.strip().lower(): name for name in unknown}
-    meant = [small[name] for name in _OTHER_NAMES[wanted] if name in small]
-    meant += [small[name] for name in difflib.get_close_matches(wanted, list(small), n=1)]
-    if meant:
-        return f"; did you mean the column {meant[0]!r}? Rename it to `{wanted}`"
-    return f"; unknown columns: {in_short(unknown)}" if unknown and wanted not in record else ""
-
-
-def _unknown_column(name: str, count: int) -> str:
-    meant = next((known for known, others in _OTHER_NAMES.items() if name.strip().lower() in others), "")
-    cure = f"Rename it to `{meant}`" if meant else "Rename it or take it out"
-    return (
-        f"the column {name!r} of {count} rows is none of {', '.join(COLUMNS)}. {cure}, or set `strict` to false: then "
-        "it is ignored, and the rows are kept"
-    )
-
-
 def _image_path(record: dict[str, Any]) -> str:
     """The picture's path, with slashes also where it was written on Windows."""
     relative = text_of(record.get("image"), "image").replace("\\", "/")
     if not relative:
-        raise SkipRowError("missing_image", f"`image` is empty or missing{_hint(record, 'image')}")
+        raise SkipRowError("missing_image", f"`image` is empty or missing{column_hint(record, 'image')}")
     return relative
+
+
+def _as_on_disk(root: str, relative: str) -> str:
+    """The path with letters composed or decomposed as in the file's name: `é` is one sign or two."""
+    if relative.isascii() or os.path.isfile(os.path.join(root, relative)):
+        return relative
+    forms = (unicodedata.normalize(form, relative) for form in ("NFC", "NFD"))
+    return next((form for form in forms if os.path.isfile(os.path.join(root, form))), relative)
 
 
 def _label_name(label: Any) -> str:

@@ -13,7 +13,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from components.linear_references.feature_scales import TOKEN_PATTERN, TextScale
+from components.linear_references.feature_scales import TextScale
 from components.linear_references.raw_rows import RawRows
 from components.linear_references.references import AVERAGE, JOINED, STRENGTHS, LinearReferences, fit_references
 from hfmnas_keras.evidence.thresholds import choose_thresholds
@@ -40,7 +40,7 @@ def classifier(strength, multi_label):
 
 
 def tfidf():
-    return TfidfVectorizer(token_pattern=TOKEN_PATTERN, dtype=np.float32)
+    return TfidfVectorizer(token_pattern=r"[^\W_]+", dtype=np.float32)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["single-label", "multi-label"])

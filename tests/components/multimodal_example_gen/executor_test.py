@@ -71,7 +71,16 @@ def test_report(lenient):
     assert report["skipped"]["empty_text"]["ids"] == [f"silent-{index:02}" for index in range(20)]
     assert report["ignored_columns"] == {"note": 1}
     # Every text has five words: "a small cat number 0".
-    assert report["texts"] == {"count": 13, "words": 65, "median": 5, "95th": 5, "max": 5}
+    texts = report["texts"]
+    assert {name: texts[name] for name in ("count", "words", "median", "95th", "max")} == {
+        "count": 13,
+        "words": 65,
+        "median": 5,
+        "95th": 5,
+        "max": 5,
+    }
+    assert texts["covered"]["1"]["train"] == 1.0 and texts["wordless"] == {"train": 0, "dev": 0, "test": 0}
+    assert report["skipped"]["missing_image"]["messages"][0].startswith("line ")
     json.dumps(report)
 
 
@@ -98,7 +107,7 @@ def test_strict_refuses_rows_before_it_reads_pictures(folder, tmp_path):
     with pytest.raises(ValueError) as error:
         ingest(ManifestSource(str(folder / "manifest.jsonl")), str(tmp_path), beam.Pipeline)
     message = str(error.value)
-    assert "27 rows that cannot be used" in message
+    assert "28 rows that cannot be used" in message
     assert "line 42: broken_row" in message and "line 17 (id 'silent-00'): empty_text" in message
     assert "... and 5 more rows: empty_text" in message and "line 43: unknown_column" in message
     assert not list(tmp_path.iterdir())
@@ -275,7 +284,9 @@ class TestOtherModalities:
         source = self.Clips(str(folder / "good.jsonl"), strict=False)
         report, by_split = manifest_folder.run_ingest(source, tmp_path)
         assert report["rows"] == {"train": 7, "dev": 2, "test": 2}
-        assert report["skipped"] == {"broken_clip": {"count": 1, "ids": ["row-3"]}}
+        assert report["skipped"] == {
+            "broken_clip": {"count": 1, "ids": ["row-3"], "messages": ["line 4 (id 'row-3'): broken_clip: it is"]}
+        }
         assert report["texts"]["count"] == 0
         for example in (example for examples in by_split.values() for example in examples):
             number = int(manifest_folder.value_of(example, "id").decode().removeprefix("row-"))

@@ -87,7 +87,18 @@ def make_summary():
             },
             "published_rows": {"train": 121, "dev": 31, "test": 26},
             "observed": {f"text in train and test {EVIL}": 41},
-            "skipped": {"picture cannot be decoded": {"count": 2, "ids": ["row 7", EVIL]}},
+            "skipped": {
+                "picture cannot be decoded": {
+                    "count": 2,
+                    "ids": ["row 7", EVIL],
+                    "messages": [f"line {number} (id {name!r}): broken" for number, name in ((7, "row 7"), (9, EVIL))],
+                }
+            },
+            "texts": {
+                "count": 177,
+                "covered": {"1": {"train": 1.0, "dev": 0.912, "test": 0.897}},
+                "wordless": {"train": 3, "dev": 0, "test": 1},
+            },
             "inconsistency": None,
             "warnings": [f"The class {EVIL} is rare."],
             "attribution": "Pictures by A & B",
@@ -214,6 +225,14 @@ def test_scores_and_counts_stand_in_the_tables(page):
     assert not [row for row in rows if row[0] == "last blessed model"]
 
 
+def test_left_out_rows_have_their_reasons_and_words_their_coverage(page):
+    rows = table_rows(page)
+    assert ["1", "100.0 %", "91.2 %", "89.7 %"] in rows
+    assert ["texts without a word", "3", "0", "1"] in rows
+    (left_out,) = [row for row in rows if row[0] == "picture cannot be decoded"]
+    assert "line 7 (id &#39;row 7&#39;): broken" in left_out[2]
+
+
 def test_replaced_texts_have_tables_of_their_own(page):
     assert "Replaced texts" not in page
     by_class = {
@@ -260,7 +279,7 @@ def test_the_text_tells_the_run(page):
 
 
 def test_ids_of_rows_warnings_and_places_are_text(page):
-    assert "row 7, &lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "(id &#39;&lt;script&gt;alert(1)&lt;/script&gt;&#39;): broken" in page
     assert "The class &lt;script&gt;alert(1)&lt;/script&gt; is rare." in page
     assert "runs/&lt;script&gt;alert(1)&lt;/script&gt;/model_run" in page
     assert "<script" not in page

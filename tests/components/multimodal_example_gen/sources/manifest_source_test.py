@@ -1,10 +1,10 @@
 import collections
 import json
 import os
+import unicodedata
 
 import pytest
 
-from components.multimodal_example_gen.count_words import count_words
 from components.multimodal_example_gen.row import SkipRowError
 from components.multimodal_example_gen.sources.manifest_source import ManifestSource, describe_manifest
 from tests.components.multimodal_example_gen import manifest_folder
@@ -12,7 +12,20 @@ from tests.components.multimodal_example_gen import manifest_folder
 GOOD = {"id": "a", "split": "train", "text": "some words", "image": "a.png", "label": "cat"}
 
 
+@pytest.fixture(autouse=True)
+def pictures(tmp_path):
+    touch_pictures(tmp_path)
+
+
+def touch_pictures(folder):
+    """Files that are there; what is in them nobody looks at here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in "abcdef":
+        (folder / f"{name}.png").touch()
+
+
 def read(folder, records, **settings):
+    touch_pictures(folder)
     path = manifest_folder.write_jsonl(folder, records)
     return ManifestSource(path, **{"strict": False, **settings}).read()
 
@@ -104,16 +117,22 @@ def test_a_link_out_of_the_data_root(tmp_path):
     os.symlink(tmp_path / "secret.png", root / "link.png")
     os.symlink(tmp_path, root / "folder")
     os.symlink("inner.png", root / "inside.png")
+    (root / "inner.png").touch()
     assert skipped(root, dict(GOOD, id="b", image="link.png")) == "path_outside_root"
     assert skipped(root, dict(GOOD, id="b", image="folder/secret.png")) == "path_outside_root"
+    (skip,) = read(root, [dict(GOOD, image="folder/nowhere.png")]).skipped
+    # The link and not what is behind it, which may not be there.
+    assert f"{str(root / 'folder')!r} leads to {str(tmp_path)!r}" in skip.detail
     assert len(read(root, [dict(GOOD, image="inside.png")]).rows) == 1
 
 
 def test_a_link_made_after_the_manifest_was_read(tmp_path):
     root = tmp_path / "data"
     source = ManifestSource(manifest_folder.write_jsonl(root, [GOOD]))
+    touch_pictures(root)
     (row,) = source.read().rows
     (tmp_path / "secret.png").write_bytes(b"secret")
+    (root / "a.png").unlink()
     os.symlink(tmp_path / "secret.png", root / "a.png")
     with pytest.raises(SkipRowError) as error:
         source.image(row)
@@ -303,10 +322,54 @@ def test_a_column_of_another_name_is_asked_for(tmp_path, column, other, reason):
     record = {(other if name == column else name): value for name, value in GOOD.items()}
     listing = read(tmp_path, [record])
     assert [skip.reason for skip in listing.skipped] == [reason]
-    assert f"did you mean the column {other!r}? Rename it to `{column}`" in listing.skipped[0].detail
+    assert f"did you mean the column {other!r}? Set `columns: {{{column}: {other}}}`" in listing.skipped[0].detail
     path = manifest_folder.write_csv(tmp_path, [record])
     with pytest.raises(ValueError, match=f"did you mean the column '{other}'"):
         ManifestSource(path, strict=False).read()
+
+
+@pytest.mark.parametrize("column", ["id", "split", "text", "image", "label"])
+def test_any_column_may_have_another_name(tmp_path, column):
+    record = {("Their Name" if name == column else name): value for name, value in GOOD.items()}
+    for path in (manifest_folder.write_csv(tmp_path, [record]), manifest_folder.write_jsonl(tmp_path, [record])):
+        source = ManifestSource(path, columns={column: "Their Name"})
+        listing = source.read()
+        assert not listing.skipped and not listing.ignored_columns
+        (row,) = listing.rows
+        assert (row.id, row.split, row.text, row.labels) == ("a", "train", "some words", ("cat",))
+        assert ("image/a.png", str(tmp_path / "a.png")) in list(source.files())
+        assert describe_manifest(path, {column: "Their Name"})["rows"] == 1
+
+
+def test_a_column_of_our_name_that_is_not_meant_has_no_meaning(tmp_path):
+    record = {**GOOD, "text": "not this", "description": "but this"}
+    for path in (manifest_folder.write_csv(tmp_path, [record]), manifest_folder.write_jsonl(tmp_path, [record])):
+        listing = ManifestSource(path, strict=False, columns={"text": "description"}).read()
+        assert [row.text for row in listing.rows] == ["but this"]
+        assert listing.ignored_columns == {"text (of the manifest)": 1}
+
+
+def test_a_named_column_that_is_not_there(tmp_path):
+    path = manifest_folder.write_csv(tmp_path, [GOOD])
+    with pytest.raises(ValueError, match="`columns` names .'caption'.*Its header: 'id'"):
+        ManifestSource(path, columns={"text": "caption"}).read()
+    assert read(tmp_path, [GOOD], columns={"text": "caption"}).skipped[0].reason == "empty_text"
+
+
+def test_pictures_that_are_not_there_are_told_before_any_is_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr("components.multimodal_example_gen.readers.picture.read_picture", None)
+    assert skipped(tmp_path, dict(GOOD, id="bad", image="nowhere.png")) == "missing_image"
+
+
+@pytest.mark.parametrize(("on_disk", "in_manifest"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC"), ("NFD", "NFD")])
+def test_letters_of_paths_may_be_composed_or_not(tmp_path, on_disk, in_manifest):
+    picture = "Bilder/Köln déjà.png"
+    manifest_folder.save_pictures(tmp_path, [dict(GOOD, image=unicodedata.normalize(on_disk, picture))])
+    record = dict(GOOD, image=unicodedata.normalize(in_manifest, picture))
+    source = ManifestSource(manifest_folder.write_jsonl(tmp_path, [record]))
+    (row,) = source.read().rows
+    assert source.image(row).startswith(b"\x89PNG")
+    assert all(os.path.isfile(path) for _, path in source.files())
 
 
 def test_columns_in_capitals(tmp_path):
@@ -351,8 +414,12 @@ def test_utf_16_is_named(tmp_path, encoding):
         ManifestSource(str(path)).read()
 
 
-def test_half_a_surrogate_pair_in_a_path_costs_its_row(tmp_path):
-    record = dict(GOOD, id="bad", image="a\ud83d.png")
+@pytest.mark.parametrize("column", ["id", "split", "text", "image", "label", "labels", "note\ud83d"])
+@pytest.mark.parametrize("half", ["\ud83d", "\udc00"])
+def test_half_a_surrogate_pair_costs_its_row(tmp_path, column, half):
+    record = {**GOOD, "id": "bad", column: f"a{half}.png"}
+    if column == "labels":
+        record = {**record, "label": None, "labels": [f"a{half}"]}
     assert skipped(tmp_path, record) == "not_utf8"
     path = manifest_folder.write_jsonl(tmp_path, [dict(GOOD, id="good"), record])
     assert ManifestSource(path, strict=False).fingerprint()
@@ -369,6 +436,8 @@ def test_half_a_surrogate_pair_in_a_path_costs_its_row(tmp_path):
         {"classes": ["cat"]},
         {"classes": ["cat", "cat"]},
         {"classes": ["cat", ""]},
+        {"columns": {"words": "text"}},
+        {"columns": {"text": "x", "image": "x"}},
         {"max_image_pixels": 0},
         {"max_image_bytes": 0},
     ],
@@ -426,6 +495,14 @@ class TestFingerprint:
         seen.add(source.fingerprint())
         assert len(seen) == 3
 
+    @pytest.mark.parametrize("by", ["content", "metadata"])
+    def test_a_file_that_may_not_be_read_stops_nothing(self, folder, by, monkeypatch):
+        def refused(*_, **__):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(f"components.multimodal_example_gen.sources.source._{by}_digest", refused)
+        assert ManifestSource(str(folder / "manifest.jsonl")).fingerprint(by).startswith(f"{by}:")
+
     def test_another_word(self, folder):
         with pytest.raises(ValueError, match="content"):
             ManifestSource(str(folder / "manifest.jsonl")).fingerprint("time")
@@ -458,11 +535,3 @@ class TestDescribeManifest:
     def test_nothing_usable(self, tmp_path):
         with pytest.raises(ValueError, match="line 1.*empty_text"):
             describe_manifest(manifest_folder.write_jsonl(tmp_path, [dict(GOOD, text="")]))
-
-
-@pytest.mark.parametrize(
-    "text, expected",
-    [("", 0), ("#*!", 0), ("Don't stop", 3), ("  two  words ", 2), ("日本語 text", 4), ("हिन्दी भाषा", 2), ("a1-b2", 2)],
-)
-def test_count_words(text, expected):
-    assert count_words(text) == expected

@@ -1,0 +1,54 @@
+"""How a text falls into words, where no TensorFlow is: `components.transform.text.words_of` splits the same way."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+import unicodedata
+
+#: First and last code points of scripts without blanks between words: Thai and Lao, Burmese, Khmer, Japanese syllables,
+#: Chinese characters. Each letter with its marks is a word of its own.
+UNSPACED = (
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x3041, 0x30FF),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x323AF),
+)
+
+
+@functools.cache
+def word_pattern() -> re.Pattern[str]:
+    """Pattern of a word in lower-case text: a run of letters, marks and digits, or one letter of `UNSPACED`."""
+    kinds = [unicodedata.category(chr(code))[0] for code in range(sys.maxunicode + 1)]
+    unspaced = {code for first, last in UNSPACED for code in range(first, last + 1)}
+    inside = {code for code, kind in enumerate(kinds) if kind in "LMN"}
+    marks = _class({code for code, kind in enumerate(kinds) if kind == "M"})
+    # A symbol among these letters ends with its marks, too.
+    after_symbol = f"(?<={_class(unspaced - inside)}){marks}+"
+    return re.compile(f"{_class(inside & unspaced)}{marks}*|{after_symbol}|{_class(inside - unspaced)}+")
+
+
+def words_of_text(text: str) -> list[str]:
+    """Returns the words of a text in lower case.
+
+    Example:
+    >>> words_of_text("Don't stop, 日本!")
+    ['don', 't', 'stop', '日', '本']
+    """
+    return word_pattern().findall(text.lower())
+
+
+def _class(codes: set[int]) -> str:
+    """A class of a regular expression."""
+    ranges: list[list[int]] = []
+    for code in sorted(codes):
+        if ranges and code == ranges[-1][1] + 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "[" + "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges) + "]"
