@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from conftest import write_config
 
 from pipeline.config import SCHEMAS_FOLDER
-from pipeline.config_file import load_config
+from pipeline.config_file import load_config, with_overrides
 from pipeline.local_runner import FAILED, WRONG_USE, _kept_by_meaning, main, run
 
 
@@ -24,6 +24,12 @@ def test_a_wrong_configuration_is_told_and_ends_with_its_own_code(tmp_path):
 def test_a_manifest_that_is_not_there_fails_the_first_stage(tmp_path):
     code = run(load_config(write_config(tmp_path, str(tmp_path / "nowhere.jsonl"))))
     assert code in (FAILED, WRONG_USE)
+
+
+def test_a_missing_encoder_is_told_with_the_command_that_fetches_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("hfmnas_keras.backbones.encoder_folder.encoder_home", lambda: tmp_path)
+    assert run(with_overrides(load_config("demo"), {"paths.root": str(tmp_path)})) == WRONG_USE
+    assert "Run `hfmnas encoder fetch minilm`" in capsys.readouterr().err
 
 
 def test_two_runs_do_not_write_the_same_folder(tmp_path, capsys):
