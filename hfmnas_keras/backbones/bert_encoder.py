@@ -1,4 +1,4 @@
-"""The BERT family: BERT, MiniLM, DistilBERT and whatever else shares their encoder."""
+"""The BERT family: BERT, MiniLM, DistilBERT, RoBERTa and whatever else shares their encoder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from hfmnas_keras.backbones.tensor_places import TensorPlace, fill_places, linear_places, normalization_places
+from hfmnas_keras.backbones.tensor_places import (
+    TensorPlace,
+    einsum_places,
+    fill_places,
+    linear_places,
+    normalization_places,
+)
 
 # What BERT and DistilBERT call the parts of a block: query, key, value, output, its normalisation, the two dense layers
 # and their normalisation. Older files call scale and offset of a normalisation gamma and beta.
@@ -38,11 +44,14 @@ _PARTS = {
         "output_layer_norm",
     ),
 }
+# RoBERTa calls them as BERT does. Its first id is `<s>` and its second `<pad>`, and positions begin behind its padding.
+_PARTS["roberta"] = _PARTS["bert"]
+_ROBERTA_PADDING = 1
 _WORDS = "embeddings.word_embeddings.weight"
 _POSITIONS = "embeddings.position_embeddings.weight"
 _SEGMENTS = "embeddings.token_type_embeddings.weight"
 # Heads of the training tasks, and a constant that older files hold.
-_LEFT_OUT = ("pooler.", "cls.", "vocab_", "classifier.", "pre_classifier.", "embeddings.position_ids")
+_LEFT_OUT = ("pooler.", "cls.", "lm_head.", "vocab_", "classifier.", "pre_classifier.", "embeddings.position_ids")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +99,8 @@ def bert_encoder(shape: BertShape) -> keras.Model:
 
     Reference:
      - [Devlin et al., 2019](https://arxiv.org/abs/1810.04805); [Wang et al., 2020](https://arxiv.org/abs/2002.10957)
-       (MiniLM); [Sanh et al., 2019](https://arxiv.org/abs/1910.01108) (DistilBERT)
+       (MiniLM); [Sanh et al., 2019](https://arxiv.org/abs/1910.01108) (DistilBERT); [Liu et al.,
+       2019](https://arxiv.org/abs/1907.11692) (RoBERTa)
     """
     tokens = keras.Input((None,), dtype="int64", name="tokens")
     # Derived from the input: indices that are constants would be baked in, and the layer lost in the file.
@@ -122,10 +132,11 @@ def bert_from_tensors(config: Mapping[str, Any], tensors: Mapping[str, np.ndarra
     """A `bert_encoder` with the weights of a Hugging Face model.
 
     Sizes are read off the tensors. The heads of the model's training tasks, its pooler among them, are left out.
+    RoBERTa's first two ids change places, so that 0 is padding here too.
 
     Args:
         config: the model's `config.json`, for what no tensor tells.
-        tensors: the model's tensors by name, BERT's or DistilBERT's.
+        tensors: the model's tensors by name, BERT's, DistilBERT's or RoBERTa's.
 
     Raises:
         ValueError: when the model is of another family, computes something else than `bert_encoder`, or lacks tensors.
@@ -168,6 +179,9 @@ def _plain_names(family, tensors):
                 "Expected equal widths."
             )
         plain[_POSITIONS] = plain[_POSITIONS] + segments[0]
+    if family == "roberta" and _POSITIONS in plain and _WORDS in plain:
+        plain[_POSITIONS] = plain[_POSITIONS][_ROBERTA_PADDING + 1 :]
+        plain[_WORDS] = np.concatenate([plain[_WORDS][1::-1], plain[_WORDS][2:]])
     return plain
 
 
@@ -186,8 +200,9 @@ def _shape(family, config, tensors):
             "The number of heads in config.json must be an int and `layer_norm_eps` a number. Received: "
             f"{heads!r}, {epsilon!r}."
         )
-    if config.get("pad_token_id", 0) != 0:
-        raise ValueError(f"`pad_token_id` in config.json must be 0. Received: {config['pad_token_id']!r}.")
+    padding = _ROBERTA_PADDING if family == "roberta" else 0
+    if config.get("pad_token_id", padding) != padding:
+        raise ValueError(f"`pad_token_id` in config.json must be {padding}. Received: {config['pad_token_id']!r}.")
     vocabulary_size, width = tensors[_WORDS].shape
     inner_width, max_positions = tensors[inner].shape[0], tensors[_POSITIONS].shape[0]
     return BertShape(vocabulary_size, width, depth, heads, inner_width, max_positions, epsilon)
@@ -207,23 +222,13 @@ def _places(family, model) -> Iterator[TensorPlace]:
             (value, attention.value_dense),
             (output, attention.output_dense),
         ):
-            yield from _einsum_places(prefix + name, dense)
+            yield from einsum_places(prefix + name, dense)
         yield from normalization_places(
             prefix + attention_normalization, model.get_layer(f"{layer}_attention_normalization")
         )
         yield from linear_places(prefix + inner, model.get_layer(f"{layer}_inner"))
         yield from linear_places(prefix + outer, model.get_layer(f"{layer}_outer"))
         yield from normalization_places(prefix + normalization, model.get_layer(f"{layer}_normalization"))
-
-
-def _einsum_places(name, dense):
-    """A dense layer whose inputs or outputs are parted by heads."""
-
-    def reshaped(values, variable):
-        return values.reshape(variable.shape) if values.size == np.prod(variable.shape) else None
-
-    yield TensorPlace(f"{name}.weight", dense.kernel, lambda matrix: reshaped(matrix.T, dense.kernel))
-    yield TensorPlace(f"{name}.bias", dense.bias, lambda bias: reshaped(bias, dense.bias))
 
 
 def _normalization(shape, name):

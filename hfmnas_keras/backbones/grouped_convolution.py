@@ -1,4 +1,4 @@
-"""A three-dimensional convolution in groups that needs no XLA."""
+"""Convolutions in groups that need no XLA."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ class GroupedConvolution3D(keras.layers.Layer):
         ValueError: when filters or channels do not divide into the groups.
     """
 
+    rank = 3
+
     def __init__(self, filters, kernel_size, groups, strides=1, padding="same", **kwargs):
         super().__init__(**kwargs)
         if groups < 1 or filters % groups:
@@ -45,7 +47,7 @@ class GroupedConvolution3D(keras.layers.Layer):
         self.filters = filters
         self.kernel_size = kernel_size
         self.groups = groups
-        self.strides = (strides,) * 3 if isinstance(strides, int) else tuple(strides)
+        self.strides = (strides,) * self.rank if isinstance(strides, int) else tuple(strides)
         self.padding = padding
 
     def build(self, input_shape):
@@ -56,7 +58,7 @@ class GroupedConvolution3D(keras.layers.Layer):
             )
         group_width = channels // self.groups
         self.kernel = self.add_weight(
-            shape=(self.kernel_size,) * 3 + (group_width, self.filters), initializer="he_normal", name="kernel"
+            shape=(self.kernel_size,) * self.rank + (group_width, self.filters), initializer="he_normal", name="kernel"
         )
         self.groups_per_chunk = next(
             count for count in range(max(1, min(self.groups, CHUNK // group_width)), 0, -1) if self.groups % count == 0
@@ -65,7 +67,7 @@ class GroupedConvolution3D(keras.layers.Layer):
     def call(self, inputs):
         per_chunk, group_filters = self.groups_per_chunk, self.filters // self.groups
         chunks = self.groups // per_chunk
-        size, group_width = self.kernel.shape[:3], self.kernel.shape[3]
+        size, group_width = self.kernel.shape[: self.rank], self.kernel.shape[self.rank]
         # Kernel as (positions, width of a group, chunks, groups of a chunk, filters of a group): block-diagonal by
         # the unit matrix over the groups of a chunk.
         kernel = ops.reshape(self.kernel, (-1, group_width, chunks, per_chunk, group_filters))
@@ -93,10 +95,21 @@ class GroupedConvolution3D(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         sides = [
             None if side is None else -(-(side if self.padding == "same" else side - self.kernel_size + 1) // stride)
-            for side, stride in zip(input_shape[1:4], self.strides, strict=True)
+            for side, stride in zip(input_shape[1:-1], self.strides, strict=True)
         ]
         return (input_shape[0], *sides, self.filters)
 
     def multiply_accumulates(self, shape):
         # By definition: the zeros between the groups of a chunk, which the layer multiplies along, are not counted.
         return num_positions(output_shape(self, shape)) * math.prod(self.kernel.shape)
+
+
+@keras.saving.register_keras_serializable(package="hfmnas_keras")
+class GroupedConvolution2D(GroupedConvolution3D):
+    """The same in two dimensions: the function and the kernel of `keras.layers.Conv2D(groups=..., use_bias=False)`.
+
+    With the arguments of `GroupedConvolution3D`; `strides` is an int or two, and inputs and outputs are maps `(batch,
+    height, width, channels)`.
+    """
+
+    rank = 2

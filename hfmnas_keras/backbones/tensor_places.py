@@ -115,6 +115,16 @@ def linear_places(name: str, layer: keras.Layer, channels: int | None = None) ->
     yield TensorPlace(f"{name}.bias", layer.bias)
 
 
+def einsum_places(name: str, layer: keras.layers.EinsumDense) -> Iterator[TensorPlace]:
+    """Matrix and bias of a dense layer whose inputs or outputs are parted by heads, as in attention."""
+
+    def reshaped(values, variable):
+        return values.reshape(variable.shape) if values.size == np.prod(variable.shape) else None
+
+    yield TensorPlace(f"{name}.weight", layer.kernel, lambda matrix: reshaped(matrix.T, layer.kernel))
+    yield TensorPlace(f"{name}.bias", layer.bias, lambda bias: reshaped(bias, layer.bias))
+
+
 def listed(words: Sequence[str], separator: str = ", ") -> str:
     """The first five of some words, and how many more there are."""
     rest = len(words) - _NAMED

@@ -23,7 +23,9 @@ Rule = Callable[[Any, Shape], int]
 
 _RULES: dict[type, Rule] = {}
 # Of `keras.ops` called on symbolic tensors; Keras does not publish their classes.
-_OPERATIONS_WITHOUT_PRODUCTS = {"Cumsum", "ExpandDims", "NotEqual", "OnesLike", "Subtract"}
+_OPERATIONS_WITHOUT_PRODUCTS = {
+    *("Cast", "Cumsum", "ExpandDims", "Gelu", "GetItem", "Multiply", "NotEqual", "OnesLike", "Sigmoid", "Subtract"),
+}
 
 
 def multiply_accumulates(layer: keras.layers.Layer, shape: Shape) -> int:
@@ -131,7 +133,10 @@ def num_positions(shape: Shape) -> int:
     keras.layers.UnitNormalization,
     keras.layers.Activation,
     keras.layers.ReLU,
+    keras.layers.ZeroPadding1D,
+    keras.layers.ZeroPadding2D,
     keras.layers.ZeroPadding3D,
+    keras.layers.AveragePooling2D,
     keras.layers.MaxPooling2D,
     keras.layers.MaxPooling3D,
     keras.layers.GlobalAveragePooling2D,

@@ -34,6 +34,8 @@ from tokenizers.processors import TemplateProcessing
 HERE = pathlib.Path(__file__).parent
 # Ids of two rows with the padding's id behind, of a vocabulary of 40.
 TOKENS = [[2, 7, 39, 11, 3, 0, 0], [2, 5, 8, 21, 30, 17, 3]]
+# The same rows of a vocabulary that begins with `<s>` and `<pad>`.
+PADDED = [[0, 7, 39, 11, 2, 1, 1], [0, 5, 8, 21, 30, 17, 2]]
 # By name: variant, width, and the picture's height and width.
 LITES = {"lite0": (0, 0.25, (32, 32)), "lite3": (3, 0.2, (30, 45))}
 PUBLISHED_TEXTS = [
@@ -55,11 +57,11 @@ def fill(network):
     return {key: list(value.shape) for key, value in state.items()}
 
 
-def bert(name, network):
+def bert(name, network, rows=TOKENS):
     """State dict by shape and every layer's output; where tokens are padding, zeros."""
     tensors = fill(network)
-    tokens = torch.tensor(TOKENS)
-    known = (tokens > 0).long()
+    tokens = torch.tensor(rows)
+    known = (tokens != network.config.pad_token_id).long()
     with torch.no_grad():
         states = network.eval()(tokens, attention_mask=known, output_hidden_states=True).hidden_states
     outputs = {f"layer_{number}": values_of(state * known[..., None]) for number, state in enumerate(states)}
@@ -67,7 +69,7 @@ def bert(name, network):
         "name": name,
         "config": network.config.to_dict(),
         "tensors": tensors,
-        "tokens": TOKENS,
+        "tokens": rows,
         "outputs": outputs,
     }
 
@@ -78,6 +80,12 @@ def berts():
         hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12, layer_norm_eps=1e-6, **sizes
     )
     yield bert("bert", transformers.BertModel(config))
+    # Its positions begin behind those of its padding.
+    roberta = {**sizes, "max_position_embeddings": 14, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    config = transformers.RobertaConfig(
+        hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12, layer_norm_eps=1e-5, **roberta
+    )
+    yield bert("roberta", transformers.RobertaModel(config), PADDED)
     config = transformers.DistilBertConfig(dim=8, n_layers=2, n_heads=2, hidden_dim=12, **sizes)
     yield bert("distilbert", transformers.DistilBertModel(config))
 

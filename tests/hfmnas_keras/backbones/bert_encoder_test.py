@@ -15,6 +15,9 @@ def tensors_of(case, prefix=""):
 
 def assert_equals_golden(model, case):
     tokens = np.array(case["tokens"])
+    if case["name"] == "roberta":
+        # Here its first two ids change places.
+        tokens = np.where(tokens < 2, 1 - tokens, tokens)
     outputs = model(tokens)
     assert sorted(outputs) == sorted(case["outputs"])
     for name, golden in case["outputs"].items():
@@ -62,7 +65,7 @@ def test_padding_behind_a_text_changes_nothing():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "roberta"}, "must be one of bert, distilbert. Received: 'roberta'"),
+        ({"model_type": "electra"}, "must be one of bert, distilbert, roberta. Received: 'electra'"),
         ({"hidden_act": "gelu_new"}, "exact 'gelu'. Received: 'gelu_new'"),
         ({"position_embedding_type": "relative_key"}, "absolute positions"),
         ({"is_decoder": True}, "is_decoder=True"),
