@@ -153,8 +153,11 @@ def _with_absolute_paths(config: RunConfig, folder: pathlib.Path) -> RunConfig:
         if owner.get(key) is not None:
             owner[key] = str((folder / expanded(owner[key])).resolve())
     for settings in content["backbones"].values():
-        if settings.get("kind") == "encoder" and settings["encoder"] not in PUBLISHED_ENCODERS:
-            settings["encoder"] = str((folder / expanded(settings["encoder"])).resolve())
+        for key in ("encoder", "tokenizer") if settings.get("kind") in ("encoder", "keras") else ():
+            if settings.get(key) is not None and settings[key] not in PUBLISHED_ENCODERS:
+                settings[key] = str((folder / expanded(settings[key])).resolve())
+        if settings.get("kind") == "keras" and settings["model"].endswith(".keras"):
+            settings["model"] = str((folder / expanded(settings["model"])).resolve())
     return RunConfig.model_validate(content)
 
 

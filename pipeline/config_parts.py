@@ -81,8 +81,8 @@ def _of_its_kind(modality: str) -> pydantic.BeforeValidator:
 class BackbonesConfig(pydantic.BaseModel):
     """The unimodal backbones by modality; those of the source's two modalities are made.
 
-    A `kind` asks for another than the modality's own network: a pre-trained one, `encoder`, for texts and pictures, or
-    what a package of your own registers.
+    A `kind` asks for another than the modality's own network: a pre-trained one, `encoder`, or any Keras model,
+    `keras`, for texts and pictures, or what a package of your own registers.
 
     Args:
         text: Maxout MLP on words and sub-words, or of another `kind`.

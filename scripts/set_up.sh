@@ -32,7 +32,7 @@ fi
 lock=requirements/stack-$stack.txt
 
 # A checkout that was moved or copied has scripts that point to the old place, so the place belongs to the stamp.
-encoder_code=$(echo hfmnas_keras/backbones/{published_encoders,convert_encoder,bert_encoder,efficientnet_lite}.py)
+encoder_code=$(echo hfmnas_keras/backbones/{published_encoders,convert_encoder,hugging_face_folder,bert_encoder,efficientnet_lite}.py)
 stamp="$here stack $stack $(sha256sum "$lock" setup.py scripts/set_up.sh $encoder_code | sha256sum | cut -d ' ' -f 1)"
 if [ -x .venv/bin/python ] && [ "$(cat .venv/set_up.stamp 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 started=$SECONDS

@@ -19,7 +19,9 @@ from components.code_fingerprint import code_fingerprint
 from components.settings_json import settings_to_json
 from hfmnas_keras.backbones.encoder_backbone import tap_names
 from hfmnas_keras.backbones.encoder_folder import find_encoder, read_description
+from hfmnas_keras.backbones.given_model import require_given_model, source_file
 from hfmnas_keras.settings.backbones import PATH_SETTINGS, EncoderBackboneSettings
+from hfmnas_keras.settings.keras_backbone import KerasBackboneSettings
 from hfmnas_keras.settings.pretraining import PretrainingSettings
 
 
@@ -120,6 +122,9 @@ def _files_fingerprint(backbones: Mapping[str, Any]) -> str:
             # Now, and not when the run has come to the backbones.
             tap_names(modality, settings, read_description(folder))
             paths += sorted(str(path) for path in folder.iterdir())
+        elif isinstance(settings, KerasBackboneSettings):
+            require_given_model(settings.model)
+            paths.append(source_file(settings.model))
         paths += [getattr(settings, name, None) for name in PATH_SETTINGS]
     for path in paths:
         if path is None:

@@ -60,8 +60,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
             | --- | --- |
             | `image` | `image_size` (height, width); optional `interpolation`, "bilinear" (default) or "bicubic" |
             | `text` | `max_tokens`, `min_frequency` (rarer words are out of vocabulary) and `max_subwords` (0: none), \
-ints; optional `tokenizer`, the arguments of `components.transform.wordpiece.WordPiece` but `max_tokens` and, unused \
-here, `sha256` |
+ints; optional `tokenizer`, the arguments of `components.transform.wordpiece.WordPiece` or, with `merges`, of \
+`components.transform.byte_pair.BytePair`, but `max_tokens` and, unused here, `sha256` |
             | `skeleton` | `skeleton_frames` (int) |
             | `depth`, `video` | `clip_frames` (int), `clip_size` (height, width) |
 

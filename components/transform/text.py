@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from components.transform.byte_pair import BytePair
 from components.transform.raw_features import as_dense
 from components.transform.wordpiece import WordPiece
 from components.words import UNSPACED
@@ -32,9 +33,12 @@ def prepare_texts(
     """Turns texts to ids, to `(batch, max_tokens)`: of the train split's words or, with a tokenizer, of its pieces."""
     if tokenizer is not None:
         tft.annotate_asset(PIECES, os.path.basename(tokenizer["vocabulary"]))
-        arguments = {name: value for name, value in tokenizer.items() if name not in ("vocabulary", "sha256")}
-        vocabulary = str(encoder_home() / tokenizer["vocabulary"])
-        return WordPiece(vocabulary, max_tokens, **arguments)(tf.reshape(as_dense(text), [-1]))
+        arguments = {name: value for name, value in tokenizer.items() if name != "sha256"}
+        for name in ("vocabulary", "merges"):
+            if name in arguments:
+                arguments[name] = str(encoder_home() / arguments[name])
+        kind = BytePair if "merges" in arguments else WordPiece
+        return kind(max_tokens=max_tokens, **arguments)(tf.reshape(as_dense(text), [-1]))
     ids = tft.compute_and_apply_vocabulary(
         words_of(tf.reshape(as_dense(text), [-1])).to_sparse(),
         frequency_threshold=min_frequency,

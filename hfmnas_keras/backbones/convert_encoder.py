@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import pathlib
-from typing import Any
 
 from hfmnas_keras.backbones.bert_encoder import bert_from_tensors
+from hfmnas_keras.backbones.convnext import convnext_from_tensors
+from hfmnas_keras.backbones.densenet import DENSENETS, densenet_from_tensors
 from hfmnas_keras.backbones.efficientnet_lite import VARIANTS, efficientnet_lite_from_tensors
 from hfmnas_keras.backbones.encoder_folder import EncoderDescription, write_encoder
+from hfmnas_keras.backbones.hugging_face_folder import (
+    byte_pair_of_hugging_face,
+    read_json,
+    wordpiece_normalisation,
+    wordpiece_vocabulary,
+)
 from hfmnas_keras.backbones.published_encoders import ENCODER_KINDS
+from hfmnas_keras.backbones.residual_network import RESIDUAL_NETWORKS, residual_network_from_tensors
 from hfmnas_keras.backbones.safetensors_file import read_safetensors
 from hfmnas_keras.backbones.tensor_file import read_tensors
+from hfmnas_keras.backbones.vision_transformer_weights import FAMILIES, vision_transformer_from_tensors
 
 _LITE = "efficientnet_lite"
-SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-_LARGEST_TEXT = 64_000_000
+_WEIGHTS = "model.safetensors"
 
 
 def convert_encoder(kind: str, source: str | os.PathLike, target: str | os.PathLike) -> EncoderDescription:
@@ -27,6 +34,11 @@ def convert_encoder(kind: str, source: str | os.PathLike, target: str | os.PathL
     | --- | --- |
     | `bert` | a Hugging Face folder of BERT, MiniLM or DistilBERT: `config.json`, `model.safetensors`, `vocab.txt` and
       `tokenizer.json` or `tokenizer_config.json` |
+    | `roberta` | the same of RoBERTa, with `tokenizer.json`, or `vocab.json` and `merges.txt` |
+    | `vit`, `dinov2`, `clip`, `siglip` | a Hugging Face folder: `config.json`, `model.safetensors` and, where there is
+      one, `preprocessor_config.json`; of CLIP and SigLIP the picture tower |
+    | `convnext` | a Hugging Face folder of ConvNeXt (not V2) with the same files |
+    | `resnet...`, `resnext...`, `densenet...` | torchvision's `.pth` file, or a `.safetensors` file with its names |
     | `efficientnet_lite0` to `4` | a `.pth` or `.safetensors` file with the tensors of `efficientnet_lite_pytorch` |
 
     Args:
@@ -44,41 +56,17 @@ def convert_encoder(kind: str, source: str | os.PathLike, target: str | os.PathL
     if kind not in ENCODER_KINDS:
         raise ValueError(f"`kind` must be one of {', '.join(ENCODER_KINDS)}. Received: {kind!r}.")
     source = pathlib.Path(source)
-    if kind == "bert":
-        weights = source / "model.safetensors"
-        model = bert_from_tensors(_json(source / "config.json"), read_safetensors(str(weights)))
-        vocabulary = _vocabulary(source / "vocab.txt", model.get_layer("words").input_dim)
-        lower_case, strip_accents = _normalisation(source)
-        depth = len(model.output) - 1
-        description = EncoderDescription(
-            kind,
-            "text",
-            tuple(f"layer_{number}" for number in range(depth + 1)),
-            # Words and how they stand together; a third of the way up.
-            f"layer_{max(1, depth // 3)}",
-            f"layer_{depth}",
-            sha256_of(weights),
-            max_tokens=model.get_layer("positions").input_dim,
-            lower_case=lower_case,
-            strip_accents=strip_accents,
-        )
+    if kind in ("bert", "roberta"):
+        model, description, texts = _bert(kind, source)
+    elif kind == "convnext":
+        model, description, texts = _convnext(source)
+    elif kind in RESIDUAL_NETWORKS or kind in DENSENETS:
+        model, description, texts = _torchvision_network(kind, source)
+    elif kind in FAMILIES:
+        model, description, texts = _vision_transformer(kind, source)
     else:
-        variant = int(kind.removeprefix(_LITE))
-        model = efficientnet_lite_from_tensors(read_tensors(source), variant)
-        vocabulary = None
-        side = VARIANTS[variant][2]
-        taps = (*(f"stage_{number}" for number in range(1, 8)), "top")
-        description = EncoderDescription(
-            kind,
-            "image",
-            taps,
-            "stage_5",
-            "stage_6",
-            sha256_of(source),
-            image_size=(side, side),
-            interpolation="bicubic",
-        )
-    write_encoder(target, model, description, vocabulary)
+        model, description, texts = _efficientnet_lite(kind, source)
+    write_encoder(target, model, description, **texts)
     return description
 
 
@@ -91,60 +79,108 @@ def sha256_of(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def _vocabulary(path, size):
-    words = _text(path).removesuffix("\n").split("\n")
-    words = [word.removesuffix("\r") for word in words]
-    is_known = set(SPECIAL_PIECES) <= set(words) and words[0] == SPECIAL_PIECES[0]
-    if len(words) > size or len(set(words)) != len(words) or not is_known:
-        raise ValueError(
-            f"{str(path)!r} must have at most {size} lines, as the model embeds, all different, with "
-            f"{', '.join(SPECIAL_PIECES)} among them and the first at its beginning. Received: {len(words)} lines, "
-            f"{len(set(words))} different."
-        )
-    return words
-
-
-def _normalisation(folder):
-    """Whether letters become small ones, and whether accents go."""
-    if (path := folder / "tokenizer.json").is_file():
-        tokenizer = _json(path)
-        model, normalizer = (tokenizer.get(part) or {} for part in ("model", "normalizer"))
-        expected = {
-            "type": "WordPiece",
-            "unk_token": "[UNK]",
-            "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": 100,
-        }
-        received = {name: model.get(name) for name in expected}
-        if received != expected or normalizer.get("type") != "BertNormalizer" or normalizer.get("clean_text") is False:
-            raise ValueError(
-                f"The tokenizer in {str(path)!r} must be BERT's WordPiece, {expected} behind a BertNormalizer. "
-                f"Received: {received} behind {normalizer.get('type')!r}."
-            )
-        figures = normalizer, "lowercase", "handle_chinese_chars"
+def _bert(kind, source):
+    weights, config = source / _WEIGHTS, read_json(source / "config.json")
+    if (config.get("model_type") == "roberta") != (kind == "roberta"):
+        raise ValueError(f"`model_type` in config.json is {config.get('model_type')!r}. Received the kind {kind!r}.")
+    model = bert_from_tensors(config, read_safetensors(str(weights)))
+    size, depth = model.get_layer("words").input_dim, len(model.output) - 1
+    if kind == "roberta":
+        vocabulary, merges = byte_pair_of_hugging_face(source, size)
+        texts, lower_case, strip_accents = {"vocabulary": vocabulary, "merges": merges}, False, False
     else:
-        path = folder / "tokenizer_config.json"
-        figures = _json(path), "do_lower_case", "tokenize_chinese_chars"
-    content, lower_key, chinese_key = figures
-    lower_case, strip_accents = content.get(lower_key, True), content.get("strip_accents")
-    if type(lower_case) is not bool or strip_accents not in (None, True, False):
-        raise ValueError(f"`{lower_key}` and `strip_accents` in {str(path)!r} must be true or false.")
-    if content.get(chinese_key, True) is not True:
-        raise ValueError(f"{str(path)!r} does not part Chinese characters, which is not known here.")
-    return lower_case, lower_case if strip_accents is None else strip_accents
+        texts = {"vocabulary": wordpiece_vocabulary(source / "vocab.txt", size)}
+        lower_case, strip_accents = wordpiece_normalisation(source)
+    description = EncoderDescription(
+        kind,
+        "text",
+        tuple(f"layer_{number}" for number in range(depth + 1)),
+        # Words and how they stand together; a third of the way up.
+        f"layer_{max(1, depth // 3)}",
+        f"layer_{depth}",
+        sha256_of(weights),
+        max_tokens=model.get_layer("positions").input_dim,
+        lower_case=lower_case,
+        strip_accents=strip_accents,
+        tokenizer="byte_pair" if kind == "roberta" else "wordpiece",
+    )
+    return model, description, texts
 
 
-def _json(path) -> dict[str, Any]:
-    try:
-        content = json.loads(_text(path))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{str(path)!r} is no JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{str(path)!r} must hold a mapping. Received: {type(content).__name__}.")
-    return content
+def _efficientnet_lite(kind, source):
+    variant = int(kind.removeprefix(_LITE))
+    side = VARIANTS[variant][2]
+    description = EncoderDescription(
+        kind,
+        "image",
+        (*(f"stage_{number}" for number in range(1, 8)), "top"),
+        "stage_5",
+        "stage_6",
+        sha256_of(source),
+        image_size=(side, side),
+        interpolation="bicubic",
+    )
+    return efficientnet_lite_from_tensors(read_tensors(source), variant), description, {}
 
 
-def _text(path) -> str:
-    if path.stat().st_size > _LARGEST_TEXT:
-        raise ValueError(f"{str(path)!r} has more than {_LARGEST_TEXT:,} bytes, which no such file has.")
-    return path.read_text(encoding="utf-8")
+def _torchvision_network(kind, source):
+    tensors = read_tensors(source)
+    if kind in RESIDUAL_NETWORKS:
+        model = residual_network_from_tensors(tensors, *RESIDUAL_NETWORKS[kind])
+    else:
+        model = densenet_from_tensors(tensors, *DENSENETS[kind])
+    taps = tuple(model.output)
+    description = EncoderDescription(
+        kind,
+        "image",
+        taps,
+        # The stage before the last.
+        "layer3" if kind in RESIDUAL_NETWORKS else "block_3",
+        taps[-1],
+        sha256_of(source),
+        image_size=(224, 224),
+        interpolation="bilinear",
+    )
+    return model, description, {}
+
+
+def _convnext(source):
+    weights = source / _WEIGHTS
+    model = convnext_from_tensors(read_json(source / "config.json"), read_safetensors(str(weights)))
+    description = EncoderDescription(
+        "convnext",
+        "image",
+        tuple(model.output),
+        *list(model.output)[-2:],
+        sha256_of(weights),
+        image_size=(224, 224),
+        interpolation="bicubic",
+    )
+    return model, description, {}
+
+
+def _vision_transformer(kind, source):
+    weights, preprocessor = source / _WEIGHTS, source / "preprocessor_config.json"
+    prepared = read_json(preprocessor) if preprocessor.is_file() else {}
+    config, tensors = read_json(source / "config.json"), read_safetensors(str(weights))
+    model = vision_transformer_from_tensors(kind, config, tensors, prepared)
+    # As Pillow counts them.
+    interpolations = {None: FAMILIES[kind].interpolation, 2: "bilinear", 3: "bicubic"}
+    if prepared.get("resample") not in interpolations:
+        raise ValueError(
+            f"`resample` in {str(preprocessor)!r} must be 2 (bilinear) or 3 (bicubic). Received: "
+            f"{prepared['resample']!r}."
+        )
+    depth = sum(name.endswith("_outer") for name in (layer.name for layer in model.layers))
+    description = EncoderDescription(
+        kind,
+        "image",
+        tuple(model.output),
+        # As of a network of stages, the low tap is no early one.
+        f"layer_{max(1, depth * 2 // 3)}",
+        "normed",
+        sha256_of(weights),
+        image_size=tuple(model.input.shape[1:3]),
+        interpolation=interpolations[prepared.get("resample")],
+    )
+    return model, description, {}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import keras
 
-from hfmnas_keras.backbones.adaptive_average_pool import AdaptiveAveragePool
 from hfmnas_keras.backbones.encoder_folder import EncoderDescription, find_encoder, read_encoder
-from hfmnas_keras.backbones.token_pool import TokenPool
+from hfmnas_keras.backbones.tap_pooling import pooled_tap
 from hfmnas_keras.backbones.trim_padding import TrimPadding
+from hfmnas_keras.backbones.vision_transformer import with_image_size
+from hfmnas_keras.backbones.vision_transformer_weights import FAMILIES
 from hfmnas_keras.layers.normalization import batch_normalization
 from hfmnas_keras.settings.backbones import EncoderBackboneSettings
 
@@ -22,9 +23,9 @@ def encoder_backbone(
     """Builds a frozen encoder with two taps and a trainable head (docs/method.md, section 3).
 
     Texts are cut off behind the longest one of their batch. A text's states become one vector, their mean over the
-    tokens that are no padding or the first state; maps are
-    averaged over the bins of the grid. What follows the high tap is one sub-model named `head`: the mean over the grid,
-    batch normalisation, dropout, one linear layer.
+    tokens that are no padding or the first state, or a grid of means over equal parts of the text; maps are averaged
+    over the bins of the grid. What follows the high tap is one sub-model named `head`: the mean over the grid, batch
+    normalisation, dropout, one linear layer.
 
     Args:
         modality: str. `"text"` or `"image"`.
@@ -36,7 +37,7 @@ def encoder_backbone(
     Returns:
         `keras.Model` from `tokens`, int64 `(batch, max_tokens)`, or `image`, float32 `(batch, height, width, 3)` in 0
         to 255, to a dict of `low` and `high`, `(batch, channels)` of a text, `(batch, *grid, channels)` of a picture,
-        and `logits` `(batch, num_outputs)`.
+        and `logits` `(batch, num_outputs)`; a text's too are grids with `pooling="grid"`.
 
     Raises:
         ValueError: when there is no such encoder, it is one of another modality, has no such tap, or reads no texts as
@@ -49,16 +50,19 @@ def encoder_backbone(
             f"The encoder {settings.encoder!r} reads texts of at most {description.max_tokens} tokens. Received: "
             f"max_tokens={input_shape[0]}."
         )
+    if description.kind in FAMILIES:
+        encoder = with_image_size(encoder, (input_shape[0], input_shape[1]))
     (given,) = encoder.inputs
     # Of one size, so that all shapes are known.
     inputs = keras.Input(input_shape, dtype=given.dtype, name=given.name)
     read = TrimPadding(name="trim_padding")(inputs) if modality == "text" else inputs
     encoder = _reading(encoder, inputs, read)
-    taps = {name: _pooled(encoder.output[tap], read, settings.pooling, grid, name) for name, tap in names.items()}
+    pooling = settings.pooling if modality == "text" else None
+    taps = {name: pooled_tap(encoder.output[tap], read, modality, pooling, grid, name) for name, tap in names.items()}
     # In inference mode too: statistics of normalisations stay what they were trained to be.
     for layer in encoder.layers:
         layer.trainable = False
-    head = _head(tuple(taps["high"].shape[1:]), num_outputs, settings)
+    head = encoder_head(tuple(taps["high"].shape[1:]), num_outputs, settings.head_dropout)
     return keras.Model(inputs, {**taps, "logits": head(taps["high"])}, name=f"{modality}_backbone")
 
 
@@ -96,17 +100,12 @@ def _reading(encoder, inputs, read):
     return copy
 
 
-def _pooled(states, read, pooling, grid, name):
-    if len(states.shape) == 4:
-        return AdaptiveAveragePool(grid, name=f"{name}_pool")(states)
-    return TokenPool(pooling, name=f"{name}_pool")([states, read])
-
-
-def _head(input_shape, num_outputs, settings):
+def encoder_head(input_shape: tuple[int, ...], num_outputs: int, head_dropout: float) -> keras.Sequential:
+    """What follows the high tap: the mean over a grid, batch normalisation, dropout, one linear layer."""
     layers = [keras.Input(input_shape, name="head_input")]
     if len(input_shape) == 3:
         layers.append(keras.layers.GlobalAveragePooling2D(name="average"))
     layers.append(batch_normalization(affine=True, dtype=None, name="normalization"))
-    layers.append(keras.layers.Dropout(settings.head_dropout, name="dropout"))
+    layers.append(keras.layers.Dropout(head_dropout, name="dropout"))
     layers.append(keras.layers.Dense(num_outputs, dtype="float32", name="logits"))
     return keras.Sequential(layers, name="head")

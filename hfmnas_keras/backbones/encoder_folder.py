@@ -13,11 +13,14 @@ from collections.abc import Sequence
 
 import keras
 
+# The one class of ours that an encoder's file may hold.
+from hfmnas_keras.backbones import grouped_convolution  # noqa: F401
 from hfmnas_keras.backbones.model_file import read_model_file
 from hfmnas_keras.backbones.published_encoders import PUBLISHED_ENCODERS
 
 INTERPOLATIONS = ("bilinear", "bicubic")
-_DESCRIPTION, _MODEL, _VOCABULARY = "encoder.json", "encoder.keras", "vocabulary.txt"
+_DESCRIPTION, _MODEL, _VOCABULARY, _MERGES = "encoder.json", "encoder.keras", "vocabulary.txt", "merges.txt"
+TOKENIZERS = ("wordpiece", "byte_pair")
 _VERSION = 1
 _LARGEST_DESCRIPTION = 1_000_000
 
@@ -37,6 +40,7 @@ class EncoderDescription:
         image_size: pair of ints. Height and width of the pictures that it was trained on, which other sizes may differ
             from; pictures only.
         interpolation: str. How those were resized, one of `INTERPOLATIONS`; pictures only.
+        tokenizer: str. What makes a text's tokens, one of `TOKENIZERS`. Defaults to `"wordpiece"`.
 
     Raises:
         ValueError: when the fields do not fit each other.
@@ -53,6 +57,7 @@ class EncoderDescription:
     strip_accents: bool | None = None
     image_size: tuple[int, int] | None = None
     interpolation: str | None = None
+    tokenizer: str = "wordpiece"
 
     def __post_init__(self):
         of_text = (self.max_tokens, self.lower_case, self.strip_accents)
@@ -65,6 +70,8 @@ class EncoderDescription:
             )
         if {self.low_tap, self.high_tap} - set(self.taps):
             raise ValueError(f"The default taps {self.low_tap!r} and {self.high_tap!r} must be among {self.taps}.")
+        if self.tokenizer not in TOKENIZERS:
+            raise ValueError(f"`tokenizer` must be one of {TOKENIZERS}. Received: {self.tokenizer!r}.")
         if self.interpolation is not None and self.interpolation not in INTERPOLATIONS:
             raise ValueError(f"`interpolation` must be one of {INTERPOLATIONS}. Received: {self.interpolation!r}.")
 
@@ -99,14 +106,17 @@ def write_encoder(
     model: keras.Model,
     description: EncoderDescription,
     vocabulary: Sequence[str] | None = None,
+    merges: Sequence[str] | None = None,
 ) -> None:
     """Writes the folder, whole or not at all; an encoder that is there is replaced.
 
     Args:
         folder: where to.
-        model: network of built-in Keras layers, from one input to a dict of `description.taps`.
+        model: network of built-in Keras layers, or `GroupedConvolution2D`, from one input to a dict of
+            `description.taps`.
         description: `EncoderDescription`.
         vocabulary: pieces of words in the order of their ids; of texts only.
+        merges: pairs of pieces, the first to merge first; of the tokenizer `"byte_pair"` only.
 
     Raises:
         ValueError: when something else is there, or model, vocabulary and description do not fit each other.
@@ -118,14 +128,17 @@ def write_encoder(
         raise ValueError(f"The model has the outputs {sorted(model.output)}, not the taps {description.taps}.")
     if (vocabulary is None) != (description.modality != "text"):
         raise ValueError("An encoder of texts, and no other, has a vocabulary.")
+    if (merges is None) != (description.tokenizer != "byte_pair"):
+        raise ValueError("An encoder with the tokenizer byte_pair, and no other, has merges.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = pathlib.Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         model.save(partial / _MODEL)
         content = {"version": _VERSION, **dataclasses.asdict(description)}
         (partial / _DESCRIPTION).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        if vocabulary is not None:
-            (partial / _VOCABULARY).write_text("".join(f"{word}\n" for word in vocabulary), encoding="utf-8")
+        for name, lines in ((_VOCABULARY, vocabulary), (_MERGES, merges)):
+            if lines is not None:
+                (partial / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         partial.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
@@ -176,3 +189,8 @@ def read_encoder(folder: str | os.PathLike) -> tuple[keras.Model, EncoderDescrip
 def vocabulary_path(folder: str | os.PathLike) -> pathlib.Path:
     """The file with the pieces of words, one a line, in the order of their ids; of an encoder of texts."""
     return pathlib.Path(folder) / _VOCABULARY
+
+
+def merges_path(folder: str | os.PathLike) -> pathlib.Path:
+    """The file with pairs of pieces, one a line, the first to merge first; of the tokenizer byte_pair."""
+    return pathlib.Path(folder) / _MERGES

@@ -4,8 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 
-#: What can be converted, see `hfmnas_keras.backbones.convert_encoder`.
-ENCODER_KINDS = ("bert", *(f"efficientnet_lite{variant}" for variant in range(5)))
+
+@dataclasses.dataclass(frozen=True)
+class EncoderKind:
+    """A family of encoders that `hfmnas_keras.backbones.convert_encoder` reads.
+
+    Args:
+        network, modality: str. For people; `"text"` or `"image"`.
+        source: str. What it is converted from.
+        taps, default_taps: str. What can be tapped, and what is where nothing else is asked for, low and high.
+    """
+
+    network: str
+    modality: str
+    source: str
+    taps: str
+    default_taps: str
+
+
+_FOLDER, _FILE = "Hugging Face folder", ".pth or .safetensors file"
+_OF_TEXTS = ("text", _FOLDER, "layer_0 to the last", "the layer a third of the way, the last")
+_OF_PATCHES = ("image", _FOLDER, "layer_0 to the last, normed; each with _class", "the layer two thirds up, normed")
+_OF_BLOCKS = ("image", _FILE, "block_1 to block_4, normed", "block_3, normed")
+#: What can be converted, by kind.
+ENCODER_KINDS = {
+    "bert": EncoderKind("BERT, MiniLM, DistilBERT", *_OF_TEXTS),
+    "roberta": EncoderKind("RoBERTa", *_OF_TEXTS),
+    **{
+        f"efficientnet_lite{variant}": EncoderKind(
+            f"EfficientNet-Lite{variant}", "image", _FILE, "stage_1 to stage_7, top", "stage_5, stage_6"
+        )
+        for variant in range(5)
+    },
+    "vit": EncoderKind("ViT", *_OF_PATCHES),
+    "dinov2": EncoderKind("DINOv2, with or without registers", *_OF_PATCHES),
+    "clip": EncoderKind("CLIP's picture tower (projected can be tapped, too)", *_OF_PATCHES),
+    "siglip": EncoderKind("SigLIP's picture tower (no _class)", *_OF_PATCHES),
+    "convnext": EncoderKind("ConvNeXt", "image", _FOLDER, "stage_1 to stage_4", "stage_3, stage_4"),
+    **{
+        name.lower().replace("-", ""): EncoderKind(name, "image", _FILE, "layer1 to layer4", "layer3, layer4")
+        for name in ("ResNet-50", "ResNet-101", "ResNet-152", "ResNeXt-50_32x4d", "ResNeXt-101_32x8d")
+    },
+    **{f"densenet{depth}": EncoderKind(f"DenseNet-{depth}", *_OF_BLOCKS) for depth in (121, 161, 169, 201)},
+}
 
 
 @dataclasses.dataclass(frozen=True)

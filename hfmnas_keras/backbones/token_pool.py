@@ -6,7 +6,6 @@ import keras
 from keras import ops
 
 from hfmnas_keras.cost.layer_rules import no_products
-from hfmnas_keras.settings.backbones import POOLINGS
 
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
@@ -29,8 +28,8 @@ class TokenPool(keras.layers.Layer):
 
     def __init__(self, pooling="mean", **kwargs):
         super().__init__(**kwargs)
-        if pooling not in POOLINGS:
-            raise ValueError(f"`pooling` must be one of {POOLINGS}. Received: {pooling!r}.")
+        if pooling not in ("mean", "first"):
+            raise ValueError(f'`pooling` must be "mean" or "first". Received: {pooling!r}.')
         self.pooling = pooling
 
     def build(self, input_shape):

@@ -10,6 +10,7 @@ import keras
 
 from hfmnas_keras.backbones.encoder_backbone import encoder_backbone
 from hfmnas_keras.backbones.image_backbone import image_backbone
+from hfmnas_keras.backbones.keras_backbone import keras_backbone
 from hfmnas_keras.backbones.skeleton_backbone import skeleton_backbone
 from hfmnas_keras.backbones.text_backbone import text_backbone
 from hfmnas_keras.backbones.video_backbone import video_backbone
@@ -111,7 +112,7 @@ def skeleton_recipe(
 
 
 _Builder = TypeVar("_Builder", bound=Callable[..., keras.Model])
-_BUILDERS: dict[str, Callable[..., keras.Model]] = {"encoder": encoder_backbone}
+_BUILDERS: dict[str, Callable[..., keras.Model]] = {"encoder": encoder_backbone, "keras": keras_backbone}
 
 
 def register_backbone(name: str, kind: BackboneKind, description: str = "") -> Callable[[_Builder], _Builder]:

@@ -15,6 +15,7 @@ import numpy as np
 from hfmnas_keras.backbones import (  # noqa: F401
     encoder_backbone,
     image_backbone,
+    keras_backbone,
     skeleton_backbone,
     text_backbone,
     video_backbone,

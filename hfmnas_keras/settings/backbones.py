@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from hfmnas_keras.registry import Registry
 from hfmnas_keras.settings.checks import require, require_one_source
+from hfmnas_keras.settings.keras_backbone import POOLINGS, KerasBackboneSettings
 
 VIDEO_NETWORKS = ("inflated_resnet50", "resnext101")
 VIDEO_TAPS = ("layer1", "layer2", "layer3", "layer4", "pooled")
 #: Convolutions in each block of a VGG, by depth.
 VGG_CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-POOLINGS = ("mean", "first")
 SKELETON_TAPS = ("conv5", "conv6", "flattened", "fc7")
 
 
@@ -123,7 +123,8 @@ class EncoderBackboneSettings:
     high_tap: str | None = None
     """The same for the high features."""
     pooling: str = "mean"
-    """What becomes of a text's sequence of states: their `"mean"`, or the `"first"` one, that of `[CLS]`."""
+    """What becomes of a text's sequence of states: their `"mean"`, the `"first"` one, that of `[CLS]`, or means over
+    the parts of a `"grid"`."""
     head_dropout: float = 0.5
     """Rate before the head's last layer."""
     learning_rate: float | None = None
@@ -259,9 +260,14 @@ class BackboneKind:
 #: Kinds of backbones by name: ours, and those of other packages, see
 #: `hfmnas_keras.pretraining.backbone_recipe.register_backbone`.
 BACKBONES: Registry[BackboneKind] = Registry(
-    "kind of backbone", {"encoder": "a pre-trained encoder of texts or pictures, frozen, under a head of its own"}
+    "kind of backbone",
+    {
+        "encoder": "a pre-trained encoder of texts or pictures, frozen, under a head of its own",
+        "keras": "any Keras model of texts or pictures, frozen, under a head of its own",
+    },
 )
 BACKBONES.register("encoder")(BackboneKind(EncoderBackboneSettings, ("text", "image")))
+BACKBONES.register("keras")(BackboneKind(KerasBackboneSettings, ("text", "image")))
 
 
 def backbone_settings_class(modality: str, kind: str | None = None) -> type:

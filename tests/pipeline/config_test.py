@@ -110,6 +110,10 @@ def test_data_paths_are_relative_to_the_file_and_outputs_to_the_current_folder(w
     encoders = load_config(write(MINIMAL + encoders + "\n")).backbones
     # One of the published ones is found by its name.
     assert (encoders.text.encoder, encoders.image.encoder) == ("minilm", str(tmp_path / "mine"))
+    given = "backbones: {text: {kind: keras, model: m.keras, tokenizer: t}, image: {kind: keras, model: 'm.n:f'}}"
+    given = load_config(write(MINIMAL + given + "\n")).backbones
+    assert (given.text.model, given.text.tokenizer) == (str(tmp_path / "m.keras"), str(tmp_path / "t"))
+    assert given.image.model == "m.n:f"
     assert config.data.manifest == str(tmp_path / "data" / "rows.jsonl")
     assert config.backbones.text.word_vectors == str(tmp_path / "vectors.txt")
     assert config.backbones.image.trunk_weights == str(tmp_path / "vgg19.keras")

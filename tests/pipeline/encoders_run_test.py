@@ -14,7 +14,38 @@ from pipeline.local_runner import BLESSED
 from pipeline.run_summary import summarise_run
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
-from tests.hfmnas_keras.backbones.encoder_sources import image_encoder, text_encoder
+from tests.hfmnas_keras.backbones.encoder_sources import bert_folder, image_encoder, text_encoder
+
+
+@pytest.mark.long
+def test_any_keras_models_are_frozen_fused_gated_and_served(tmp_path):
+    """A text's sequence as a grid, and a network of keras.applications, from functions of a package."""
+    functions = "tests.hfmnas_keras.backbones.given_models"
+    config = write_config(
+        tmp_path,
+        write_shapes(tmp_path / "data"),
+        backbones={
+            "text": {
+                "kind": "keras",
+                "model": f"{functions}:small_transformer",
+                "tokenizer": str(bert_folder(tmp_path / "published")),
+                "pooling": "grid",
+            },
+            "image": {"kind": "keras", "model": f"{functions}:small_mobile_net", "low_tap": "block_5_add"},
+        },
+        preparation={**TINY["preparation"], "image_size": [64, 64], "max_tokens": 12},
+        gate={"min_f1_m": 0.0, "above_reference": False},
+    )
+    finished = run_once(config)
+    assert finished.code == BLESSED, finished.text
+    model = pathlib.Path(summarise_run(finished.config.metadata_path).pushed_path)
+    picture = next(pathlib.Path(tmp_path / "data" / "pictures").iterdir()).read_bytes()
+    served = tf.saved_model.load(str(model)).signatures["serve_json"]
+    answers = [
+        served(image_bytes=tf.constant([picture]), text=tf.constant([text]))["text_belief"].numpy().tolist()
+        for text in ("rose fire", "fire rose", "rose fire")
+    ]
+    assert answers[0] == answers[2] != answers[1]
 
 
 @pytest.mark.long

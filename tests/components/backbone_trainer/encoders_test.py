@@ -11,8 +11,9 @@ from components.backbone_trainer.recipes import make_recipe
 from components.settings_json import settings_from_json, settings_to_json
 from components.transform.encoder_preparation import encoder_preparation
 from hfmnas_keras.settings.backbones import EncoderBackboneSettings, TextBackboneSettings, backbone_settings_class
+from hfmnas_keras.settings.keras_backbone import KerasBackboneSettings
 from hfmnas_keras.settings.pretraining import PretrainingSettings
-from tests.hfmnas_keras.backbones.encoder_sources import image_encoder, text_encoder
+from tests.hfmnas_keras.backbones.encoder_sources import bert_folder, image_encoder, text_encoder
 
 
 def trainer(**backbones):
@@ -43,7 +44,7 @@ def test_only_texts_and_pictures_have_encoders():
     assert backbone_settings_class("text") is TextBackboneSettings
     with pytest.raises(ValueError, match="of the kind 'encoder' is for text and image. Received: video"):
         backbone_settings_class("video", "encoder")
-    with pytest.raises(ValueError, match="no kind of backbone 'maxout'. Known ones: encoder"):
+    with pytest.raises(ValueError, match="no kind of backbone 'maxout'. Known ones: encoder, keras"):
         backbone_settings_class("text", "maxout")
 
 
@@ -80,3 +81,41 @@ def test_texts_and_pictures_are_prepared_as_the_encoders_were_trained(tmp_path):
         "interpolation": "bicubic",
     }
     assert encoder_preparation([TextBackboneSettings()]) == {}
+
+
+def test_a_given_model_is_prepared_for_as_its_settings_say(tmp_path):
+    source = bert_folder(tmp_path / "published", normalizer={"lowercase": False})
+    text = KerasBackboneSettings("x.keras", tokenizer=str(source))
+    entries = encoder_preparation([text, KerasBackboneSettings("y.keras", interpolation="bicubic")])
+    digest = hashlib.sha256((source / "vocab.txt").read_bytes()).hexdigest()
+    tokenizer = {"vocabulary": str(source / "vocab.txt"), "lower_case": False, "strip_accents": False, "sha256": digest}
+    assert entries == {"tokenizer": tokenizer, "interpolation": "bicubic"}
+    encoder = str(text_encoder(tmp_path))
+    entries = encoder_preparation([KerasBackboneSettings("x.keras", tokenizer=encoder)])
+    assert entries["tokenizer"]["vocabulary"] == f"{encoder}/vocabulary.txt"
+    with pytest.raises(ValueError, match="reads no texts"):
+        encoder_preparation([KerasBackboneSettings("x.keras", tokenizer=str(image_encoder(tmp_path)))])
+
+
+def test_another_tokenizer_than_wordpiece_is_an_error(tmp_path):
+    source = bert_folder(tmp_path / "published")
+    (source / "tokenizer.json").write_text(json.dumps({"model": {"type": "Unigram"}}))
+    with pytest.raises(ValueError, match="must be BERT's WordPiece.*'Unigram'|must be BERT's WordPiece"):
+        encoder_preparation([KerasBackboneSettings("x.keras", tokenizer=str(source))])
+
+
+def test_the_cache_sees_another_model_and_another_function(tmp_path, monkeypatch):
+    path, module = tmp_path / "x.keras", tmp_path / "given_by_a_test.py"
+    path.write_bytes(b"one")
+    first = trainer(image=KerasBackboneSettings(str(path)))["files_fingerprint"]
+    path.write_bytes(b"two")
+    assert trainer(image=KerasBackboneSettings(str(path)))["files_fingerprint"] != first
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module.write_text("def network(input_shape): pass\n")
+    settings = KerasBackboneSettings("given_by_a_test:network")
+    first = trainer(image=settings)["files_fingerprint"]
+    module.write_text("def network(input_shape): return 1\n")
+    assert trainer(image=settings)["files_fingerprint"] != first
+    for model, message in (("nowhere.keras", "There is no file"), ("given_by_a_test:none", "there is no function")):
+        with pytest.raises(ValueError, match=message):
+            trainer(image=KerasBackboneSettings(model))

@@ -24,7 +24,7 @@ from components.transform.preprocessing import CODE, preprocessing_fn
 from components.transform.text import subword_vocabulary_size, vocabulary_size
 from tests.components import picture_encodings
 from tests.components.multimodal_example_gen import manifest_folder
-from tests.oracles.golden import wordpiece_golden
+from tests.oracles.golden import byte_pair_golden, wordpiece_golden
 
 SCHEMA = pathlib.Path(__file__).resolve().parents[3] / "schemas" / "manifest.pbtxt"
 CLASSES = ["dog", "cat"]
@@ -301,21 +301,33 @@ def transformed(rows, config, graph):
     return dataset
 
 
-def test_an_encoders_tokenizer_travels_with_the_graph(tmp_path):
+@pytest.mark.parametrize("kind", ["wordpiece", "byte_pair"])
+def test_an_encoders_tokenizer_travels_with_the_graph(tmp_path, kind):
     vocabulary = tmp_path / "vocabulary.txt"
-    golden = wordpiece_golden()
-    vocabulary.write_text("".join(f"{piece}\n" for piece in golden["vocabulary"]), encoding="utf-8")
-    tokenizer = {"vocabulary": str(vocabulary), "sha256": "x", "lower_case": True, "strip_accents": True}
+    tokenizer = {"vocabulary": str(vocabulary), "sha256": "x"}
+    if kind == "wordpiece":
+        golden = wordpiece_golden()
+        tokenizer |= {"lower_case": True, "strip_accents": True}
+        pieces, ids = golden["vocabulary"], golden["uncased"]
+    else:
+        golden = byte_pair_golden()
+        (tmp_path / "merges.txt").write_text("".join(f"{pair}\n" for pair in golden["merges"]), encoding="utf-8")
+        tokenizer["merges"] = str(tmp_path / "merges.txt")
+        # Padding is 0 here.
+        pieces = ["<pad>", "<s>", *golden["vocabulary"][2:]]
+        ids = [[1 - number if number < 2 else number for number in row] for row in golden["ids"]]
+    vocabulary.write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
     config = {**settings(), "max_tokens": golden["max_tokens"], "tokenizer": tokenizer}
     data = encoded(Image.new("RGB", (4, 4)), "PNG")
-    texts = list(zip(golden["texts"], golden["uncased"], strict=True))
+    texts = list(zip(golden["texts"], ids, strict=True))
     rows = [{"id": [b"a"], "image": [data], "text": [text.encode()], "labels": [b"cat"]} for text, _ in texts[:60]]
     dataset = transformed(rows, config, tmp_path / "graph")
     assert [list(row["tokens"]) for row in dataset] == [ids for _, ids in texts[:60]]
     assert "subwords" not in dataset[0]
     # Elsewhere, and without the file that it was made of, a request gets the same.
     (tmp_path / "graph").rename(tmp_path / "moved")
-    vocabulary.unlink()
+    for file in tmp_path.glob("*.txt"):
+        file.unlink()
     output = tft.TFTransformOutput(str(tmp_path / "moved"))
     assert vocabulary_size(output) == len(golden["vocabulary"])
     served = output.transform_features_layer()(

@@ -6,7 +6,7 @@ from hfmnas_keras.backbones.convert_encoder import convert_encoder
 from hfmnas_keras.backbones.efficientnet_lite import efficientnet_lite
 from hfmnas_keras.backbones.encoder_folder import EncoderDescription, write_encoder
 from tests.hfmnas_keras.backbones.tensor_files import write_safetensors
-from tests.oracles.golden import encoder_golden, wordpiece_golden
+from tests.oracles.golden import byte_pair_golden, encoder_golden, wordpiece_golden
 from tests.oracles.seeded_tensors import seeded_tensor
 
 BERT = next(case for case in encoder_golden()["berts"] if case["name"] == "bert")
@@ -29,6 +29,21 @@ def bert_folder(folder, vocabulary=None, normalizer=None, config=None):
     model = {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##"}
     tokenizer = {"model": {**model, "max_input_chars_per_word": 100}, "normalizer": normalizer}
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    return folder
+
+
+def roberta_folder(folder):
+    """A Hugging Face folder of a random RoBERTa of two layers, with the tokenizer of `byte_pair_golden`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    golden, case = byte_pair_golden(), next(case for case in encoder_golden()["berts"] if case["name"] == "roberta")
+    vocabulary = golden["vocabulary"]
+    shapes = {**case["tensors"], "embeddings.word_embeddings.weight": (len(vocabulary) + 1, 8)}
+    shapes["embeddings.position_embeddings.weight"] = (50, 8)
+    tensors = {name: seeded_tensor(name, tuple(shape)) for name, shape in shapes.items()}
+    write_safetensors(folder / "model.safetensors", {f"roberta.{name}": tensor for name, tensor in tensors.items()})
+    (folder / "config.json").write_text(json.dumps(case["config"]))
+    (folder / "vocab.json").write_text(json.dumps({piece: number for number, piece in enumerate(vocabulary)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(golden["merges"]) + "\n", encoding="utf-8")
     return folder
 
 

@@ -2,6 +2,7 @@ import pytest
 from click.testing import CliRunner
 
 from hfmnas_keras.backbones.encoder_folder import read_description
+from hfmnas_keras.backbones.published_encoders import ENCODER_KINDS
 from hfmnas_keras.cli import main
 from tests.hfmnas_keras.backbones.encoder_sources import bert_folder
 
@@ -22,7 +23,7 @@ def test_convert_writes_an_encoder_and_says_how_to_use_it(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("convert", "clip", "x", "-o", "y"), "is not one of 'bert'"),
+        (("convert", "whisper", "x", "-o", "y"), "is not one of 'bert'"),
         (("convert", "bert", "x"), "Missing option '-o'"),
         (("convert", "bert", "missing", "-o", "y"), "missing"),
         (("fetch", "clip"), "is not one of 'efficientnet_lite0', 'minilm'"),
@@ -34,3 +35,23 @@ def test_a_wrong_command_line_is_an_error_in_a_line(tmp_path, monkeypatch, argum
     code, text = run(*arguments)
     assert code == 2 and message in text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_taps_lists_what_can_be_tapped_and_marks_the_defaults():
+    model = "tests.hfmnas_keras.backbones.given_models:small_transformer"
+    code, text = run("taps", model, "--input-shape", "12")
+    assert code == 0
+    assert {"layer_1\t(12, 6)\tlow_tap", "layer_2\t(12, 6)\thigh_tap"} <= set(text.splitlines())
+    code, text = run("taps", model, "--input-shape", "12,x")
+    assert code == 2 and "ints parted by commas" in text
+
+
+def test_list_names_every_kind_with_its_source_and_taps():
+    code, text = run("list")
+    assert code == 0
+    for kind in ENCODER_KINDS:
+        assert f"\n{kind}: " in f"\n{text}"
+    lines = text.splitlines()
+    number = lines.index("convnext: ConvNeXt; image; from a Hugging Face folder")
+    assert lines[number + 1] == "    taps stage_1 to stage_4; by default stage_3, stage_4"
+    assert "`hfmnas encoder fetch minilm`" in lines[0]
