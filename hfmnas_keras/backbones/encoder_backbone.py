@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from hfmnas_keras.backbones.encoder_folder import EncoderDescription, find_encoder, read_encoder
+from hfmnas_keras.backbones.encoder_training import add_low_rank_matrices, train_last_blocks
 from hfmnas_keras.backbones.tap_pooling import pooled_tap
 from hfmnas_keras.backbones.trim_padding import TrimPadding
 from hfmnas_keras.backbones.vision_transformer import with_image_size
@@ -20,7 +21,7 @@ def encoder_backbone(
     settings: EncoderBackboneSettings,
     grid: tuple[int, int] = (4, 4),
 ) -> keras.Model:
-    """Builds a frozen encoder with two taps and a trainable head (docs/method.md, section 3).
+    """Builds an encoder, frozen or trained in part, with two taps and a head (docs/method.md, section 3).
 
     Texts are cut off behind the longest one of their batch. A text's states become one vector, their mean over the
     tokens that are no padding or the first state, or a grid of means over equal parts of the text; maps are averaged
@@ -59,9 +60,11 @@ def encoder_backbone(
     encoder = _reading(encoder, inputs, read)
     pooling = settings.pooling if modality == "text" else None
     taps = {name: pooled_tap(encoder.output[tap], read, modality, pooling, grid, name) for name, tap in names.items()}
-    # In inference mode too: statistics of normalisations stay what they were trained to be.
-    for layer in encoder.layers:
-        layer.trainable = False
+    # Where all is frozen statistics of normalisations stay, too, what they were trained to be.
+    used = description.taps[: description.taps.index(names["high"]) + 1]
+    train_last_blocks(encoder, settings.train_last, used)
+    if settings.lora_rank:
+        add_low_rank_matrices(encoder, settings.lora_rank)
     head = encoder_head(tuple(taps["high"].shape[1:]), num_outputs, settings.head_dropout)
     return keras.Model(inputs, {**taps, "logits": head(taps["high"])}, name=f"{modality}_backbone")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
 
 from hfmnas_keras.registry import Registry
 from hfmnas_keras.settings.checks import require, require_one_source
@@ -111,9 +110,9 @@ class ImageBackboneSettings:
 
 @dataclasses.dataclass(frozen=True)
 class EncoderBackboneSettings:
-    """A pre-trained encoder of texts or pictures, frozen, under a head of its own (method section 3).
+    """A pre-trained encoder of texts or pictures under a head of its own (method section 3).
 
-    Its taps see no label, so they need no cross-fitting and are computed once.
+    Frozen, as it is by default, its taps see no label: they need no cross-fitting and are computed once.
     """
 
     encoder: str
@@ -129,17 +128,28 @@ class EncoderBackboneSettings:
     """Rate before the head's last layer."""
     learning_rate: float | None = None
     """Adam's rate; `None` takes that of `PretrainingSettings`."""
+    train_last: int = 0
+    """How many of the encoder's last blocks are trained along with the head."""
+    lora_rank: int = 0
+    """Rank of matrices that are trained beside the queries and values of its attention; 0 for none."""
     kind: str = "encoder"
     """What asks for this kind of backbone."""
-    train_trunk: ClassVar[bool] = False
 
     def __post_init__(self):
         require(self.kind == "encoder", "kind", self.kind, '"encoder"')
+        require(self.train_last >= 0, "train_last", self.train_last, "at least 0")
+        is_free = self.lora_rank >= 0 and not (self.lora_rank and self.train_last)
+        require(is_free, "lora_rank", self.lora_rank, "at least 0, and 0 where `train_last` is not")
         require(self.encoder != "", "encoder", self.encoder, "the name of an encoder or a folder")
         require(self.pooling in POOLINGS, "pooling", self.pooling, f"one of {POOLINGS}")
         require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "in [0, 1)")
         rate = self.learning_rate
         require(rate is None or rate > 0, "learning_rate", rate, "above 0, or None")
+
+    @property
+    def train_trunk(self) -> bool:
+        """Whether any of the encoder learns."""
+        return bool(self.train_last or self.lora_rank)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -131,6 +131,9 @@ def test_a_picture_has_no_first_token(tmp_path):
         ({"head_dropout": 1.0}, "`head_dropout`"),
         ({"learning_rate": 0.0}, "`learning_rate`"),
         ({"kind": "vgg"}, "`kind`"),
+        ({"train_last": -1}, "`train_last`"),
+        ({"lora_rank": -1}, "`lora_rank`"),
+        ({"lora_rank": 2, "train_last": 1}, "`lora_rank`.*0 where `train_last` is not"),
     ],
 )
 def test_settings_are_checked(settings, message):
@@ -142,3 +145,12 @@ def test_the_backbone_survives_its_file_in_safe_mode(tmp_path):
     backbone, _ = text_backbone(tmp_path)
     backbone.save(tmp_path / "x.keras")
     assert sorted(keras.saving.load_model(tmp_path / "x.keras", compile=False).output) == ["high", "logits", "low"]
+
+
+def test_a_texts_states_can_fill_a_grid(tmp_path):
+    backbone, folder = text_backbone(tmp_path, pooling="grid")
+    states = read_encoder(folder)[0](TOKENS)["layer_2"]
+    cells = np.reshape(backbone(TOKENS)["high"], (2, 16, 8))
+    # Five tokens in 16 cells: the first three are the first token's, the last three the last one's.
+    for cell, token in ((0, 0), (2, 0), (13, 4), (15, 4)):
+        np.testing.assert_allclose(cells[0, cell], states[0, token], rtol=1e-4, atol=1e-5)
