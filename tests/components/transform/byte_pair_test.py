@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.transform.byte_pair import LONGEST_WORD, BytePair, characters_of_bytes
+from components.transform import byte_pair
+from components.transform.byte_pair import BytePair, characters_of_bytes
 from components.transform.encoder_preparation import encoder_preparation
 from hfmnas_keras.backbones.convert_encoder import convert_encoder
 from hfmnas_keras.settings.backbones import EncoderBackboneSettings
@@ -72,10 +73,11 @@ def test_a_row_does_not_depend_on_its_batch(files):
     np.testing.assert_array_equal(alone, tokenizer(tf.constant(TEXTS[:40])))
 
 
-def test_a_word_is_read_up_to_its_bound(files):
-    tokenizer = BytePair(*files, 4096)
-    ids = tokenizer(tf.constant(["x" * (LONGEST_WORD + 500), "x" * LONGEST_WORD]))
+def test_a_word_is_read_up_to_its_bound(files, monkeypatch):
+    monkeypatch.setattr(byte_pair, "LONGEST_WORD", 20)
+    ids = BytePair(*files, 64)(tf.constant(["x" * 50, "x" * 20, "x" * 19]))
     np.testing.assert_array_equal(ids[0], ids[1])
+    assert (ids[1] != ids[2]).numpy().any()
 
 
 def test_a_saved_model_needs_none_of_our_code_and_may_move(files, tmp_path):
