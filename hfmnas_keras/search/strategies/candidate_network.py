@@ -11,13 +11,17 @@ import numpy as np
 import tensorflow as tf
 
 from hfmnas_keras.cell.searched_cell import SearchedCell, pair_of
-from hfmnas_keras.edge_operations import edge_operation
 from hfmnas_keras.genotype.genotype import CELLS, Genotype
 from hfmnas_keras.layers.normalization import layer_normalization
-from hfmnas_keras.models.parts.feature_grid import FeatureGrid
-from hfmnas_keras.models.parts.mitigation import mitigation_of
 from hfmnas_keras.models.parts.taps import check_taps
-from hfmnas_keras.node_operations import node_operation
+from hfmnas_keras.search.strategies.candidate_layers import (
+    COMMON_NAMES,
+    cell_layer,
+    common_layers,
+    copy_weights,
+    edge_layer,
+    node_layer,
+)
 from hfmnas_keras.search.strategies.operation_bank import OperationBank, is_seed
 from hfmnas_keras.settings.fusion import FusionSettings, MitigationSettings
 from hfmnas_keras.settings.space import SpaceSettings
@@ -71,8 +75,10 @@ class CandidateNetwork(keras.Model):
         self._edges_of_node = [min(self.space.kept_edges, 2 + index) for index in range(self.space.num_nodes)]
         self._first_edge = np.cumsum([0, *self._edges_of_node])
         # Not among this model's layers: the banks never read their own weights.
-        self._edge_bank = OperationBank({name: self._edge(name) for name in space.edge_operations if name != "none"}, 1)
-        self._node_bank = OperationBank({name: self._node(name) for name in space.node_operations}, 2)
+        edges = [name for name in space.edge_operations if name != "none"]
+        self._edge_bank = OperationBank({name: edge_layer(name, fusion, channels) for name in edges}, 1)
+        nodes = space.node_operations
+        self._node_bank = OperationBank({name: node_layer(name, fusion, channels) for name in nodes}, 2)
         self.build({name: (None, *shape) for name, shape in self.feature_shapes.items()})
 
     def build(self, input_shape):
@@ -92,7 +98,7 @@ class CandidateNetwork(keras.Model):
         self._predecessors = self._choice((places["edges"],), "predecessors", "int32")
         self._kept_nodes = self._choice((2, self.space.kept_nodes), "kept_nodes", "int32")
         self._scales = self._choice((2, self.space.kept_nodes), "scales", "float32")
-        self.parts = self._make_parts()
+        self.parts = self._common_layers()
         self.output_norm = layer_normalization(affine=False, dtype=self.dtype_policy, name="output_norm")
         self.output_norm.build((*self._grid_shape[:-1], self.space.kept_nodes, self.channels))
         self.flatten = keras.layers.Flatten(name="flatten")
@@ -163,11 +169,11 @@ class CandidateNetwork(keras.Model):
         self._check(genotype)
         self._assign_choices(genotype)
         keras.utils.set_random_seed(seed)
-        for part, fresh in zip(self.parts, self._make_parts(), strict=True):
-            _copy(fresh, part)
+        for part, fresh in zip(self.parts, self._common_layers(), strict=True):
+            copy_weights(fresh, part)
         for variable in itertools.chain.from_iterable(self._rows.values()):
             variable.assign(np.zeros(variable.shape))
-        self._take({name: self._make_cell(genotype, name) for name in CELLS})
+        self._take({name: cell_layer(genotype, name, self.fusion, self.channels) for name in CELLS})
         generator = np.random.default_rng([seed, 5])
         for variable in self.variables:
             if is_seed(variable):
@@ -177,8 +183,8 @@ class CandidateNetwork(keras.Model):
         """Gives it a genotype and the weights of its searched model."""
         self._check(genotype)
         self._assign_choices(genotype)
-        for part, name in zip(self.parts, _PART_NAMES, strict=True):
-            _copy(model.get_layer(name), part)
+        for part, name in zip(self.parts, COMMON_NAMES, strict=True):
+            copy_weights(model.get_layer(name), part)
         self._take({name: model.get_layer(f"{name}_cell_1") for name in CELLS})
 
     def give_weights(self, genotype: Genotype, model: keras.Model) -> None:
@@ -188,8 +194,8 @@ class CandidateNetwork(keras.Model):
             genotype: `Genotype`, the one it has.
             model: what `searched_model` returns for it, at this width, without a sequence encoder.
         """
-        for part, name in zip(self.parts, _PART_NAMES, strict=True):
-            _copy(part, model.get_layer(name))
+        for part, name in zip(self.parts, COMMON_NAMES, strict=True):
+            copy_weights(part, model.get_layer(name))
         rows = {name: [np.array(variable) for variable in variables] for name, variables in self._rows.items()}
         for name, bank, number, layer in self._places({name: model.get_layer(f"{name}_cell_1") for name in CELLS}):
             bank.assign(layer, [part[number] for part in rows[name]])
@@ -241,51 +247,10 @@ class CandidateNetwork(keras.Model):
         outputs = outputs * tf.cast(tf.convert_to_tensor(self._scales)[cell][:, None], outputs.dtype)
         return tf.reshape(outputs, (-1, *self.fusion.grid, self.space.kept_nodes * self.channels))
 
-    def _make_parts(self) -> list[keras.layers.Layer]:
-        """What all searched models have: four projections, the mitigation and the classifier, freshly drawn."""
-        fusion = self.fusion
-        parts: list[keras.layers.Layer] = []
-        for name, tap in zip(_PART_NAMES, self.taps, strict=False):
-            grid = FeatureGrid(self.channels, fusion.grid, fusion.vector_to_grid, dropout=fusion.dropout, name=name)
-            grid.build((None, *self.feature_shapes[tap]))
-            parts.append(grid)
-        cell_shape = (*self._grid_shape[:-1], self.space.kept_nodes * self.channels)
-        mitigation = mitigation_of(self.channels, fusion, self.mitigation)
-        mitigation.build([cell_shape, cell_shape])
-        head = keras.layers.Dense(self.num_outputs, dtype="float32", name="logits")
-        head.build((None, int(np.prod(mitigation.compute_output_shape([cell_shape, cell_shape])[1:]))))
-        return [*parts, mitigation, head]
-
-    def _make_cell(self, genotype: Genotype, name: str) -> SearchedCell:
-        fusion = self.fusion
-        cell = SearchedCell(
-            genotype.cells[name],
-            self.channels,
-            dropout=fusion.dropout,
-            num_heads=fusion.num_heads,
-            attention_values=fusion.attention_values,
-            name=name,
+    def _common_layers(self) -> list[keras.layers.Layer]:
+        return common_layers(
+            self.feature_shapes, self.num_outputs, self.fusion, self.mitigation, self.space.kept_nodes, self.channels
         )
-        cell.build([self._grid_shape, self._grid_shape])
-        return cell
-
-    def _edge(self, name: str) -> keras.layers.Layer:
-        layer = edge_operation(name, self.channels, dropout=self.fusion.dropout, name=name)
-        layer.build(self._grid_shape)
-        return layer
-
-    def _node(self, name: str) -> keras.layers.Layer:
-        fusion = self.fusion
-        layer = node_operation(
-            name,
-            self.channels,
-            dropout=fusion.dropout,
-            num_heads=fusion.num_heads,
-            values=fusion.attention_values,
-            name=name,
-        )
-        layer.build([self._grid_shape, self._grid_shape])
-        return layer
 
     def _choice(self, shape, name, dtype):
         return self.add_weight(
@@ -306,21 +271,7 @@ class CandidateNetwork(keras.Model):
                 )
 
 
-_PART_NAMES = (
-    *(f"{name}_input_{position}" for name in CELLS for position in (0, 1)),
-    "inconsistency_mitigation",
-    "logits",
-)
-
-
 def _picked(grids: Any, index: Any) -> Any:
     """One of a stack of grids, as a product, whose gradient is a product too and the same in each run."""
     flat = tf.reshape(grids, (grids.shape[0], -1))
     return tf.reshape(tf.matmul(tf.one_hot([index], grids.shape[0], dtype=flat.dtype), flat), tf.shape(grids)[1:])
-
-
-def _copy(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
-    for theirs, ours in zip(source.variables, target.variables, strict=True):
-        # Random state is each model's own.
-        if not is_seed(ours):
-            ours.assign(theirs)

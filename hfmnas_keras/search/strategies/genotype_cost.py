@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import keras
 
 from hfmnas_keras.cost.layer_rules import multiply_accumulates
 from hfmnas_keras.cost.model_cost import ModelCost, model_cost
-from hfmnas_keras.edge_operations import edge_operation
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.models.hf_mnas.searched_model import searched_model
-from hfmnas_keras.node_operations import node_operation
+from hfmnas_keras.search.strategies.candidate_layers import edge_layer, node_layer
 from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings
 
 
@@ -71,21 +67,9 @@ class GenotypeCost:
 
     def _of_operation(self, kind: str, name: str) -> tuple[int, int]:
         if (kind, name) not in self._operations:
-            fusion, grid = self._fusion, (*self._fusion.grid, self._channels)
-            layer: keras.layers.Layer
-            shape: Any = grid
-            if kind == "edge":
-                layer = edge_operation(name, self._channels, dropout=fusion.dropout)
-                layer.build((None, *grid))
-            else:
-                shape = [grid, grid]
-                layer = node_operation(
-                    name,
-                    self._channels,
-                    dropout=fusion.dropout,
-                    num_heads=fusion.num_heads,
-                    values=fusion.attention_values,
-                )
-                layer.build([(None, *grid)] * 2)
+            grid = (*self._fusion.grid, self._channels)
+            is_edge = kind == "edge"
+            layer = (edge_layer if is_edge else node_layer)(name, self._fusion, self._channels)
+            shape = grid if is_edge else [grid, grid]
             self._operations[kind, name] = (layer.count_params(), 2 * multiply_accumulates(layer, shape))
         return self._operations[kind, name]
