@@ -6,8 +6,6 @@ import ast
 import pathlib
 from typing import Any
 
-from mkdocs.structure.files import File
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = "hfmnas_keras"
 
@@ -24,8 +22,13 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Any, config: Any) -> Any:
     """Adds the pages themselves."""
+    from mkdocs.structure.files import File
+
     for module in api_modules():
         content = f"# {module}\n\n::: {module}\n    options:\n      show_root_heading: false\n"
+        if module == PACKAGE:
+            names = sorted(public_names().items())
+            content += "".join(f"\n- [`{name}`]({_page(of)[4:]})" for name, of in names)
         files.append(File.generated(config, _page(module), content=content))
     return files
 
@@ -38,6 +41,14 @@ def api_modules() -> list[str]:
             parts = path.relative_to(ROOT).with_suffix("").parts
             modules.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     return modules
+
+
+def public_names() -> dict[str, str]:
+    """The names at the top of the package, with the modules that define them."""
+    for statement in ast.parse((ROOT / PACKAGE / "__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "_MODULES":
+            return {name: f"{PACKAGE}.{module}" for name, module in ast.literal_eval(statement.value).items()}
+    raise ValueError(f"{PACKAGE}/__init__.py has no `_MODULES`.")
 
 
 def _page(module: str) -> str:
