@@ -25,8 +25,9 @@ class KerasBackboneSettings:
     """A `.keras` file, or `package.module:function`, called as `function(input_shape=...)` with the shape of a row,
     which returns a functional `keras.Model`."""
     low_tap: str | None = None
+    """Name of the output or layer of the low features; `None` for the one that `hfmnas encoder taps` marks."""
     high_tap: str | None = None
-    """Names of outputs or layers of the model; `None` for those that `hfmnas encoder taps` marks."""
+    """The same for the high features."""
     pooling: str | None = None
     """What becomes of a sequence of states: their `"mean"`, the `"first"` one, where class tokens are, or means over
     the parts of a `"grid"`. `None`: the mean of a text's, the grid of a picture's. Maps always become a grid."""
@@ -39,9 +40,11 @@ class KerasBackboneSettings:
     """Of a model of texts: an encoder, as of `EncoderBackboneSettings`, or a Hugging Face folder, whose WordPiece makes
     the model's token ids."""
     head_dropout: float = 0.5
+    """Rate before the head's last layer."""
     learning_rate: float | None = None
     """Adam's rate; `None` takes that of `PretrainingSettings`."""
     kind: str = "keras"
+    """What asks for this kind of backbone."""
     train_trunk: ClassVar[bool] = False
 
     def __post_init__(self):
