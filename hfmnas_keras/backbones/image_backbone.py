@@ -1,4 +1,4 @@
-"""The image backbone: VGG with two taps and a head (HF-MNAS, Eq. 8-9)."""
+"""The image backbone: VGG with two taps and a head (HF-MNAS, Eq. 6-7)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from hfmnas_keras.cost.layer_rules import multiply_accumulates
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class Maxout(keras.layers.Layer):
-    """The largest of several linear maps of the input, unit by unit (HF-MNAS, Eq. 6).
+    """The largest of several linear maps of the input, unit by unit (HF-MNAS, Eq. 8).
 
     Args:
         units: int. Width of the output.

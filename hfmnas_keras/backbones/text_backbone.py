@@ -1,4 +1,4 @@
-"""The text backbone: a maxout network over the sum of word vectors (HF-MNAS, Eq. 6-7)."""
+"""The text backbone: a maxout network over the sum of word vectors (HF-MNAS, Eq. 8-9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deep canonical correlation between the two branches as a loss (HF-MNAS, Eq. 26-27)."""
+"""Deep canonical correlation between the two branches as a loss (HF-MNAS, Eq. 26-28)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _POLAR_STEPS = 12
 
 @keras.saving.register_keras_serializable(package="hfmnas_keras")
 class CorrelationLoss(keras.layers.Layer):
-    """One minus the mean canonical correlation of two views (HF-MNAS, Eq. 26-27; docs/method.md, section 5).
+    """One minus the mean canonical correlation of two views (HF-MNAS, Eq. 26-28; docs/method.md, section 5).
 
     Every position of every sample is one observation. The covariances are running averages, so that few observations
     still tell the correlation. The gradient is the whole one of the batch's covariances, taken at these averages:
@@ -45,7 +45,7 @@ class CorrelationLoss(keras.layers.Layer):
         ValueError: for inputs that are not a pair of equal width.
 
     Reference:
-     - [Long et al., 2025, Eq. 26-27]; [Andrew et al., 2013](https://proceedings.mlr.press/v28/andrew13.html)
+     - [Long et al., 2025, Eq. 26-28]; [Andrew et al., 2013](https://proceedings.mlr.press/v28/andrew13.html)
     """
 
     def __init__(self, regularisation=1e-2, running_rate=0.1, norm="nuclear", **kwargs):

@@ -24,9 +24,9 @@ class InconsistencyMitigation(keras.layers.Layer):
         channels: int. Width C of the hidden outputs.
         correlation_dim: int. Width d of the correlated views. Defaults to `16`.
         correlation_weight: float. Lambda of the correlation loss, added by `add_loss`. Defaults to `0.1`.
-        attention: bool. Fuse by multi-head attention (Eq. 28); otherwise the hidden outputs are concatenated.
-            Defaults to `True`.
-        correlation: bool. Use the correlation loss (Eq. 26-27). Defaults to `True`.
+        attention: bool. Fuse by multi-head attention (section IV-C-2, Fig. 9); otherwise the hidden outputs are
+            concatenated. Defaults to `True`.
+        correlation: bool. Use the correlation loss (Eq. 26-28). Defaults to `True`.
         num_heads: int. Heads of the attention. Defaults to `4`.
         attention_values: str. Whose values the attention reads: `"query"` (default) or `"key"`, as of
             `MultiHeadFusionAttention`.

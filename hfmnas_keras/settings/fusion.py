@@ -58,10 +58,10 @@ class MitigationSettings:
     """The inconsistency mitigation, in the search and in the final model (method section 5).
 
     Args:
-        attention: bool. Multi-head attention (Eq. 28). Defaults to `True`.
+        attention: bool. Multi-head attention between the branches (section IV-C-2, Fig. 9). Defaults to `True`.
         attention_inputs: str. What it reads of the two branches: `"views"` (default: the correlated outputs O1 and O2,
             Fig. 9) or `"hidden"`, the wider layers before them.
-        correlation: bool. DCCA loss (Eq. 26-27). Defaults to `True`.
+        correlation: bool. DCCA loss (Eq. 26-28). Defaults to `True`.
         correlation_dim: int. Width d of the two correlated views. Defaults to `16`.
         correlation_weight: float. Lambda of the total loss. Defaults to `0.1`.
         correlation_norm: str. What the DCCA loss adds up: `"nuclear"` (default: the canonical correlations) or
