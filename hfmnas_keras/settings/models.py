@@ -27,6 +27,7 @@ PLAIN_MODELS: Registry[Any] = Registry(
         "gmu": "gated multimodal unit, then a hidden layer (Arevalo et al., 2017)",
         "central_net": "a central stream beside those of the modalities (Vielzeuf et al., 2018)",
         "mmtm": "each modality reweighs the other's channels at both levels, late average (Joze et al., 2020)",
+        "mmbt": "positions of all features as tokens of a transformer of two blocks (Kiela et al., 2019)",
     },
 )
 

@@ -11,6 +11,7 @@ import keras
 from hfmnas_keras.layers.normalization import batch_normalization
 from hfmnas_keras.models.baselines.average_logits import AverageLogits
 from hfmnas_keras.models.baselines.central_fusion import CentralFusion
+from hfmnas_keras.models.baselines.feature_tokens import FeatureTokens
 from hfmnas_keras.models.baselines.gated_multimodal_unit import GatedMultimodalUnit
 from hfmnas_keras.models.baselines.multimodal_transfer import MultimodalTransfer
 from hfmnas_keras.models.baselines.stacked_identity import StackedIdentity
@@ -158,6 +159,29 @@ def _multimodal_transfer(low, high, num_outputs, shape, multi_label):
     return {"logits": AverageLogits(multi_label, dtype="float32", name="logits")(list(own.values()))}
 
 
+def _bitransformer(low, high, num_outputs, shape, multi_label):
+    del multi_label
+    # Of each modality the low and the high feature.
+    features = [feature for levels in zip(low, high, strict=True) for feature in levels]
+    hidden = FeatureTokens(shape.channels, (0, 0, 1, 1), name="tokens")(features)
+    hidden = _layer_normalised(hidden, "tokens")
+    hidden = keras.layers.Dropout(shape.dropout, name="tokens_dropout")(hidden)
+    heads = next(count for count in (8, 4, 2, 1) if shape.channels % count == 0)
+    for name in ("block_1", "block_2"):
+        attention = keras.layers.MultiHeadAttention(heads, shape.channels // heads, name=f"{name}_attention")
+        attended = keras.layers.Dropout(shape.dropout, name=f"{name}_attended")(attention(hidden, hidden))
+        hidden = _layer_normalised(keras.layers.Add(name=f"{name}_first")([hidden, attended]), f"{name}_first")
+        inner = keras.layers.Dense(4 * shape.channels, activation="gelu", name=f"{name}_inner")(hidden)
+        outer = keras.layers.Dense(shape.channels, name=f"{name}_outer")(inner)
+        outer = keras.layers.Dropout(shape.dropout, name=f"{name}_outer_dropout")(outer)
+        hidden = _layer_normalised(keras.layers.Add(name=f"{name}_second")([hidden, outer]), f"{name}_second")
+    return {"logits": logits_of(hidden[:, 0], num_outputs, shape.dropout, "logits")}
+
+
+def _layer_normalised(hidden, name):
+    return keras.layers.LayerNormalization(epsilon=1e-12, name=f"{name}_norm")(hidden)
+
+
 def _joined(low, high) -> list[Any]:
     """Both features of each modality as one vector."""
     return [
@@ -186,6 +210,7 @@ _networks: dict[str, Callable[..., dict[str, Any]]] = {
     "gmu": _gated_multimodal_unit,
     "central_net": _central_net,
     "mmtm": _multimodal_transfer,
+    "mmbt": _bitransformer,
 }
 for _name, _network in _networks.items():
     register_plain_model(_name)(_network)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.special
 import tensorflow as tf
 
 from hfmnas_keras.models.baselines.baseline_model import baseline_model
@@ -58,9 +59,42 @@ def late_average(own, multi_label):
     return np.log(p) - np.log(1 - p) if multi_label else np.log(p)
 
 
+def bitransformed(features, weights):
+    """Kiela et al., section 3: tokens, then post-normalised blocks; the class token is classified."""
+    parts = []
+    for number, (feature, segment) in enumerate(zip(features, (0, 0, 1, 1), strict=True), start=1):
+        tokens = dense(feature.reshape(len(feature), -1, feature.shape[-1]), weights, f"tokens/projection_{number}")
+        parts.append(tokens + weights[f"tokens/positions_{number}"] + weights["tokens/segments"][segment])
+    first = np.tile(weights["tokens/class_token"], (len(features[0]), 1, 1))
+    hidden = layer_normalised(np.concatenate([first, *parts], axis=1), weights, "tokens_norm")
+    for block in ("block_1", "block_2"):
+        query, key, value = (
+            np.einsum("bnc,chd->bhnd", hidden, weights[f"{block}_attention/{part}/kernel"])
+            + weights[f"{block}_attention/{part}/bias"][:, None]
+            for part in ("query", "key", "value")
+        )
+        scores = softmax(np.einsum("bhqd,bhkd->bhqk", query, key) / np.sqrt(query.shape[-1]))
+        attended = np.einsum("bhqk,bhkd->bhqd", scores, value)
+        attended = np.einsum("bhqd,hdc->bqc", attended, weights[f"{block}_attention/attention_output/kernel"])
+        attended = attended + weights[f"{block}_attention/attention_output/bias"]
+        hidden = layer_normalised(hidden + attended, weights, f"{block}_first_norm")
+        inner = dense(hidden, weights, f"{block}_inner")
+        inner = inner * scipy.special.ndtr(inner)
+        hidden = layer_normalised(hidden + dense(inner, weights, f"{block}_outer"), weights, f"{block}_second_norm")
+    return dense(hidden[:, 0], weights, "logits")
+
+
+def layer_normalised(hidden, weights, name):
+    centred = hidden - hidden.mean(axis=-1, keepdims=True)
+    centred = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-12)
+    return centred * weights[f"{name}/gamma"] + weights[f"{name}/beta"]
+
+
 def reference(name, features, weights, multi_label):
     """The outputs of the baseline `name`: `logits`, and `first` and `second` where each modality has its own loss."""
     low, high = ([features[f"{modality}_{level}"] for modality in ("text", "image")] for level in ("low", "high"))
+    if name == "mmbt":
+        return {"logits": bitransformed([low[0], high[0], low[1], high[1]], weights)}
     if name == "mmtm":
         low, high = transferred(*low, weights, "low_transfer"), transferred(*high, weights, "high_transfer")
     first, second = (

@@ -7,6 +7,7 @@ import pytest
 
 from hfmnas_keras.models.baselines.average_logits import AverageLogits
 from hfmnas_keras.models.baselines.central_fusion import CentralFusion
+from hfmnas_keras.models.baselines.feature_tokens import FeatureTokens
 from hfmnas_keras.models.baselines.gated_multimodal_unit import GatedMultimodalUnit
 from hfmnas_keras.models.baselines.multimodal_transfer import MultimodalTransfer
 from tests.hfmnas_keras.layer_test_case import run_layer_test
@@ -34,8 +35,9 @@ def _softmax(logits):
         (lambda: MultimodalTransfer(2), [_normal(4, 3), _normal(4, 2, 3, 5)], [(4, 3), (4, 2, 3, 5)], 6),
         (lambda: CentralFusion(), [_normal(4, 3), _normal(4, 3), _normal(4, 3)], (4, 3), 1),
         (lambda: AverageLogits(), [_normal(4, 3), _normal(4, 3)], (4, 3), 0),
+        (lambda: FeatureTokens(5, (0, 1)), [_normal(4, 3), _normal(4, 2, 3, 6)], (4, 8, 5), 8),
     ],
-    ids=["gmu", "mmtm", "central", "average"],
+    ids=["gmu", "mmtm", "central", "average", "tokens"],
 )
 def test_is_a_sound_layer(make_layer, inputs, output_shape, num_weights):
     run_layer_test(make_layer, inputs, output_shape, num_weights)
@@ -49,6 +51,23 @@ def test_the_gated_unit_is_its_equation():
     gate = _sigmoid(np.concatenate([first, second], axis=1) @ gate_weight)
     expected = gate * np.tanh(first @ weight_1) + (1 - gate) * np.tanh(second @ weight_2)
     np.testing.assert_allclose(output, expected, atol=1e-5)
+
+
+def test_tokens_are_projections_positions_and_segments():
+    vector, grid = _normal(4, 3), _normal(4, 2, 3, 6)
+    layer = FeatureTokens(5, (0, 1))
+    layer.build([vector.shape, grid.shape])
+    layer.set_weights([_normal(*weight.shape) for weight in layer.weights])
+    weights = {weight.path.split("/", 1)[1]: np.asarray(weight) for weight in layer.weights}
+    tokens = np.asarray(layer([vector, grid]))
+    np.testing.assert_allclose(tokens[:, 0], np.tile(weights["class_token"], (4, 1)))
+    first = vector @ weights["projection_1/kernel"] + weights["projection_1/bias"]
+    np.testing.assert_allclose(tokens[:, 1], first + weights["positions_1"][0] + weights["segments"][0], atol=1e-5)
+    # Row 1, column 2 of the grid is its last position, the sixth.
+    last = grid[:, 1, 2] @ weights["projection_2/kernel"] + weights["projection_2/bias"]
+    np.testing.assert_allclose(tokens[:, 7], last + weights["positions_2"][5] + weights["segments"][1], atol=1e-5)
+    with pytest.raises(ValueError, match="needs 2 vectors or maps"):
+        FeatureTokens(5, (0, 1)).build([vector.shape])
 
 
 def test_the_transfer_module_is_its_equation():
