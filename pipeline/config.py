@@ -122,7 +122,7 @@ class RunConfig(pydantic.BaseModel):
             # Wrong; the fields will say.
             return content
         defaults = defaults_by_modality(source_data(source or "demo").modalities)
-        # What is no mapping is wrong, or complete.
+        # A value that is no mapping is wrong, or the complete settings.
         parts = {
             part: {**defaults[part], **content.get(part, {})}
             for part in defaults
@@ -166,7 +166,7 @@ class RunConfig(pydantic.BaseModel):
                 f"Received: {self.search.partial_channels}."
             )
         if self.model == "bm_nas" and self.mitigation.in_bm_nas and self.bm_nas.cells != 2:
-            # Of more, nothing would read the first: the searched model's cells read features alone.
+            # With more cells nothing would read the first: those of the searched model read features alone.
             raise ValueError(f"`bm_nas.cells` must be 2 for `mitigation.in_bm_nas`. Received: {self.bm_nas.cells}.")
         heads = self.fusion.num_heads
         for part, channels in (("search", self.search.channels), ("final_model", self.final_model.channels)):

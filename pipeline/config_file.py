@@ -102,7 +102,7 @@ def with_overrides(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig
         *sections, last = key.split(".")
         owner = content
         for section in sections:
-            # What may be left out is None where it is.
+            # An optional section that is left out is None.
             owner[section] = owner.get(section) or {}
             owner = owner[section]
         owner[last] = value
@@ -136,7 +136,7 @@ def _known_keys(location: tuple[int | str, ...], content: Mapping[str, Any]) -> 
             known = backbone_settings_class(str(part), content["backbones"][part].get("kind"))
         else:
             known = known.model_fields[part].annotation
-            # Of what may be left out, the other kind.
+            # An optional section has two types: its own, and that of None.
             known = next((kind for kind in get_args(known) if kind is not type(None)), known)
     return sorted(getattr(known, "model_fields", None) or known.__dataclass_fields__)
 

@@ -283,7 +283,7 @@ def source_data(source: str) -> type[SourceData]:
         for name, parameter in inspect.signature(source_class).parameters.items()
     }
     shared = tuple(name for name in ("classes", "multi_label") if fields.pop(name, None))
-    # What makes classes of pydantic's.
+    # The class of pydantic's classes.
     metaclass: Any = type(SourceData)
     base = metaclass(
         f"{source_class.__name__}Data",

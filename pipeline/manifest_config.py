@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 _MOST_WORDS = 20_000
 # What the demo's pictures are scaled to; VGG leaves a 4 x 4 map of it.
 _PICTURE_SIDE, _PICTURE_STEP = 128, 32
-# Of the demo's search, at least.
+# At least as many steps as the demo's search.
 _SEARCH_STEPS = 350
 #: Rows of the most frequent class for one of the rarest, from which on rare ones count for more in the loss.
 _UNEVEN = 3.0
 # Shown of each split.
 _MOST_CLASSES = 25
-# Of a run, see `RunConfig`.
+# Letters of a run's name, see `RunConfig`.
 _LONGEST_NAME = 61
 #: How much less than the best linear model on one modality the bar asks for: dev is small.
 _BELOW_REFERENCE = 0.03

@@ -148,7 +148,7 @@ def look_at_manifest(manifest: str, columns: Mapping[str, str] | None = None) ->
     sizes = [size for of_split in opened.values() for size in of_split.sizes]
     if all(of_split.rows for of_split in opened.values()):
         seen = {split: (of_split.rows, np.stack(of_split.numbers)) for split, of_split in opened.items()}
-        # Of the texts the score on all rows stays.
+        # The texts keep their score on all rows.
         scores = {**_dev_scores(seen, classes, multi_label), **scores}
     frequencies = Counter(word for row in rows["train"] for word in words_of_text(row.text))
     coverage = word_coverage(listing.rows)

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 _MAX_STEPS = 300
-# Of a class that no train row has, or all have: the logarithm of odds of one to 10^13.
+# Log odds of 1 to 10^13, for a class that no train row has, or that all have.
 _SURE = 30.0
 
 
@@ -57,7 +57,7 @@ class LinearModel:
         intercepts[present] = 0.0
         if len(present) > 1:
             fitted = _fitted(features, labels, strength)
-            # Of two classes scikit-learn has the second one's logit alone.
+            # For two classes scikit-learn gives one logit, that of the second.
             places = present[1:] if len(present) == 2 else present
             coefficients[places], intercepts[places] = fitted.coef_, fitted.intercept_
             absent = np.setdiff1d(np.arange(num_classes), present)

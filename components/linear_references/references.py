@@ -194,7 +194,7 @@ def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> tuple[floa
 
 
 def _macro_f1(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> float:
-    # Of one label a row the largest counts, as a probability or as a logit.
+    # With one label a row only the largest counts, be it a probability or a logit.
     return macro_f1(labels, _logits(probabilities), threshold)
 
 

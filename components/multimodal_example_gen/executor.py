@@ -35,7 +35,7 @@ from components.multimodal_example_gen.sources.registry import make_source
 from components.multimodal_example_gen.sources.source import Listing, Source
 from components.multimodal_example_gen.word_coverage import word_coverage
 
-# Of the words of dev and test; below, one wonders what the texts are for.
+# Share of the words of dev and test that train should have: with fewer the texts can hardly help.
 _LEAST_COVERED = 0.5
 #: What this stage runs.
 CODE = ("components.multimodal_example_gen",)

@@ -285,7 +285,7 @@ def _zeros():
     return np.zeros(SKELETON_FRAME).tolist()
 
 
-# By the name of the raw feature.
+# The keys are names of raw features.
 MODALITIES = {
     "text": _Text(),
     "image": _Image(),

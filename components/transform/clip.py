@@ -30,7 +30,7 @@ def prepare_depth_clips(clip: tf.Tensor | tf.SparseTensor, clip_frames: int, cli
     """Samples frames, decodes, resizes and encodes them again, as PNG; to `(batch, clip_frames)`."""
 
     def resize_one(encoded: tf.Tensor) -> tf.Tensor:
-        # What a PNG says of its bits a channel lies at a fixed place; of 16 the lower 8 would be lost.
+        # A PNG's bits a channel lie at a fixed place of its header. Of 16 bits the lower 8 would be lost.
         is_deep = _is_png(encoded) & tf.equal(tf.strings.substr(encoded + b"\0" * 25, 24, 1), b"\x10")
         told = ["A frame of depth has 16 bits. Give 8 bits, scaled as those that the model was trained on."]
         with tf.control_dependencies([tf.debugging.Assert(~is_deep, told)]):

@@ -32,7 +32,7 @@ def _resampled(numbers: tf.RaggedTensor, skeleton_frames: int) -> tf.Tensor:
     )
     frames = _with_bodies(frames)
 
-    # Of all rows, one after the other: (frames, bodies, joints, coordinates), and (frames, bodies).
+    # The frames of all rows in one list: (frames, bodies, joints, coordinates), and (frames, bodies).
     joints, rows = frames.values, frames.value_rowids()
     is_seen = tf.reduce_any(joints != 0, axis=[2, 3])
     total = tf.size(rows, tf.int64)

@@ -128,7 +128,7 @@ class WordPiece(tf.Module):
             )
             candidates = tf.where((starts > 0)[:, tf.newaxis], tf.strings.join(["##", candidates]), candidates)
             ids = self._pieces.lookup(candidates)
-            # What reaches beyond the end is a shorter candidate once more.
+            # A candidate that reaches beyond the end repeats a shorter one.
             is_piece = (ids >= 0) & (sizes <= (lengths - starts)[:, tf.newaxis])
             longest = tf.argmax(is_piece, axis=1, output_type=tf.int32)
             is_found, is_open = tf.reduce_any(is_piece, axis=1), starts < lengths

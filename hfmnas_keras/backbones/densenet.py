@@ -19,7 +19,7 @@ DENSENETS = {
     "densenet169": ((6, 12, 32, 32), 32, 64),
     "densenet201": ((6, 12, 48, 32), 32, 64),
 }
-# Of the 1x1 convolution of a layer: how many times the channels that the layer adds.
+# Filters of a layer's 1x1 convolution, as a multiple of the channels that the layer adds.
 _BOTTLENECK = 4
 _LEFT_OUT = ("classifier.weight", "classifier.bias")
 # Older files call `norm1` `norm.1`.

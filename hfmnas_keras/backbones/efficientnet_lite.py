@@ -13,7 +13,7 @@ from hfmnas_keras.backbones.tensor_places import TensorPlace, convolution_places
 #: By variant: how many times the filters and the blocks of the base network, and the side of the pictures that it was
 #: trained on.
 VARIANTS = {0: (1.0, 1.0, 224), 1: (1.0, 1.1, 240), 2: (1.1, 1.2, 260), 3: (1.2, 1.4, 280), 4: (1.4, 1.8, 300)}
-# Of the base network's seven stages: blocks, kernel, strides, expansion and filters.
+# The base network's seven stages: blocks, kernel, strides, expansion and filters.
 _STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -23,7 +23,7 @@ _STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-# Where the stages' blocks and the filters of the first and the last convolution are the same in all variants.
+# The first and the last stage have as many blocks in all variants. So have the two outer convolutions filters.
 _FIXED_STAGES = (0, len(_STAGES) - 1)
 _STEM_FILTERS, _TOP_FILTERS = 32, 1280
 

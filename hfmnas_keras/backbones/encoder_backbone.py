@@ -60,7 +60,7 @@ def encoder_backbone(
     encoder = _reading(encoder, inputs, read)
     pooling = settings.pooling if modality == "text" else None
     taps = {name: pooled_tap(encoder.output[tap], read, modality, pooling, grid, name) for name, tap in names.items()}
-    # Where all is frozen statistics of normalisations stay, too, what they were trained to be.
+    # Where all is frozen, the statistics of normalisations stay as they were trained, too.
     used = description.taps[: description.taps.index(names["high"]) + 1]
     train_last_blocks(encoder, settings.train_last, used)
     if settings.lora_rank:

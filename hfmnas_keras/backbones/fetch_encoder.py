@@ -14,7 +14,7 @@ from hfmnas_keras.backbones.convert_encoder import convert_encoder, sha256_of
 from hfmnas_keras.backbones.encoder_folder import EncoderDescription, encoder_home
 from hfmnas_keras.backbones.published_encoders import PUBLISHED_ENCODERS, PublishedEncoder
 
-# Of the files of one encoder, unpacked.
+# Bytes of one encoder's files, unpacked.
 _LARGEST = 1_000_000_000
 
 

@@ -70,7 +70,7 @@ def image_backbone(
     head = _head(tuple(high.shape[1:]), num_outputs, settings)
     backbone = keras.Model(image, {"low": low, "high": high, "logits": head(high)}, name="image_backbone")
     if settings.trunk == "hed":
-        # Of every layer: a tap further down leaves the last blocks out of the backbone, but not out of the file.
+        # The file has the last blocks even where the backbone ends before them, at its tap.
         load_hed_trunk(keras.Model(image, outputs))
     if settings.trunk_weights is not None:
         load_trunk_weights(backbone, settings.trunk_weights)

@@ -246,7 +246,7 @@ def _made(called, arguments):
     if len(shape) != len(strides):
         raise _Refused("a tensor has other strides than sides")
     last = offset + sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
-    # What has more numbers than its storage repeats them.
+    # A tensor with more numbers than its storage repeats some of them.
     if math.prod(shape) > storage.count or (all(shape) and last >= storage.count):
         raise _Refused("a tensor lies outside of its storage")
     return _Tensor(storage, offset, shape, strides)

@@ -127,7 +127,7 @@ class MixedEdges(keras.layers.Layer):
         self.learned_norm.build((edges, len(_LEARNED), channels, None))
         self.linear_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="linear_dropout")
         self.linear_dropout.build((edges, None))
-        # In one flat list, edge by edge: of a nested one a `.keras` file would hold no weights.
+        # One flat list, edge by edge: a `.keras` file would not hold the weights of a nested one.
         self.further_operations = []
         for edge, name in itertools.product(range(edges), self._further):
             operation = edge_operation(

@@ -56,7 +56,7 @@ class SearchedCell(keras.layers.Layer):
         source_shape = tuple(input_shape[0])
         if len(input_shape) != 2 or source_shape != tuple(input_shape[1]):
             raise ValueError(f"`SearchedCell` needs two inputs with equal shapes. Received: {input_shape}.")
-        # In one flat list: of a nested one a `.keras` file would hold no weights.
+        # One flat list: a `.keras` file would not hold the weights of a nested one.
         self.edges = []
         self.nodes = []
         for choice in self.cell_genotype.nodes:

@@ -59,7 +59,7 @@ def read_headers(encoded: tf.Tensor) -> PictureHeaders:
     jpeg = _jpeg_notes(encoded, is_jpeg)
 
     width = tf.where(is_png, _number(head[:, 16:20]), tf.where(is_bmp, _number(head[:, 18:22], "<"), jpeg.width))
-    # Of a bitmap whose first line is the upper one the height is negative.
+    # A bitmap whose first line is the upper one has a negative height.
     bmp_height = _number(head[:, 22:26], "<")
     bmp_height = tf.where(bmp_height >= 1 << 31, (1 << 32) - bmp_height, bmp_height)
     height = tf.where(is_png, _number(head[:, 20:24]), tf.where(is_bmp, bmp_height, jpeg.height))

@@ -13,7 +13,7 @@ _INK = "#1f2933"
 _MUTED = "#66727f"
 _CELLS_A_ROW = 2
 _FILLS = {"input": "#e4e7eb", "kept": "#d5e8f7", "read": "#ffffff", "output": "#1f5f8b"}
-# By family: a colour for each of nine operations could not be told apart.
+# One colour a family: nine colours could not be told apart.
 _EDGE_COLOURS = {"skip": "#7b8794", "pool": "#b7791f", "conv": "#1f5f8b", "linear": "#2f855a"}
 _EDGE_FAMILIES = {"skip": "skip", "pool": "pooling", "conv": "convolution", "linear": "linear"}
 
@@ -204,7 +204,7 @@ class _CellDrawing:
         from matplotlib.patches import FancyArrowPatch
         from matplotlib.path import Path
 
-        # What only goes to the next column has nothing to bow around.
+        # A line to the next column has nothing to bow around.
         furthest = 6 if end[0] - start[0] > self.layout.column_width else 1
         bows = sorted((0.5 * step for step in range(-furthest, furthest + 1)), key=abs)
         curves = [_curve(start, end, bow) for bow in bows]

@@ -97,7 +97,7 @@ class CorrelationLoss(keras.layers.Layer):
         if training:
             self.running_covariance.assign(ops.where(enough, covariance, past))
 
-        # Of a step that has overflowed the loss is NaN, as its caller expects; the Cholesky factors would raise.
+        # A step that has overflowed has the loss NaN, as its caller expects; the Cholesky factors would raise.
         is_finite = ops.all(ops.isfinite(covariance))
         covariance = ops.where(is_finite, covariance, ops.eye(2 * self.dim, dtype=self._wide_dtype))
         correlation, slope = map(ops.stop_gradient, self._correlation_and_slope(covariance))

@@ -32,7 +32,7 @@ def resolved_precision(precision: str) -> str:
     if precision != "auto":
         return precision
     details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
-    # Of an accelerator that does not tell, nothing is known.
+    # Nothing is known of an accelerator that does not tell.
     generation = min((each.get("compute_capability", (0, 0))[0] for each in details), default=0)
     return "mixed_bfloat16" if generation >= 8 else "mixed_float16" if generation >= 7 else "float32"
 
@@ -121,7 +121,7 @@ class LossScale:
             apply()
             grows = self._steps.value + 1.0 >= _GROWTH_STEPS
             scale = self._scale.value
-            # Beyond the largest float32 it stays.
+            # The scale stays where twice as much would be no float32.
             self._scale.assign(tf.where(grows & tf.math.is_finite(2.0 * scale), 2.0 * scale, scale))
             self._steps.assign(tf.where(grows, 0.0, self._steps.value + 1.0))
             return tf.zeros(())

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from hfmnas_keras.data.prefetched import prefetched
 
-# Of the inputs; what a network makes of them on its way is some times as much.
+# Bytes of a batch's inputs. What a network makes of them on its way takes several times as much.
 _LARGEST_BATCH_BYTES = 64 << 20
 
 

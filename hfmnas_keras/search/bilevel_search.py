@@ -62,7 +62,7 @@ class BilevelSearch:
         rate = settings.architecture_learning_rate
         self.architecture_learning_rate = settings.travel / total if rate is None else rate
         self.possible_travel = self.architecture_learning_rate * total
-        # Of train, whose classes dev shares.
+        # The classes of train weigh the rows of dev, too.
         weights = class_weights(train.labels_array, supernet.num_outputs, settings.class_weights)
         self.step = BilevelStep(
             supernet, train, dev, settings, self.weight_steps, self.architecture_learning_rate, weights
@@ -234,7 +234,7 @@ class BilevelSearch:
 
     def _save(self) -> None:
         self._count_time()
-        # Of all processes that have searched.
+        # The largest of all processes that have searched.
         self.peak_memory = max(self.peak_memory, peak_memory_bytes())
         names = ("epoch", "position", "history", "seconds", "peak_memory")
         self.saved_state.save(self.step.variables, {name: getattr(self, name) for name in names})

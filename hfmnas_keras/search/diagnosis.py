@@ -20,7 +20,7 @@ VERDICTS = ("collapsed", "not discretisable", "undecided")
 MOST_SKIP = 0.5
 MOST_PARAMETER_FREE = 0.75
 MOST_NONE = 0.5
-# Of fewer choices than this, all the same is no surprise.
+# With fewer choices than this it is no surprise that all are the same.
 FEWEST_ALIKE = 3
 # One logit of ten that is 0.8 above the others makes an entropy of 0.98, and one that is 0.43 above them a gap of 0.05.
 LEAST_ENTROPY_UNDECIDED = 0.98
@@ -47,10 +47,10 @@ def decisiveness(probabilities: Mapping[str, np.ndarray], tables: Mapping[str, P
         rows = _rows(probabilities, kind)
         entropy = -(rows * np.log(np.maximum(rows, 1e-300))).sum(axis=1)
         ordered = np.sort(rows, axis=1)
-        # Of no probability anywhere: no longer to choose from.
+        # A choice that has no probability in any row is no longer one.
         choices = max(np.count_nonzero(rows.any(axis=0)), 2)
         record[f"{kind}_entropy"] = float(entropy.mean() / np.log(choices))
-        # Of one operation alone there is no second.
+        # A single operation has no second.
         second = ordered[:, -2] if rows.shape[1] > 1 else 0.0
         record[f"{kind}_gap"] = float((ordered[:, -1] - second).mean())
     (columns,) = {tables[label].columns for label in probabilities if label.endswith("/gamma")}

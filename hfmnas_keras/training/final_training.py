@@ -307,7 +307,7 @@ def _with_backbones(network: keras.Model, backbones: Mapping[str, keras.Model]) 
         outputs = backbone(inputs[name])
         features[f"{modality}_low"], features[f"{modality}_high"] = outputs["low"], outputs["high"]
         logits[f"{modality}{HEAD}"] = outputs["logits"]
-    # Of tokens the words alone: sub-words stand after them and are for the backbone.
+    # The words alone: sub-words stand after them and are for the backbone.
     fused = network(
         {
             tensor.name: inputs[tensor.name][:, : tensor.shape[1]] if tensor.name in inputs else features[tensor.name]

@@ -153,7 +153,7 @@ class _Progress:
         unknown = [kind for kind in map(_kind, self.left) if kind not in means]
         slowest = max(means.values())
         total = sum(means.get(_kind(other), slowest) for other in self.left)
-        # Of fewer trials than workers none gets done the sooner for the idle ones.
+        # More workers than trials would idle.
         total /= min(self.workers, len(self.left))
         return f"{'more than ' if unknown else 'about '}{_duration(total)} left"
 

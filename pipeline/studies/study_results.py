@@ -61,7 +61,7 @@ class StudyResults:
         self.config = config
         self._planned = planned
         self._store = store
-        # By the names of the two trials: of a large test split one takes half a minute, and results are written often.
+        # Kept by the names of the two trials: one takes half a minute on a large test split.
         self._bootstraps: dict[tuple[str, str], Interval | None] = {}
 
     def rows(self) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def _train(trial: Trial, data: StudyData, store: TrialStore) -> tuple[dict[str, 
         genotype = _genotype(trial, search)
         record.update({key: search[key] for key in ("search_seconds", "travel")})
         if trial.search.strategy == "bilevel":
-            # Of the genotype that this trial has: the search's own may keep fewer nodes.
+            # Warnings about this trial's genotype: that of the shared search may keep fewer nodes.
             warnings = search_warnings(genotype, search["probabilities"], search["entropies"], search["travel"])
             record["verdict"] = verdict(warnings)
             record["warnings"] = [warning.message for warning in warnings]

@@ -190,7 +190,7 @@ class HarmSource(Source):
         name = text_of(record.get("image"), "image")
         if not name:
             raise SkipRowError("missing_image", "`image` is empty or missing")
-        # By itself first: with the folder in front, an absolute path would look relative.
+        # The name is checked alone first: behind the folder an absolute path would look relative.
         inside(self.data_root, name, "image")
         return f"{self.images}/{name}"
 

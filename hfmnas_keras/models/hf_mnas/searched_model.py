@@ -97,7 +97,7 @@ def _branch(
     outputs = _cell(cell_genotype, channels, fusion, f"{name}_cell_1")(grids)
     if final_model.num_cells == 1:
         return outputs
-    # What came before cell 1 are the features, both of them.
+    # Cell 2 reads cell 1 and what cell 1 read, the two features.
     previous = [keras.layers.Concatenate(name=f"{name}_features")(grids), outputs]
     for number in range(2, final_model.num_cells + 1):
         projected = [
