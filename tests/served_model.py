@@ -115,8 +115,8 @@ def tiny_classifier(multi_label, seed=0, scale=1.0):
 
 
 @functools.cache
-def exported_model(multi_label=False, seed=0, scale=1.0, max_conflict=None, thresholds=None):
-    """Returns the folder of a SavedModel; `thresholds` are a tuple."""
+def exported_model(multi_label=False, seed=0, scale=1.0, max_conflict=None, thresholds=None, head_thresholds=None):
+    """Returns the folder of a SavedModel; `thresholds` are a tuple, `head_thresholds` pairs of modality and tuple."""
     path = os.path.join(_temporary_folder(), "model")
     output = transform_output(multi_label)
     export_saved_model(
@@ -128,6 +128,7 @@ def exported_model(multi_label=False, seed=0, scale=1.0, max_conflict=None, thre
         path,
         Abstention(max_conflict),
         None if thresholds is None else np.array(thresholds),
+        {modality: np.array(values) for modality, values in head_thresholds or ()},
     )
     return path
 

@@ -35,8 +35,8 @@ def make_eval_config(
         class_names: sequence of str, in the order of the model's outputs.
         multi_label: bool. Whether an example may have several classes, or none.
         modalities: sequence of str. Those whose heads are measured too. Defaults to `("text", "image")`.
-        threshold: float. Multi-label only: a class is predicted above it, by a head, and by a model that does not name
-            its `labels` itself. Defaults to `0.5`.
+        threshold: float. Multi-label only: a class is predicted above it, by a model that does not name its `labels`,
+            and those of its heads, itself. Defaults to `0.5`.
         min_f1_m: float in [0, 1]. Defaults to `0.0`.
         change_tolerance: float in [0, 1]. Defaults to `0.0`, "not worse".
         slice_by_class: bool. Also measure the examples of each class by themselves. Defaults to `True`.

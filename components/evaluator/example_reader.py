@@ -54,12 +54,15 @@ class ExampleReader:
     def given_labels(self, element: Any, scores: np.ndarray, threshold: float) -> np.ndarray:
         """Which labels a multi-label example is given, bool `(classes,)`.
 
-        Those that the model names, which knows its thresholds. Those above `threshold` where this is another output
-        than its `probabilities`, or the model names none.
+        Those that the model names, which knows its thresholds, in `labels` and, of a head, in `text_labels` and so on.
+        Those above `threshold` where it names none.
         """
         outputs = element.get_predictions(self._model_name)
-        if self.output_name == GATED_OUTPUT and isinstance(outputs, Mapping) and LABELS_OUTPUT in outputs:
-            return np.isin(np.ravel(outputs["class_names"]), np.ravel(outputs[LABELS_OUTPUT]))
+        names = LABELS_OUTPUT
+        if self.output_name != GATED_OUTPUT:
+            names = f"{self.output_name.removesuffix('_belief')}_{LABELS_OUTPUT}"
+        if isinstance(outputs, Mapping) and names in outputs:
+            return np.isin(np.ravel(outputs["class_names"]), np.ravel(outputs[names]))
         return scores > threshold
 
     def values(self, element: Any, output_name: str) -> np.ndarray:

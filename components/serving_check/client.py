@@ -34,6 +34,8 @@ SKELETON_FRAME = (2, 25, 3)
 AGREEMENT_TOLERANCE = 1e-4
 # The decisions may flip where a number lies on the bound, and the numbers themselves are compared.
 NOT_NUMBERS = {"class_names", "abstain", "label", "labels", "error"}
+# Of a modality, `text_labels`.
+NOT_NUMBERS_ENDING = "_labels"
 
 
 class Blocker(importlib.abc.MetaPathFinder):
@@ -326,7 +328,7 @@ def _problems(outputs, note, batch, class_names, multi_label):
         received = f"{outputs['abstain'].dtype} of {outputs['abstain'].shape}"
         problems.append(f"Output `abstain` must be bool of the shape {shape} ({note}). It is {received}.")
     for name, value in outputs.items():
-        if name in NOT_NUMBERS:
+        if not _is_number(name):
             continue
         if value.dtype != np.float32:
             problems.append(f"Output `{name}` must be float32 ({note}). It is {value.dtype}.")
@@ -364,12 +366,16 @@ def _compare(first, second, note, reasons):
 
     if first is None or second is None:
         return
-    for name in sorted(set(first) & set(second) - NOT_NUMBERS):
+    for name in sorted(filter(_is_number, set(first) & set(second))):
         difference = float(np.max(np.abs(first[name] - second[name]))) if first[name].size else 0.0
         # Not `difference > tolerance`, which a NaN would pass.
         if not difference <= AGREEMENT_TOLERANCE:
             what = "both are not numbers" if math.isnan(difference) else f"they differ by {difference:.2g}"
             reasons.append(f"Output `{name}` must agree between {note}: {what}.")
+
+
+def _is_number(name):
+    return name not in NOT_NUMBERS and not name.endswith(NOT_NUMBERS_ENDING)
 
 
 def _label_problems(transformed, raw_examples, class_names, multi_label):

@@ -9,6 +9,7 @@ import shutil
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow_transform as tft
 from absl import logging
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -46,7 +47,8 @@ def run_fn(fn_args: FnArgs) -> None:
     settings = with_execution("training", model_settings.pop("training"))
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     with readable_folder(config["backbones_uri"]) as folder:
-        backbones = {modality: load_backbone(folder, modality) for modality in read_backbones(folder)["modalities"]}
+        heads = read_backbones(folder)["modalities"]
+        backbones = {modality: load_backbone(folder, modality) for modality in heads}
     genotypes: list[Any] = [None]
     if config["genotype_uri"] is not None:
         with readable_folder(config["genotype_uri"]) as folder:
@@ -72,6 +74,14 @@ def run_fn(fn_args: FnArgs) -> None:
         others=genotypes[1:],
         fixed_threshold=config["threshold"],
     )
+    head_thresholds = None
+    if config["multi_label"]:
+        head_thresholds = {
+            modality: np.full(len(config["classes"]), config["threshold"])
+            if settings.threshold == "fixed"
+            else np.array(heads[modality]["thresholds"][settings.threshold])
+            for modality in result.backbones
+        }
     classifier = multimodal_classifier(result.fusion_network, result.backbones, config["multi_label"])
     export_saved_model(
         classifier,
@@ -82,6 +92,7 @@ def run_fn(fn_args: FnArgs) -> None:
         fn_args.serving_model_dir,
         settings_from_json(Abstention, config["abstention"]),
         result.thresholds,
+        head_thresholds,
     )
     with writable_folder(config["model_uri"]) as folder:
         classifier.save(os.path.join(folder, CLASSIFIER_FILE))
@@ -93,6 +104,8 @@ def run_fn(fn_args: FnArgs) -> None:
         "dev_macro_f1": result.dev_macro_f1,
         "dev_average_precision": result.dev_average_precision,
         "thresholds": None if result.thresholds is None else result.thresholds.tolist(),
+        "head_thresholds": head_thresholds
+        and {modality: values.tolist() for modality, values in head_thresholds.items()},
         "parameters": int(classifier.count_params()),
         "flops": _flops(classifier),
         "fusion": {

@@ -15,9 +15,12 @@ import tensorflow as tf
 from hfmnas_keras.data.modalities import MODALITIES
 from hfmnas_keras.data.modality import Modality
 from hfmnas_keras.evidence.abstention import Abstention
+from hfmnas_keras.evidence.opinion import binary_opinions
 from hfmnas_keras.layers.layers_within import layers_within
 
 LABEL_OUTPUT = "label"
+PROBABILITIES = "probabilities"
+_BELIEF = "_belief"
 # A row of 224 x 224 pixels takes some 200 MB in VGG; a batch of any size takes what so many rows take.
 ROWS_AT_ONCE = 16
 
@@ -31,6 +34,7 @@ def export_saved_model(
     path: str,
     abstention: Abstention | None = None,
     thresholds: np.ndarray | None = None,
+    head_thresholds: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Writes a SavedModel that takes raw pictures, words or clips and needs none of our code to run.
 
@@ -55,9 +59,9 @@ def export_saved_model(
 
     The first two return their decision: single-label, the name of the class as `label` and its probability as `score`,
     both `(batch,)`; multi-label, `labels` `(batch, classes)`, the names of those given, the most probable first, and
-    empty strings after them. They return `class_names` `(batch, classes)` too and the boolean `abstain`, `(batch,)`
-    or, multi-label, `(batch, classes)`, beside every output of the classifier (HF-MNAS, Eq. 1-5; docs/method.md,
-    section 1).
+    empty strings after them, and `{modality}_labels`, what each modality's head alone would give. They return
+    `class_names` `(batch, classes)` too and the boolean `abstain`, `(batch,)` or, multi-label, `(batch, classes)`,
+    beside every output of the classifier (HF-MNAS, Eq. 1-5; docs/method.md, section 1).
 
     They also return `error`, strings `(batch,)`: empty, or why the row cannot be used. Such a row has zeros in every
     output and abstains; the others are as without it, since a server puts the requests of strangers into one batch. The
@@ -82,6 +86,8 @@ def export_saved_model(
         abstention: `Abstention` or None. Bounds above which `abstain` is true. `None` (default): it never is.
         thresholds: array `(classes,)` or None. Multi-label only: the probabilities above which a label is given, of
             `hfmnas_keras.evidence.thresholds`. `None` (default): one half for each.
+        head_thresholds: dict of such arrays by modality, of the sigmoid of its head's logits, or None. Defaults to
+            `None`: one half for each.
 
     Raises:
         ValueError: an input or output is missing, the number of classes differs, or `path` is taken.
@@ -90,10 +96,12 @@ def export_saved_model(
     abstention = abstention or Abstention()
     modalities = _modalities_of(classifier)
     _check_outputs(classifier, class_names)
-    if thresholds is not None and np.shape(thresholds) != (len(class_names),):
-        raise ValueError(
-            f"`thresholds` must be {len(class_names)}, one a class. Received: shape {np.shape(thresholds)}."
-        )
+    bounds = {PROBABILITIES: thresholds, **(head_thresholds or {})}
+    for name, values in bounds.items():
+        if values is not None and np.shape(values) != (len(class_names),):
+            raise ValueError(
+                f"`thresholds` must be {len(class_names)}, one a class. Received: shape {np.shape(values)} ({name})."
+            )
     _check_raw_features(raw_feature_spec, modalities)
     _check_destination(path)
     label_feature = "labels" if multi_label else "label"
@@ -131,7 +139,7 @@ def export_saved_model(
         )
         is_good = tf.equal(errors, "")
         outputs = {name: value[:batch] for name, value in outputs.items()}
-        outputs.update(_decision(outputs["probabilities"], class_names, multi_label, thresholds))
+        outputs.update(_decision(outputs, class_names, multi_label, bounds))
         outputs = {name: _zeroed(value, is_good) for name, value in outputs.items()}
         abstains = abstention(outputs)
         outputs["abstain"] = abstains | ~tf.reshape(is_good, [-1] + [1] * (len(abstains.shape) - 1))
@@ -201,7 +209,8 @@ def _check_outputs(classifier: keras.Model, class_names: list[str]) -> None:
     if not isinstance(outputs, dict) or not needed <= set(outputs):
         received = sorted(outputs) if isinstance(outputs, dict) else outputs
         raise ValueError(f"`classifier` must return a dictionary with {sorted(needed)}. Received: {received}.")
-    for name in {"abstain", "class_names", "label", "labels", "score", "error"} & set(outputs):
+    added = {"abstain", "class_names", "label", "labels", "score", "error"}
+    for name in (added | {f"{modality}_labels" for modality in _heads(outputs)}) & set(outputs):
         raise ValueError(f"`classifier` must not have an output `{name}`: the export adds it.")
     num_classes = outputs["probabilities"].shape[-1]
     if num_classes != len(class_names):
@@ -211,14 +220,42 @@ def _check_outputs(classifier: keras.Model, class_names: list[str]) -> None:
 
 
 def _decision(
-    probabilities: tf.Tensor, class_names: list[str], multi_label: bool, thresholds: np.ndarray | None
+    outputs: Mapping[str, tf.Tensor],
+    class_names: list[str],
+    multi_label: bool,
+    thresholds: Mapping[str, np.ndarray | None],
 ) -> dict[str, tf.Tensor]:
-    names = tf.constant(class_names)
+    names, probabilities = tf.constant(class_names), outputs[PROBABILITIES]
     if not multi_label:
         return {"label": tf.gather(names, tf.argmax(probabilities, axis=-1)), "score": tf.reduce_max(probabilities, -1)}
-    given = probabilities > (0.5 if thresholds is None else tf.constant(thresholds, tf.float32))
-    order = tf.argsort(tf.where(given, probabilities, -1.0), direction="DESCENDING", stable=True)
-    return {"labels": tf.gather(tf.where(given, names, ""), order, batch_dims=1)}
+
+    def named(scores: tf.Tensor, bounds: Any) -> tf.Tensor:
+        given = scores > tf.cast(bounds, tf.float32)
+        order = tf.argsort(tf.where(given, scores, -1.0), direction="DESCENDING", stable=True)
+        return tf.gather(tf.where(given, names, ""), order, batch_dims=1)
+
+    fused = thresholds[PROBABILITIES]
+    decision = {"labels": named(probabilities, 0.5 if fused is None else fused)}
+    for modality in _heads(outputs):
+        own = thresholds.get(modality)
+        # The probability of yes in an opinion grows with the logit, so a bound on the one is a bound on the other.
+        bounds = 0.5 if own is None else _projected(*_opinion_of_yes(np.log(own) - np.log1p(-own)))
+        scores = _projected(outputs[f"{modality}{_BELIEF}"], outputs[f"{modality}_uncertainty"])
+        decision[f"{modality}_labels"] = named(scores, bounds)
+    return decision
+
+
+def _heads(outputs: Mapping[str, Any]) -> list[str]:
+    return [name.removesuffix(_BELIEF) for name in outputs if name.endswith(_BELIEF)]
+
+
+def _opinion_of_yes(logits: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+    opinions = binary_opinions(tf.constant(logits[None], tf.float32))
+    return opinions.belief[..., 0], opinions.uncertainty
+
+
+def _projected(belief: tf.Tensor, uncertainty: tf.Tensor) -> tf.Tensor:
+    return belief + uncertainty / 2
 
 
 def _check_raw_features(raw_feature_spec: Mapping[str, Any], modalities: Sequence[Modality]) -> None:

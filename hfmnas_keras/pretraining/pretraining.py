@@ -18,6 +18,7 @@ from absl import logging
 from hfmnas_keras.atomic_file import atomic_file, atomic_path
 from hfmnas_keras.backbones.model_file import read_model_file
 from hfmnas_keras.data.array_digest import array_digest
+from hfmnas_keras.evidence.thresholds import choose_thresholds
 from hfmnas_keras.optimization.f1_score import macro_f1
 from hfmnas_keras.pretraining.backbone_files import BACKBONES_FILE, TAPS
 from hfmnas_keras.pretraining.backbone_fit import BackboneFit
@@ -26,6 +27,7 @@ from hfmnas_keras.pretraining.batched_outputs import BatchedOutputs
 from hfmnas_keras.pretraining.cross_fitting import fold_keys, folds_of
 from hfmnas_keras.pretraining.fold_alignment import align_features, aligned_backbone, explained_variance
 from hfmnas_keras.settings.pretraining import PretrainingSettings
+from hfmnas_keras.settings.training import THRESHOLDS
 
 WIDE_GAP = 0.15
 _VERSION = 1
@@ -66,8 +68,10 @@ def pretrain_backbones(
     Returns:
         What was written to `backbones.json`. Per modality: `sees_labels`, `folds`, `epochs`, `train_macro_f1` and
         `dev_macro_f1` of the head, `cross_fitted_macro_f1` (train rows through the networks that have not seen
-        them), `curves`, `alignment` (share of the reference's variance before and after, by tap, mean over folds),
-        `weights`, `input_shape`, `output_shapes` and `warning` (str or None).
+        them), `thresholds` (of multi-label data: by kind, `dev` and `per_class`, those that dev chooses for the head;
+        the scores are at those of `per_class`), `curves`, `alignment` (share of the reference's
+        variance before and after, by tap, mean over folds), `weights`, `input_shape`, `output_shapes`
+        and `warning` (str or None).
 
     Raises:
         ValueError: when inputs, labels and recipes do not fit each other, or given weights do not fit the recipe.
@@ -141,8 +145,7 @@ class _ModalityRun:
         logging.info("%s: weights from %s, no pre-training.", self.modality, self.recipe.weights)
         _save(backbone, self.folder / "reference.keras")
         outputs = BatchedOutputs(backbone)
-        scores = [macro_f1(labels, outputs(inputs)["logits"]) for inputs, labels in (self.train, self.dev)]
-        return self._record(0, {}, *scores)
+        return self._record(0, {}, *(outputs(inputs)["logits"] for inputs, _ in (self.train, self.dev)))
 
     def _train_head_on_taps(self, backbone):
         if self._finished("reference"):
@@ -154,8 +157,7 @@ class _ModalityRun:
         dev_taps = taps(dev_inputs, progress=f"{self.modality}: taps of the dev split, computed once")
         fit = BackboneFit(head, self.settings, f"{self.modality} head")
         curves = fit.run_watched(train_taps, train_labels, dev_taps, dev_labels)
-        scores = macro_f1(train_labels, fit.logits(train_taps)), macro_f1(dev_labels, fit.logits(dev_taps))
-        record = self._record(self.settings.max_epochs, curves, *scores)
+        record = self._record(self.settings.max_epochs, curves, fit.logits(train_taps), fit.logits(dev_taps))
         self._keep_reference(backbone, record)
         return record
 
@@ -166,8 +168,8 @@ class _ModalityRun:
             record = _read_json(self.folder / "reference.json")
         else:
             curves = fit.run_watched(train_inputs, train_labels, dev_inputs, dev_labels)
-            scores = macro_f1(train_labels, fit.logits(train_inputs)), macro_f1(dev_labels, fit.logits(dev_inputs))
-            record = self._record(self.settings.max_epochs, curves, *scores)
+            logits = fit.logits(train_inputs), fit.logits(dev_inputs)
+            record = self._record(self.settings.max_epochs, curves, *logits)
             self._keep_reference(backbone, record)
         if self.fold_of_row is not None:
             self._train_folds(backbone, fit, record)
@@ -219,7 +221,7 @@ class _ModalityRun:
                 logits[rows] = fold_record["unseen_logits"]
             shares_by_fold.append(fold_record["alignment"])
         record["folds"] = self.settings.folds
-        record["cross_fitted_macro_f1"] = macro_f1(train_labels, logits)
+        record["cross_fitted_macro_f1"] = macro_f1(train_labels, logits, self._own_thresholds(record))
         if self.settings.align_folds:
             record["alignment"] = {
                 tap: {
@@ -229,18 +231,29 @@ class _ModalityRun:
                 for tap in TAPS
             }
 
-    def _record(self, epochs, curves, train_score, dev_score):
-        return {
+    def _record(self, epochs, curves, train_logits, dev_logits):
+        (_, train_labels), (_, dev_labels) = self.train, self.dev
+        record = {
             "sees_labels": self.recipe.sees_labels and self.recipe.weights is None,
             "folds": 0,
             "epochs": epochs,
-            "train_macro_f1": train_score,
-            "dev_macro_f1": dev_score,
+            "thresholds": None,
             "cross_fitted_macro_f1": None,
             "curves": curves,
             "alignment": None,
             "weights": self.recipe.weights,
         }
+        if dev_labels.ndim == 2:
+            record["thresholds"] = {
+                kind: choose_thresholds(dev_labels, dev_logits, kind).tolist() for kind in THRESHOLDS if kind != "fixed"
+            }
+        thresholds = self._own_thresholds(record)
+        record["train_macro_f1"] = macro_f1(train_labels, train_logits, thresholds)
+        record["dev_macro_f1"] = macro_f1(dev_labels, dev_logits, thresholds)
+        return record
+
+    def _own_thresholds(self, record):
+        return 0.5 if record["thresholds"] is None else np.array(record["thresholds"]["per_class"])
 
     def _warning(self, record):
         gap = record["train_macro_f1"] - record["dev_macro_f1"]

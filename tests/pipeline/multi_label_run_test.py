@@ -52,6 +52,14 @@ def test_the_gate_measured_what_the_pushed_model_answers(finished):
     predicted = [[label.encode() in given for label in LABELS] for given in answers["labels"].numpy()]
     expected = f1_score(truth, predicted, average="macro", zero_division=0)
     assert summary.f1_m()["fused"] == pytest.approx(expected, abs=1e-6)
+    # So are the heads', each with the thresholds that dev chose for it.
+    backbones = json.loads(pathlib.Path(summary.uris["BackboneTrainer.backbones"], "backbones.json").read_text())
+    trained = json.loads(pathlib.Path(summary.uris["Trainer.model_run"], "training.json").read_text())
+    for modality, record in backbones["modalities"].items():
+        predicted = [[label.encode() in given for label in LABELS] for given in answers[f"{modality}_labels"].numpy()]
+        expected = f1_score(truth, predicted, average="macro", zero_division=0)
+        assert summary.f1_m()[f"{modality} head"] == pytest.approx(expected, abs=1e-6)
+        assert trained["head_thresholds"][modality] == record["thresholds"]["per_class"]
     # A binary opinion for each label.
     assert answers["conflict"].shape == (len(test_rows), len(LABELS))
 

@@ -265,16 +265,21 @@ def test_multi_label_metrics_equal_scikit_learn(tmp_path, threshold, own_thresho
         for row in range(NUM_EXAMPLES)
     ]
     fixed_predictions.write_split(str(tmp_path / "examples"), "test", records)
-    model = _save_model(tmp_path / "model", multi_label=True, thresholds=own_thresholds)
+    # One head names its labels, the other does not.
+    head_thresholds = None if own_thresholds is None else {"text": [0.2, 0.5, 0.6, 0.4]}
+    model = _save_model(
+        tmp_path / "model", multi_label=True, thresholds=own_thresholds, head_thresholds=head_thresholds
+    )
     eval_config = make_eval_config(CLASS_NAMES, multi_label=True, threshold=threshold, min_f1_m=0.2)
-    # A model's own are for its probabilities alone.
     fused_threshold = threshold if own_thresholds is None else np.array(own_thresholds, np.float32)
+    text_threshold = threshold if own_thresholds is None else np.array(head_thresholds["text"], np.float32)
+    bounds = {"probabilities": fused_threshold, "text_belief": text_threshold, "image_belief": threshold}
     evaluation, blessing = _evaluate(tmp_path, tmp_path / "examples", model, eval_config)
     result = read_evaluation(evaluation)
     assert is_blessed(blessing)
     assert result["multi_label"] is True
     for output, values in projected.items():
-        predicted = values > (fused_threshold if output == "probabilities" else threshold)
+        predicted = values > bounds[output]
         if output != "probabilities" and threshold == 0.5:
             name = output.split("_")[0]
             belief_against = 1 - scores[output].astype(np.float64) - scalars[f"{name}_uncertainty"]

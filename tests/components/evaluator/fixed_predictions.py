@@ -10,10 +10,10 @@ OUTPUTS = ("probabilities", "image_belief", "text_belief")
 SCALARS = ("image_uncertainty", "text_uncertainty", "conflict", "uncertainty")
 
 
-def save_model(path, class_names, multi_label, shift=0, scale=1.0, thresholds=None):
+def save_model(path, class_names, multi_label, shift=0, scale=1.0, thresholds=None, head_thresholds=None):
     """Writes the model; `shift` moves its answers to the next class, which makes it worse than the examples say.
 
-    With `thresholds` it names its labels itself.
+    With `thresholds` it names its labels itself, and with `head_thresholds`, by modality, those of its heads.
     """
     num_classes = len(class_names)
     spec = {name: tf.io.FixedLenFeature([num_classes], tf.float32) for name in OUTPUTS}
@@ -31,6 +31,9 @@ def save_model(path, class_names, multi_label, shift=0, scale=1.0, thresholds=No
             given = outputs["probabilities"] > tf.constant(thresholds, tf.float32)
             # In another order than the classes.
             outputs["labels"] = tf.reverse(tf.where(given, outputs["class_names"], ""), [1])
+        for modality, bounds in (head_thresholds or {}).items():
+            scores = outputs[f"{modality}_belief"] + outputs[f"{modality}_uncertainty"] / 2
+            outputs[f"{modality}_labels"] = tf.where(scores > tf.constant(bounds), outputs["class_names"], "")
         outputs["abstain"] = tf.fill(tf.shape(examples), False)
         return outputs
 

@@ -48,7 +48,7 @@ def test_outputs_equal_the_classifier_on_separately_prepared_inputs(signatures, 
     images = np.stack([served_model.resized(row["image"]) for row in rows]).astype(np.float32)
     expected = served_model.tiny_classifier(multi_label)({"image": images, "tokens": tokens}, training=False)
 
-    decision = {"labels"} if multi_label else {"label", "score"}
+    decision = {"labels", "image_labels", "text_labels"} if multi_label else {"label", "score"}
     assert set(outputs) == {*expected, *decision, "class_names", "abstain", "error"}
     for name, value in expected.items():
         np.testing.assert_allclose(outputs[name], value, atol=1e-5, err_msg=name)
@@ -106,6 +106,27 @@ def test_the_decision_needs_no_argmax_of_the_client(signatures, multi_label):
                 expected = [CLASS_NAMES[k] for k in given] + [""] * (3 - len(given))
                 assert [name.decode() for name in names] == expected
     assert len({len([name for name in names if name]) for names in answer["labels"].numpy()}) > 1
+
+
+def test_heads_name_their_labels_by_thresholds_of_their_own():
+    """Thresholds are of the sigmoid of a head's logits, which its opinion gives back: belief is softplus / total."""
+    columns = _columns(served_model.raw_rows(True))
+    outputs = tf.saved_model.load(served_model.exported_model(True)).signatures["serve_json"](**columns)
+    logits = {}
+    for modality in ("image", "text"):
+        belief, uncertainty = (np.array(outputs[f"{modality}_{name}"], "float64") for name in ("belief", "uncertainty"))
+        logits[modality] = np.log(np.expm1(belief * 2 / uncertainty))
+    # Between the rows of each label, so that each is given to some and not to others.
+    bounds = {modality: np.quantile(values, [0.3, 0.5, 0.7], axis=0).diagonal() for modality, values in logits.items()}
+    thresholds = tuple((modality, tuple(1 / (1 + np.exp(-values)))) for modality, values in bounds.items())
+    moved = tf.saved_model.load(served_model.exported_model(True, head_thresholds=thresholds)).signatures["serve_json"]
+    for answer, at in (outputs, dict.fromkeys(bounds, np.zeros(3))), (moved(**columns), bounds):
+        for modality, values in logits.items():
+            given = values > at[modality]
+            for row, names in enumerate(answer[f"{modality}_labels"].numpy()):
+                expected = [CLASS_NAMES[k] for k in sorted(np.flatnonzero(given[row]), key=lambda k: -values[row, k])]
+                assert [name.decode() for name in names] == expected + [""] * (3 - len(expected))
+    assert given.any() and not given.all()
 
 
 def test_batch_of_one_equals_batch_of_many(signatures, multi_label):

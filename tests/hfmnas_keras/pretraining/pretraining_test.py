@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 
 from hfmnas_keras.data.decoded_rows import DecodedRows
 from hfmnas_keras.data.modalities import MODALITIES
+from hfmnas_keras.evidence.thresholds import choose_thresholds
 from hfmnas_keras.pretraining.backbone_fit import BackboneFit
 from hfmnas_keras.pretraining.backbone_recipe import image_recipe, text_recipe
 from hfmnas_keras.pretraining.cross_fitting import fold_keys, folds_of
@@ -193,9 +194,14 @@ def test_multi_label_and_a_trained_trunk(tmp_path):
         tmp_path, {"image": image_recipe((8, 8, 3), 3, image, (2, 2))}, multi_hot(TRAIN), multi_hot(DEV), settings
     )
     logits = np.asarray(load_backbone(tmp_path, "image")(tf.constant(DEV[1]["image"]))["logits"])
-    score = f1_score(multi_hot(DEV)[0], logits > 0, average="macro", zero_division=0)
-    np.testing.assert_allclose(record["modalities"]["image"]["dev_macro_f1"], score, atol=1e-6)
-    assert record["modalities"]["image"]["sees_labels"]
+    record = record["modalities"]["image"]
+    # Dev chooses the head's thresholds, at which its scores are.
+    for kind, thresholds in record["thresholds"].items():
+        np.testing.assert_allclose(thresholds, choose_thresholds(multi_hot(DEV)[0], logits, kind), atol=1e-4)
+    given = 1 / (1 + np.exp(-logits)) > record["thresholds"]["per_class"]
+    score = f1_score(multi_hot(DEV)[0], given, average="macro", zero_division=0)
+    np.testing.assert_allclose(record["dev_macro_f1"], score, atol=1e-6)
+    assert set(record["thresholds"]) == {"dev", "per_class"} and record["sees_labels"]
 
 
 def test_a_dataset_of_rows_is_as_good_as_an_array(finished, tmp_path):
