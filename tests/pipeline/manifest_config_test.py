@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from components.linear_references.references import STRENGTHS
+from hfmnas_keras.backbones import encoder_folder
 from pipeline import manifest_config
 from pipeline.config_file import load_config
 from pipeline.manifest_config import chosen, main, to_yaml
@@ -33,8 +35,10 @@ def write_rows(folder, rows, name="rows.jsonl", size=(24, 24)):
     return str(manifest)
 
 
-def run_on(manifest, folder):
-    result = CliRunner().invoke(main, [manifest, "-o", str(folder / "my.yaml")])
+def run_on(manifest, folder, encoders=False):
+    """Whatever encoders this machine has."""
+    with mock.patch.object(manifest_config, "encoders_are_here", lambda: encoders):
+        result = CliRunner().invoke(main, [manifest, "-o", str(folder / "my.yaml")])
     return result, load_config(folder / "my.yaml") if result.exit_code == 0 else None
 
 
@@ -56,8 +60,8 @@ def make_look(**changes):
     return ManifestLook(**{**values, **changes})
 
 
-def values_of(look):
-    return {choice.key: choice.value for choice in chosen("some/rows.jsonl", look)}
+def values_of(look, encoders=False):
+    return {choice.key: choice.value for choice in chosen("some/rows.jsonl", look, encoders)}
 
 
 @pytest.fixture(scope="module")
@@ -247,13 +251,33 @@ def test_a_bar_is_never_below_guessing():
 
 def test_the_file_says_what_was_chosen(tmp_path):
     look = make_look(classes=("a: b", "# no comment", "größe", "yes"))
-    choices = chosen(str(tmp_path / "rows.jsonl"), look)
+    choices = chosen(str(tmp_path / "rows.jsonl"), look, True)
     read = yaml.safe_load(to_yaml("rows.jsonl", choices))
     for choice in choices:
         value = read
         for part in choice.key.split("."):
             value = value[part]
         assert value == choice.value, choice.key
+
+
+def test_encoders_are_taken_where_they_were_fetched(tmp_path, monkeypatch):
+    manifest = write_shapes(tmp_path, rows=60)
+    _, config = run_on(manifest, tmp_path, encoders=True)
+    text, image = config.backbones.text, config.backbones.image
+    assert (text.encoder, image.encoder) == ("minilm", "efficientnet_lite0")
+    # Pieces of words: four words, half as many again, and two marks.
+    assert config.preparation.max_tokens == 8
+    long = {"median": 90, "95th": 40, "max": 2000}
+    assert values_of(make_look(words_a_text=long), encoders=True)["preparation.max_tokens"] == 62
+    without = to_yaml("rows.jsonl", chosen("rows.jsonl", make_look(), False))
+    assert "trunk: hed" in without and "hfmnas encoder fetch minilm" in without
+
+    monkeypatch.setattr(encoder_folder, "encoder_home", lambda: tmp_path)
+    for encoder in ("minilm", "efficientnet_lite0"):
+        assert not manifest_config.encoders_are_here(), encoder
+        (tmp_path / encoder).mkdir()
+        (tmp_path / encoder / "encoder.json").write_text("{}", encoding="utf-8")
+    assert manifest_config.encoders_are_here()
 
 
 def test_an_existing_file_is_kept(tmp_path):
