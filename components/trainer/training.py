@@ -29,6 +29,7 @@ from hfmnas_keras.genotype.load_genotype import load_genotypes
 from hfmnas_keras.models.classifier import multimodal_classifier
 from hfmnas_keras.pretraining.extraction import load_backbone, read_backbones
 from hfmnas_keras.training.final_model import train_final_model
+from hfmnas_keras.training.head_shares import with_head_shares
 from hfmnas_keras.training.tuned_settings import MODEL_SETTINGS, fitting, with_values
 
 
@@ -74,6 +75,9 @@ def run_fn(fn_args: FnArgs) -> None:
         others=genotypes[1:],
         fixed_threshold=config["threshold"],
     )
+    head_shares: dict[str, float] = {}
+    if settings.head_shares == "dev" and not settings.unfreeze_backbones and not result.members:
+        result, head_shares = with_head_shares(result, dev, settings.threshold, config["threshold"])
     head_thresholds = None
     if config["multi_label"]:
         head_thresholds = {
@@ -82,7 +86,7 @@ def run_fn(fn_args: FnArgs) -> None:
             else np.array(heads[modality]["thresholds"][settings.threshold])
             for modality in result.backbones
         }
-    classifier = multimodal_classifier(result.fusion_network, result.backbones, config["multi_label"])
+    classifier = multimodal_classifier(result.fusion_network, result.backbones, config["multi_label"], head_shares)
     export_saved_model(
         classifier,
         transform.transform_features_layer(),
@@ -104,6 +108,7 @@ def run_fn(fn_args: FnArgs) -> None:
         "dev_macro_f1": result.dev_macro_f1,
         "dev_average_precision": result.dev_average_precision,
         "thresholds": None if result.thresholds is None else result.thresholds.tolist(),
+        "head_shares": head_shares,
         "head_thresholds": head_thresholds
         and {modality: values.tolist() for modality, values in head_thresholds.items()},
         "parameters": int(classifier.count_params()),

@@ -22,6 +22,8 @@ class OpinionReport(keras.layers.Layer):
 
     Args:
         multi_label: bool. Sigmoid and one opinion a label, instead of softmax and one opinion.
+        head_shares: dict of float by modality. `probabilities` are those of the mean of logits in which a head has its
+            share and `fusion` what they leave. Defaults to none: those of `fusion` alone.
 
     Call arguments:
         inputs: dict of logits `(batch, classes)`: `fusion`, and one entry for each modality.
@@ -37,11 +39,16 @@ class OpinionReport(keras.layers.Layer):
 
     multiply_accumulates = no_products
 
-    def __init__(self, multi_label=False, **kwargs):
+    def __init__(self, multi_label=False, head_shares=None, **kwargs):
         # Probabilities that sum to one, and beliefs, need float32 whatever the policy.
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.multi_label = multi_label
+        self.head_shares = dict(head_shares or {})
+        if any(share < 0 for share in self.head_shares.values()) or sum(self.head_shares.values()) > 1:
+            raise ValueError(
+                f"`head_shares` must be 0 or more each, and together 1 at most. Received: {self.head_shares}."
+            )
 
     def build(self, input_shape):
         if "fusion" not in input_shape or not 2 <= len(input_shape) <= 3:
@@ -49,9 +56,18 @@ class OpinionReport(keras.layers.Layer):
                 "`OpinionReport` needs the logits `fusion` and those of one or two modalities. "
                 f"Received: {sorted(input_shape)}."
             )
+        unknown = sorted(set(self.head_shares) - set(input_shape))
+        if unknown:
+            raise ValueError(
+                f"`head_shares` names {unknown}. The modalities are {sorted(set(input_shape) - {'fusion'})}."
+            )
 
     def call(self, inputs):
-        logits = ops.clip(ops.cast(inputs["fusion"], "float32"), -_LARGEST_LOGIT, _LARGEST_LOGIT)
+        logits = _clipped(inputs["fusion"])
+        if self.head_shares:
+            logits = logits * (1.0 - sum(self.head_shares.values()))
+            for modality, share in self.head_shares.items():
+                logits = logits + share * _clipped(inputs[modality])
         outputs = {"probabilities": ops.sigmoid(logits) if self.multi_label else ops.softmax(logits)}
         opinions = []
         for modality in sorted(set(inputs) - {"fusion"}):
@@ -73,7 +89,7 @@ class OpinionReport(keras.layers.Layer):
 
     def get_config(self):
         config = super().get_config()
-        config.update({"multi_label": self.multi_label})
+        config.update({"multi_label": self.multi_label, "head_shares": self.head_shares})
         return config
 
     def compute_output_shape(self, input_shape):
@@ -84,3 +100,7 @@ class OpinionReport(keras.layers.Layer):
             shapes[f"{modality}_belief"] = classes
             shapes[f"{modality}_uncertainty"] = scalar
         return shapes
+
+
+def _clipped(logits):
+    return ops.clip(ops.cast(logits, "float32"), -_LARGEST_LOGIT, _LARGEST_LOGIT)

@@ -11,7 +11,10 @@ from hfmnas_keras.evidence.opinion_report import OpinionReport
 
 
 def multimodal_classifier(
-    fusion_network: keras.Model, backbones: Mapping[str, keras.Model], multi_label: bool
+    fusion_network: keras.Model,
+    backbones: Mapping[str, keras.Model],
+    multi_label: bool,
+    head_shares: Mapping[str, float] | None = None,
 ) -> keras.Model:
     """Puts backbones and fusion network together (docs/method.md, sections 1 and 6).
 
@@ -22,6 +25,7 @@ def multimodal_classifier(
             to logits `(batch, classes)`.
         backbones: model by modality, from one input to a dict of `low`, `high` and `logits`.
         multi_label: bool. Sigmoid and one opinion a label, instead of softmax and one opinion.
+        head_shares: dict of float by modality, what of the answer is its head's, see `OpinionReport`. Defaults to none.
 
     Returns:
         `keras.Model` from a dict, what the backbones read (`image`, float32, RGB, 0 to 255; `tokens`, int64; ...), to
@@ -53,7 +57,7 @@ def multimodal_classifier(
                 f"{'none' if received is None else received}. Search and train on features of these very backbones."
             )
     fused = fusion_network({name: available[name] for name in wanted})
-    outputs = OpinionReport(multi_label, name="opinion_report")({"fusion": fused, **logits})
+    outputs = OpinionReport(multi_label, head_shares, name="opinion_report")({"fusion": fused, **logits})
     return keras.Model(inputs, outputs, name="multimodal_classifier")
 
 

@@ -9,6 +9,7 @@ from hfmnas_keras.settings.execution import execution_field
 from hfmnas_keras.settings.search import CLASS_WEIGHTS, DECAYS, PRECISIONS
 
 THRESHOLDS = ("fixed", "dev", "per_class")
+HEAD_SHARES = ("none", "dev")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,9 @@ class TrainingSettings:
         threshold: str. From what probability on a label is given, in multi-label data: `"fixed"`, as the run's gate
             says; `"dev"`, one for all labels, chosen on dev; `"per_class"` (default), one for each, drawn towards that
             one, see `hfmnas_keras.evidence.thresholds`. It travels with the model.
+        head_shares: str. What of the answer is the unimodal heads' own: `"dev"` (default), a share of the logits for
+            each, at most half in all, chosen by average precision on dev, where backbones are frozen and one fusion
+            network is trained; `"none"`, nothing. Studies compare the networks alone.
         deterministic: bool. As in the search. Defaults to `True`.
         precision: str. What the fusion network computes in while it trains, as in the search; the trained model, and
             backbones, compute in float32. Defaults to `"float32"`.
@@ -56,6 +60,7 @@ class TrainingSettings:
     class_weights: str = "none"
     label_smoothing: float = 0.0
     threshold: str = "per_class"
+    head_shares: str = "dev"
     deterministic: bool = True
     precision: str = "float32"
     device_bytes: int = execution_field(4 << 30)
@@ -78,6 +83,7 @@ class TrainingSettings:
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         require(self.class_weights in CLASS_WEIGHTS, "class_weights", self.class_weights, f"one of {CLASS_WEIGHTS}")
         require(self.threshold in THRESHOLDS, "threshold", self.threshold, f"one of {THRESHOLDS}")
+        require(self.head_shares in HEAD_SHARES, "head_shares", self.head_shares, f"one of {HEAD_SHARES}")
         require(self.decay in DECAYS, "decay", self.decay, f"one of {DECAYS}")
         require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
         require(self.backbone_rate >= 0, "backbone_rate", self.backbone_rate, "0 or more")

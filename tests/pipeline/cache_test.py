@@ -173,6 +173,7 @@ CHANGES = {
             "class_weights": "balanced",
             "label_smoothing": 0.0123,
             "threshold": "fixed",
+            "head_shares": "none",
             "deterministic": OTHER,
             "precision": "mixed_bfloat16",
             "seed": 123,

@@ -80,6 +80,8 @@ def train(tmp_path, monkeypatch):
         )
         classifier = keras.saving.load_model(folder / "model" / "classifier.keras", compile=False)
         record = json.loads((folder / "run" / "training.json").read_text(encoding="utf-8"))
+        # What dev chose is what the saved model answers.
+        assert classifier.get_layer("opinion_report").head_shares == record["head_shares"]
         return classifier.get_layer("searched_model"), record
 
     # To trace the graph of each step would take longer than the step.

@@ -47,6 +47,26 @@ def test_single_label_against_numpy():
     np.testing.assert_allclose(outputs["conflict"], lost, atol=1e-6)
 
 
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_heads_have_their_share_of_the_answer_and_of_nothing_else(multi_label):
+    inputs, shares = logits(2), {"text": 0.3, "image": 0.1}
+    alone, mixed = (OpinionReport(multi_label, given)(inputs) for given in (None, shares))
+    total = 0.6 * inputs["fusion"].astype("float64") + 0.3 * inputs["text"] + 0.1 * inputs["image"]
+    expected = expit(total) if multi_label else softmax(total, axis=1)
+    np.testing.assert_allclose(mixed["probabilities"], expected, atol=1e-6)
+    for name in set(alone) - {"probabilities"}:
+        np.testing.assert_array_equal(mixed[name], alone[name])
+    assert OpinionReport.from_config(OpinionReport(multi_label, shares).get_config()).head_shares == shares
+
+
+def test_shares_of_heads_are_checked():
+    for shares in ({"text": -0.1}, {"text": 0.6, "image": 0.5}):
+        with pytest.raises(ValueError, match="together 1 at most"):
+            OpinionReport(head_shares=shares)
+    with pytest.raises(ValueError, match=r"names \['depth'\]"):
+        OpinionReport(head_shares={"depth": 0.1})(logits())
+
+
 def test_multi_label_against_numpy():
     inputs = logits(1)
     outputs = OpinionReport(multi_label=True)(inputs)
