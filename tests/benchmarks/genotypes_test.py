@@ -70,7 +70,7 @@ def test_the_arms_of_a_race_that_ranks_perfectly():
     assert told["race"] == pytest.approx(np.mean([f1[4, seed] for seed in seeds]))
     assert told["one random genotype"] == pytest.approx(np.mean([f1[4:, seed].mean() for seed in seeds]))
     assert told["race, its finalists vote"] == pytest.approx(
-        np.mean([library.voted_f1([4, 5, 6, 7], seed) for seed in seeds])
+        np.mean([library.voted_f1([4, 5, 6, 7], [seed] * 4) for seed in seeds])
     )
     assert told["the best of all on test (oracle)"] >= told["race"] > told["one random genotype"]
 
@@ -107,4 +107,5 @@ def test_the_table_tells_all(monkeypatch):
     lines = table(make_library())
     assert "20 genotypes, 2 seeds, 8 epochs." in lines[0]
     assert any(line.startswith("| race | 50 | 0.") for line in lines)
+    assert any(line.startswith("| 2 seeds of one genotype vote | 16 | 0.") for line in lines)
     assert any(line.startswith("| 4 random genotypes vote | 32 | 0.") for line in lines)
