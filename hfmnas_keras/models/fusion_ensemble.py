@@ -28,6 +28,7 @@ def fusion_ensemble(networks: Sequence[keras.Model], votes: Sequence[int], multi
     for number, network in enumerate(networks, start=1):
         # They were built alike, and two layers of one name cannot be told apart.
         member = keras.Model(network.inputs, network.output, name=f"member_{number}")
-        logits.append(member({tensor.name: inputs[tensor.name] for tensor in network.inputs}))
+        logits.append(member([inputs[tensor.name] for tensor in network.inputs]))
     vote = WeightedVote(votes, multi_label, name="vote")
-    return keras.Model(list(inputs.values()), vote(logits), name="fusion_ensemble")
+    # Of a model whose inputs are a list, a symbolic call with a dictionary takes them in the order of their names.
+    return keras.Model(inputs, vote(logits), name="fusion_ensemble")

@@ -17,6 +17,8 @@ from hfmnas_keras.training.final_training import train_fusion_network
 from tests.hfmnas_keras.network_settings import NetworkSettings
 
 FUSION = NetworkSettings(channels=4, grid=(1, 1), num_heads=2, correlation_dim=2)
+# No two alike, so that none can be taken for another.
+SIZES = {"text_low": 4, "text_high": 5, "image_low": 6, "image_high": 7}
 SETTINGS = TrainingSettings(
     max_epochs=3, patience=3, batch_size=8, learning_rate=0.02, unfreeze_backbones=False, seed=3
 )
@@ -27,8 +29,8 @@ def make_rows(rows, seed, multi_label):
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 3, size=rows)
     features = {
-        name: ((labels == number % 3)[:, None] + generator.normal(size=(rows, 4))).astype("float32")
-        for number, name in enumerate(("text_low", "text_high", "image_low", "image_high"))
+        name: ((labels == number % 3)[:, None] + generator.normal(size=(rows, size))).astype("float32")
+        for number, (name, size) in enumerate(SIZES.items())
     }
     if multi_label:
         labels = (np.eye(3)[labels] * (generator.random((rows, 3)) < 0.9)).astype("float32")
@@ -71,7 +73,10 @@ def test_the_network_is_the_vote_of_networks_trained_alone(trained, tmp_path):
     expected = sum(votes[n] * probabilities(one.fusion_network, dev, multi_label) for n, one in alone.items())
     result.fusion_network.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    for network in (result.fusion_network, loaded):
+    # As the classifier calls it, on what backbones give.
+    features = {name: keras.Input((size,), name=name) for name, size in SIZES.items()}
+    within = keras.Model(features, loaded({name: 1.0 * feature for name, feature in features.items()}))
+    for network in (result.fusion_network, loaded, within):
         np.testing.assert_allclose(probabilities(network, dev, multi_label), expected / sum(votes), atol=2e-6)
     # Each is counted, and the vote costs no product.
     assert model_cost(loaded).flops == sum(model_cost(one.fusion_network).flops for one in alone.values())
