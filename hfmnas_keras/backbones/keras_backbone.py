@@ -50,7 +50,8 @@ def keras_backbone(
     low, high = default_taps(given)
     names = {"low": settings.low_tap or low, "high": settings.high_tap or high}
     tensors = {name: tap_of(given, f"{name}_tap", tap) for name, tap in names.items()}
-    encoder = keras.Model(given.inputs, tensors, name="encoder")
+    read = given.inputs if len(given.inputs) > 1 else given.inputs[0]
+    encoder = keras.Model(read, tensors, name="encoder")
     encoder.trainable = False
     inputs = keras.Input(
         input_shape,

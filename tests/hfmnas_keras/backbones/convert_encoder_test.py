@@ -217,5 +217,5 @@ def test_every_kind_that_is_listed_is_converted(tmp_path):
 
 
 def test_an_unknown_kind_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="one of bert, efficientnet_lite0.* Received: 'whisper'"):
+    with pytest.raises(ValueError, match="one of bert, roberta, efficientnet_lite0.* Received: 'whisper'"):
         convert_encoder("whisper", tmp_path, tmp_path / "encoder")
