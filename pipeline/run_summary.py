@@ -70,6 +70,8 @@ class RunSummary:
                 lines.extend(f"  {what:<{width}} {_number(score):>8}" for what, score in references.items())
             gate = self.evaluation["gate"]
             compared = "compared with the last blessed model" if gate["compared"] else "no blessed model before it"
+            if gate["baseline_left_out"] is not None:
+                compared = f"not compared with the last blessed model: {gate['baseline_left_out']}"
             lines.append(f"Gate: bar {gate['min_f1_m']:.3f}, {compared}")
             lines.extend(f"  {reason}" for reason in gate["reasons"])
         for what, path in (

@@ -14,6 +14,7 @@ from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tensorflow_model_analysis.writers import eval_config_writer
 from tfx.dsl.io import fileio
 
+from components.evaluator.comparable_baseline import read_left_out
 from components.evaluator.eval_config import GATED_OUTPUT, SLICE_FEATURE
 from components.evaluator.prediction_counts import PredictionCounts, divide_or_zero
 from components.evaluator.reference_gate import read_references, reference_reasons
@@ -64,7 +65,8 @@ def read_evaluation(folder: str) -> dict[str, Any]:
             "above_reference": bool}` of the linear models, see `components.linear_references`; `None` where there
             were none;
           - `gate`: `{"blessed": bool, "reasons": [str], "min_f1_m": float, "change_tolerance": float or None,
-            "compared": bool}`; a reason for each condition that failed. `compared`: a baseline was there.
+            "compared": bool, "baseline_left_out": str or None}`; a reason for each condition that failed. `compared`: a
+            baseline was there. `baseline_left_out`: why the last blessed model was none.
 
         A metric that is not a number, because the model's outputs are not, is `None`.
 
@@ -200,6 +202,7 @@ def _read_gate(folder: str, eval_config: config_pb2.EvalConfig, has_baseline: bo
         # TFMA drops the condition from the configuration of a run without a baseline.
         "change_tolerance": -gate.change_threshold.absolute.value if has_baseline else None,
         "compared": has_baseline,
+        "baseline_left_out": read_left_out(folder),
     }
 
 

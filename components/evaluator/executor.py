@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import tensorflow as tf
 from absl import logging
+from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as tfx_evaluator_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import io_utils, json_utils, path_utils
+from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
 from components.code_fingerprint import check_code
+from components.evaluator.comparable_baseline import why_not_comparable, write_left_out
 from components.evaluator.evaluation import read_evaluation
 from components.evaluator.reference_gate import write_references
 from components.linear_references.raw_rows import read_raw_rows
@@ -40,7 +43,8 @@ class Executor(tfx_evaluator_executor.Executor):
             input_dict:
               - `examples`: raw examples.
               - `model`: the exported model.
-              - `baseline_model`: the last blessed one, optional; without files it counts as none.
+              - `baseline_model`: the last blessed one, optional; without files it counts as none. One that cannot be
+                compared, of other classes, is left out, which `read_evaluation` tells.
               - `references`: linear models.
             output_dict:
               - `evaluation`: what TFMA writes, and `references.json`.
@@ -52,8 +56,15 @@ class Executor(tfx_evaluator_executor.Executor):
               - `code_fingerprint`.
         """
         check_code(exec_properties, CODE)
-        super().Do(_without_empty_baseline(input_dict), output_dict, exec_properties)
+        input_dict = _without_empty_baseline(input_dict)
         evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
+        left_out = _why_no_baseline(input_dict, exec_properties)
+        if left_out is not None:
+            logging.warning("Not compared with the last blessed model: %s.", left_out)
+            input_dict = {key: artifacts for key, artifacts in input_dict.items() if key != "baseline_model"}
+        super().Do(input_dict, output_dict, exec_properties)
+        if left_out is not None:
+            write_left_out(evaluation.uri, left_out)
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         references = LinearReferences.load(artifact_utils.get_single_uri(input_dict["references"]))
         splits = json_utils.loads(exec_properties["example_splits"])
@@ -79,3 +90,20 @@ def _without_empty_baseline(input_dict: dict[str, list[types.Artifact]]) -> dict
             kept.pop(standard_component_specs.BASELINE_MODEL_KEY)
             break
     return kept
+
+
+def _why_no_baseline(input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> str | None:
+    if not input_dict.get("baseline_model"):
+        return None
+    baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
+    eval_config = config_pb2.EvalConfig()
+    proto_utils.json_to_proto(exec_properties["eval_config"], eval_config)
+    path = path_utils.serving_model_path(baseline.uri, path_utils.is_old_model_artifact(baseline))
+    (split, *_) = json_utils.loads(exec_properties["example_splits"])
+    files = [
+        os.path.join(uri, str(name))
+        for uri in artifact_utils.get_split_uris(input_dict["examples"], split)
+        for name in fileio.listdir(uri)
+    ]
+    example = next(iter(tf.data.TFRecordDataset(sorted(files), "GZIP").take(1).as_numpy_iterator()))
+    return why_not_comparable(path, eval_config, example)

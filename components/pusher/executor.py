@@ -6,6 +6,7 @@ import time
 import uuid
 from typing import Any
 
+import tensorflow as tf
 from absl import logging
 from tfx import types
 from tfx.components.pusher import executor as tfx_pusher_executor
@@ -20,6 +21,9 @@ from components.pusher.model_digest import model_digest
 ALREADY_SERVING_PROPERTY = "already_serving"
 DIGEST_PROPERTY = "model_digest"
 _SAVED_MODEL_FILE = "saved_model.pb"
+_UNFINISHED = ".unfinished-"
+# Another process may be pushing to the same folder; one that has written nothing for so long is dead.
+_IDLE_SECONDS = 600
 
 #: What this stage runs.
 CODE = (__name__,)
@@ -58,20 +62,34 @@ class Executor(tfx_pusher_executor.Executor):
         base_directory = serving_folder(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY])
 
         digest = model_digest(model_path)
-        serving_path = os.path.join(base_directory, str(newest_version(base_directory)))
-        already_serving = (
-            fileio.exists(os.path.join(serving_path, _SAVED_MODEL_FILE)) and model_digest(serving_path) == digest
-        )
+        serving_path, already_serving = ensure_serving(model_path, base_directory)
         if already_serving:
             logging.info("This model is serving already, as %s: not pushed again.", serving_path)
         else:
-            serving_path = push_model(model_path, base_directory)
             logging.info("Model pushed to %s.", serving_path)
 
         io_utils.copy_dir(model_path, model_push.uri)
         self._MarkPushed(model_push, pushed_destination=serving_path, pushed_version=os.path.basename(serving_path))
         model_push.set_int_custom_property(ALREADY_SERVING_PROPERTY, int(already_serving))
         model_push.set_string_custom_property(DIGEST_PROPERTY, digest)
+
+
+def ensure_serving(model_path: str, base_directory: str) -> tuple[str, bool]:
+    """Pushes a model unless the newest version is this very model, whole.
+
+    Args:
+        model_path: str. Folder of the SavedModel.
+        base_directory: str. Folder of the versions. What a killed push left there is removed.
+
+    Returns:
+        Folder of the version that serves, and whether it was there before.
+    """
+    _remove_unfinished(base_directory)
+    serving_path = os.path.join(base_directory, str(newest_version(base_directory)))
+    is_there = fileio.exists(os.path.join(serving_path, _SAVED_MODEL_FILE))
+    if is_there and model_digest(serving_path) == model_digest(model_path):
+        return serving_path, True
+    return push_model(model_path, base_directory), False
 
 
 def newest_version(base_directory: str) -> int | None:
@@ -98,7 +116,7 @@ def push_model(model_path: str, base_directory: str) -> str:
         str. Folder of the new version.
     """
     fileio.makedirs(base_directory)
-    unfinished = os.path.join(base_directory, f".unfinished-{uuid.uuid4().hex}")
+    unfinished = os.path.join(base_directory, f"{_UNFINISHED}{uuid.uuid4().hex}")
     try:
         saved_model_path = os.path.join(model_path.rstrip("/"), _SAVED_MODEL_FILE)
         io_utils.copy_dir(model_path, unfinished, deny_regex_patterns=[rf"^{re.escape(saved_model_path)}$"])
@@ -132,3 +150,19 @@ def serving_folder(push_destination: str) -> str:
             f"PushDestination(filesystem=Filesystem(base_directory=...)). Received: {destination}."
         )
     return destination.filesystem.base_directory
+
+
+def _remove_unfinished(base_directory: str) -> None:
+    if not fileio.isdir(base_directory):
+        return
+    for name in map(str, fileio.listdir(base_directory)):
+        folder = os.path.join(base_directory, name.rstrip("/"))
+        if name.startswith(_UNFINISHED) and time.time() - _last_written(folder) > _IDLE_SECONDS:
+            logging.info("Removed %s, which a killed push left.", folder)
+            fileio.rmtree(folder)
+
+
+def _last_written(folder: str) -> float:
+    """Seconds since the epoch."""
+    files = [os.path.join(str(directory), str(name)) for directory, _, names in fileio.walk(folder) for name in names]
+    return max((tf.io.gfile.stat(path).mtime_nsec / 1e9 for path in [folder, *files]), default=0.0)

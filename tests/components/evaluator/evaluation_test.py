@@ -2,15 +2,18 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 import sklearn.metrics
+import tensorflow as tf
 from tfx import v1 as tfx
 from tfx.components.evaluator import executor
 from tfx.types import standard_component_specs
 from tfx.utils import proto_utils
 
+from components.evaluator.comparable_baseline import why_not_comparable
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.evaluation import is_blessed, read_evaluation
 from hfmnas_keras.evidence.risk_coverage import risk_coverage
@@ -150,6 +153,7 @@ def test_good_model_is_blessed_without_a_baseline(single_label):
         "min_f1_m": 0.3,
         "change_tolerance": None,
         "compared": False,
+        "baseline_left_out": None,
     }
     assert single_label["evaluation"]["baseline"] is None
 
@@ -222,6 +226,39 @@ def test_change_threshold_alone_holds_a_worse_model_back_and_lets_an_equal_one_p
         result = read_evaluation(evaluation)
         assert result["gate"]["reasons"] == []
         assert result["by_slice"] == {}
+
+
+def _remove(folder):
+    shutil.rmtree(folder / "Format-Serving")
+
+
+def _damage(folder):
+    (folder / "Format-Serving" / "saved_model.pb").write_bytes(b"cut")
+
+
+@pytest.mark.parametrize(
+    ("class_names", "fault", "reason"),
+    [
+        ([*CLASS_NAMES, "added"], None, "other classes, with 'added'"),
+        (CLASS_NAMES[:-1], None, "other classes, without 'never seen'"),
+        ([*CLASS_NAMES[:-1], "renamed"], None, "other classes, without 'never seen' and with 'renamed'"),
+        (CLASS_NAMES[::-1], None, "classes in another order"),
+        (CLASS_NAMES, _remove, "does not answer"),
+        (CLASS_NAMES, _damage, "does not answer"),
+        (CLASS_NAMES, None, None),
+    ],
+)
+def test_a_model_that_cannot_be_compared_is_no_baseline(single_label, tmp_path, class_names, fault, reason):
+    baseline = tmp_path / "baseline"
+    fixed_predictions.save_model(str(baseline / "Format-Serving"), class_names, False, any_number=True)
+    if fault is not None:
+        fault(baseline)
+    (split,) = (single_label["folder"] / "examples").glob("Split-test/*")
+    example = next(tf.data.TFRecordDataset(str(split), "GZIP").as_numpy_iterator())
+    said = why_not_comparable(
+        str(baseline / "Format-Serving"), make_eval_config(CLASS_NAMES, multi_label=False), example
+    )
+    assert said is None if reason is None else reason in said
 
 
 def test_model_with_nan_outputs_is_never_blessed(single_label, tmp_path):

@@ -10,16 +10,23 @@ OUTPUTS = ("probabilities", "image_belief", "text_belief")
 SCALARS = ("image_uncertainty", "text_uncertainty", "conflict", "uncertainty")
 
 
-def save_model(path, class_names, multi_label, shift=0, scale=1.0, thresholds=None, head_thresholds=None):
+def save_model(
+    path, class_names, multi_label, shift=0, scale=1.0, thresholds=None, head_thresholds=None, any_number=False
+):
     """Writes the model; `shift` moves its answers to the next class, which makes it worse than the examples say.
 
-    With `thresholds` it names its labels itself, and with `head_thresholds`, by modality, those of its heads.
+    With `thresholds` it names its labels itself, and with `head_thresholds`, by modality, those of its heads. With
+    `any_number` the examples may be of another number of classes.
     """
     num_classes = len(class_names)
     spec = {name: tf.io.FixedLenFeature([num_classes], tf.float32) for name in OUTPUTS}
     for name in SCALARS:
         spec[name] = tf.io.FixedLenFeature([num_classes if multi_label else 1], tf.float32)
     labels = tf.io.FixedLenFeature([num_classes], tf.float32) if multi_label else tf.io.FixedLenFeature([1], tf.int64)
+    if any_number:
+        spec = {
+            name: tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True, default_value=0.0) for name in spec
+        }
     signature = [tf.TensorSpec([None], tf.string, name="examples")]
 
     @tf.function(input_signature=signature)

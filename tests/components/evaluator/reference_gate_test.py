@@ -30,7 +30,7 @@ def artifact(kind, uri, number=1):
     return made
 
 
-def evaluate(folder, head=0.0, above_reference=True, wrong_texts=0):
+def evaluate(folder, head=0.0, above_reference=True, wrong_texts=0, baseline_classes=()):
     """The pipeline's Evaluator on a model that is right in two rows of three, with texts that tell the class."""
     generator = np.random.default_rng(0)
     truths = generator.integers(0, 3, ROWS)
@@ -63,9 +63,15 @@ def evaluate(folder, head=0.0, above_reference=True, wrong_texts=0):
     examples = artifact(standard.Examples, folder / "examples")
     examples.split_names = json.dumps(["test"])
     blessing = artifact(standard.ModelBlessing, folder / "blessing")
+    baseline = []
+    if baseline_classes:
+        path = str(folder / "baseline" / "Format-Serving")
+        fixed_predictions.save_model(path, baseline_classes, False, any_number=True)
+        baseline = [artifact(standard.Model, folder / "baseline", 6)]
     Executor().Do(
         {
             "examples": [examples],
+            "baseline_model": baseline,
             "model": [artifact(standard.Model, folder / "model", 7)],
             "references": [artifact(LinearReferencesArtifact, folder / "references")],
         },
@@ -104,6 +110,14 @@ def test_a_model_above_them_is_blessed(tmp_path):
     assert linear < fused
     assert evaluation["gate"]["reasons"] == [] and evaluation["gate"]["blessed"]
     assert is_blessed(blessing.uri) and blessing.get_int_custom_property("blessed") == 1
+
+
+def test_a_model_of_other_classes_is_no_baseline_and_stops_nothing(tmp_path):
+    evaluation, blessing, _, _ = evaluate(tmp_path, wrong_texts=40, baseline_classes=("animal", "drink", "größe"))
+    assert not evaluation["gate"]["compared"] and evaluation["baseline"] is None
+    left_out = evaluation["gate"]["baseline_left_out"]
+    assert left_out == "it has other classes, without 'food' and with 'drink'"
+    assert is_blessed(blessing.uri) and not blessing.get_int_custom_property("baseline_model_id")
 
 
 def test_a_model_below_its_own_head_is_not_blessed(tmp_path):

@@ -123,6 +123,28 @@ def test_no_version_is_ever_seen_half(tmp_path, monkeypatch):
     )
 
 
+def test_what_a_killed_push_left_is_removed_and_one_at_work_is_left_alone(tmp_path):
+    model, destination = _write_model(tmp_path / "model"), tmp_path / "serving"
+    for name in ("dead", "alive"):
+        _write_model(destination / f".unfinished-{name}")
+    long_ago = time.time() - 3600
+    for path in [destination / ".unfinished-dead", *(destination / ".unfinished-dead").rglob("*")]:
+        os.utime(path, (long_ago, long_ago))
+    version = _push(model, destination, tmp_path / "pushed").get_string_custom_property("pushed_version")
+    assert sorted(os.listdir(destination)) == [".unfinished-alive", version]
+
+
+def test_a_damaged_version_is_pushed_again(tmp_path):
+    model, destination = _write_model(tmp_path / "model"), tmp_path / "serving"
+    first, was_there = executor.ensure_serving(str(model / "Format-Serving"), str(destination))
+    assert not was_there
+    assert executor.ensure_serving(str(model / "Format-Serving"), str(destination)) == (first, True)
+    pathlib.Path(first, "variables", "variables.index").write_text("cut")
+    second, was_there = executor.ensure_serving(str(model / "Format-Serving"), str(destination))
+    assert not was_there and int(os.path.basename(second)) > int(os.path.basename(first))
+    assert _files(second) == _files(model / "Format-Serving")
+
+
 def test_a_version_without_a_model_does_not_stop_the_push(tmp_path):
     (tmp_path / "serving" / "7").mkdir(parents=True)
     pushed = _push(_write_model(tmp_path / "model"), tmp_path / "serving", tmp_path / "pushed")

@@ -173,6 +173,7 @@ def make_summary():
                 "min_f1_m": 0.6,
                 "change_tolerance": None,
                 "compared": False,
+                "baseline_left_out": None,
             },
         },
         "serving_check": {"blessed": True, "reasons": []},
