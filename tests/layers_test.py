@@ -18,7 +18,17 @@ TFX = {
     "tf_keras",
 }
 # Where graphs are made or data flow; everything else is `keras.ops`.
-USES_TENSORFLOW = {"search", "training", "pretraining", "optimization", "data", "export", "cost"}
+USES_TENSORFLOW = {
+    "cost",
+    "data",
+    "estimator",
+    "export",
+    "optimization",
+    "preparation",
+    "pretraining",
+    "search",
+    "training",
+}
 
 
 def offenders(folder, forbidden):

@@ -10,11 +10,11 @@ import tensorflow as tf
 from components.code_fingerprint import CODE_FINGERPRINT, check_code
 from components.transform.clip import prepare_depth_clips, prepare_videos
 from components.transform.image import prepare_images
-from components.transform.labels import multi_hot
 from components.transform.raw_features import as_dense
 from components.transform.skeleton import prepare_skeletons
 from components.transform.text import prepare_subwords, prepare_texts
 from hfmnas_keras.data.modalities import SUBWORDS
+from hfmnas_keras.preparation.labels import class_ids, class_marks
 
 _SETTINGS = ("classes", "multi_label", "modalities")
 #: What this stage runs. The fingerprint of it is in `custom_config`, the one place that Transform has for it.
@@ -60,8 +60,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
             | --- | --- |
             | `image` | `image_size` (height, width); optional `interpolation`, "bilinear" (default) or "bicubic" |
             | `text` | `max_tokens`, `min_frequency` (rarer words are out of vocabulary) and `max_subwords` (0: none), \
-ints; optional `tokenizer`, the arguments of `components.transform.wordpiece.WordPiece` or, with `merges`, of \
-`components.transform.byte_pair.BytePair`, but `max_tokens` and, unused here, `sha256` |
+ints; optional `tokenizer`, the arguments of `hfmnas_keras.preparation.word_piece.WordPiece` or, with `merges`, of \
+`hfmnas_keras.preparation.byte_pair.BytePair`, but `max_tokens` and, unused here, `sha256` |
             | `skeleton` | `skeleton_frames` (int) |
             | `depth`, `video` | `clip_frames` (int), `clip_size` (height, width) |
 
@@ -92,13 +92,12 @@ at 1, the last id is any other word; with a `tokenizer` its ids; with `max_subwo
             feature = preparation.prepare(inputs[name], **{key: custom_config[key] for key in names})
             if feature is not None:
                 outputs[preparation.feature] = feature
-    class_marks = multi_hot(inputs["labels"], custom_config["classes"])
+    # An empty class name is refused in the ingest, so that the padding of sparse labels matches none.
+    marks = class_marks(as_dense(inputs["labels"]), custom_config["classes"])
     if custom_config["multi_label"]:
-        outputs["labels"] = class_marks
+        outputs["labels"] = marks
     else:
-        known = tf.reduce_max(class_marks, axis=1) > 0
-        label = tf.where(known, tf.argmax(class_marks, axis=1, output_type=tf.int64), tf.constant(-1, tf.int64))
-        outputs["label"] = tf.reshape(label, [-1, 1])
+        outputs["label"] = class_ids(marks)
     return outputs
 
 

@@ -9,20 +9,18 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.transform.byte_pair import BytePair
 from components.transform.raw_features import as_dense
-from components.transform.wordpiece import WordPiece
-from components.words import UNSPACED
 from hfmnas_keras.backbones.encoder_folder import encoder_home
+from hfmnas_keras.preparation.byte_pair import BytePair
+from hfmnas_keras.preparation.word_piece import WordPiece
+from hfmnas_keras.preparation.words import of_length, words_of
 
 VOCABULARY, PIECES = "text_vocabulary", "text_pieces"
 SUBWORD_VOCABULARY = "text_subword_vocabulary"
-PADDING_ID = 0
 #: Characters of a sub-word, a mark before and after each word counted.
 SUBWORD_LENGTH = 4
 # A sub-word of one word alone says no more than the word.
 _SUBWORD_FREQUENCY = 2
-_UNSPACED = "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in UNSPACED)
 # Each has a vector in the served model.
 _MOST_SUBWORDS = 1 << 15
 
@@ -46,7 +44,7 @@ def prepare_texts(
         vocab_filename=VOCABULARY,
     )
     # Shifted by one: 0 is padding.
-    return _of_length(tf.RaggedTensor.from_sparse(ids) + 1, max_tokens)
+    return of_length(tf.RaggedTensor.from_sparse(ids) + 1, max_tokens)
 
 
 def prepare_subwords(text: tf.Tensor, max_subwords: int, tokenizer: Any = None) -> tf.Tensor | None:
@@ -70,29 +68,7 @@ def prepare_subwords(text: tf.Tensor, max_subwords: int, tokenizer: Any = None) 
         vocab_filename=SUBWORD_VOCABULARY,
     )
     ids = tf.RaggedTensor.from_sparse(ids)
-    return _of_length(tf.ragged.boolean_mask(ids, ids >= 0) + 1, max_subwords)
-
-
-def _of_length(ids: tf.RaggedTensor, length: int) -> tf.Tensor:
-    return tf.ensure_shape(ids.to_tensor(PADDING_ID, shape=[None, length]), [None, length])
-
-
-def words_of(text: tf.Tensor) -> tf.RaggedTensor:
-    """Splits texts into lower-case words, as `components.words.words_of_text` does.
-
-    Args:
-        text: string tensor of shape `(batch,)`.
-
-    Returns:
-        Ragged string tensor of shape `(batch, words)`.
-    """
-    # Replaces what is not UTF-8, which the regular expressions below would not match.
-    text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace", replacement_char=32)
-    text = tf.strings.lower(text, encoding="utf-8")
-    # These scripts write no blanks between words.
-    text = tf.strings.regex_replace(text, rf"([{_UNSPACED}]\p{{M}}*)", r" \1 ")
-    text = tf.strings.regex_replace(text, r"[^\p{L}\p{M}\p{N}]+", " ")
-    return tf.strings.split(text)
+    return of_length(tf.ragged.boolean_mask(ids, ids >= 0) + 1, max_subwords)
 
 
 def vocabulary_size(tf_transform_output: tft.TFTransformOutput) -> int:

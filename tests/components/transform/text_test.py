@@ -6,8 +6,8 @@ import unicodedata
 import pytest
 import tensorflow as tf
 
-from components.transform.text import words_of
 from components.words import words_of_text
+from hfmnas_keras.preparation.words import words_of
 
 
 @pytest.mark.parametrize(

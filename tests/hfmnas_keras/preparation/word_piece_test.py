@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from components.transform.encoder_preparation import tokenizer_of
-from components.transform.wordpiece import WordPiece, normal_forms
-from hfmnas_keras.backbones.encoder_folder import find_encoder
+from hfmnas_keras.backbones.encoder_folder import find_encoder, vocabulary_path
+from hfmnas_keras.preparation.word_piece import WordPiece, normal_forms
 from tests.oracles.golden import wordpiece_golden
 
 GOLDEN = wordpiece_golden()
@@ -43,7 +43,8 @@ def test_ids_equal_those_of_hugging_face_on_the_real_vocabulary():
         folder = find_encoder("minilm")
     except ValueError as error:
         pytest.skip(f"the published vocabulary is not at hand: {error}")
-    tokenizer = WordPiece(max_tokens=MAX_TOKENS, **tokenizer_of(str(folder)))
+    arguments = {**tokenizer_of(str(folder)), "vocabulary": str(vocabulary_path(folder))}
+    tokenizer = WordPiece(max_tokens=MAX_TOKENS, **arguments)
     assert rows_that_differ(tokenizer, GOLDEN["minilm"]) == {}
 
 
