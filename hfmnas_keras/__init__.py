@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "FeatureSet": "data.feature_set",
     "FinalModelSettings": "settings.fusion",
+    "FusionClassifier": "estimator.fusion_classifier",
     "FusionSettings": "settings.fusion",
     "Genotype": "genotype.genotype",
     "MitigationSettings": "settings.fusion",
