@@ -78,7 +78,14 @@ setuptools.setup(
         "console_scripts": ["hfmnas=hfmnas_keras.cli:main"],
         # Commands of `hfmnas` that lie outside of hfmnas_keras, which knows nothing of what is above it, and what reads
         # a run's configuration for those inside.
-        "hfmnas.commands": ["study=pipeline.studies.command:study"],
+        "hfmnas.commands": [
+            "compile=pipeline.commands:compile_",
+            "config=pipeline.commands:config",
+            "init=pipeline.commands:init",
+            "report=pipeline.commands:report",
+            "run=pipeline.commands:run",
+            "study=pipeline.studies.command:study",
+        ],
         "hfmnas.network_descriptions": ["run=pipeline.network_description:network_description"],
     },
     extras_require={

@@ -11,6 +11,8 @@ from hfmnas_keras.cli.backbone_commands import backbone
 from hfmnas_keras.cli.command_group import CommandGroup
 from hfmnas_keras.cli.encoder_commands import encoder
 from hfmnas_keras.cli.genotype_commands import genotype
+from hfmnas_keras.cli.list_commands import backbones, modalities, models, version
+from hfmnas_keras.cli.model_commands import evaluate, predict, serve
 from hfmnas_keras.cli.operations_command import operations
 from hfmnas_keras.plugins import installed_plugins, use_plugins
 
@@ -19,7 +21,7 @@ from hfmnas_keras.plugins import installed_plugins, use_plugins
 @click.version_option(hfmnas_keras.__version__, prog_name="hfmnas")
 @click.option("--plugin", "plugins", multiple=True, help="Module that registers what is not ours; may come repeatedly.")
 def main(plugins: tuple[str, ...]) -> None:
-    """Looks at what HF-MNAS searched, and compares.
+    """Searches how to fuse pictures and texts, and does what follows: predicts, scores, serves, shows and compares.
 
     Exit codes: 0, it went well; 1, the answer is no (files differ, a file is not valid); 2, the command line is wrong
     or something cannot be read or written.
@@ -29,7 +31,17 @@ def main(plugins: tuple[str, ...]) -> None:
     use_plugins((*installed_plugins(), *plugins))
 
 
-main.add_command(backbone)
-main.add_command(encoder)
-main.add_command(genotype)
-main.add_command(operations)
+for command in (
+    backbone,
+    backbones,
+    encoder,
+    evaluate,
+    genotype,
+    modalities,
+    models,
+    operations,
+    predict,
+    serve,
+    version,
+):
+    main.add_command(command)
