@@ -7,6 +7,7 @@ import os
 import click
 
 import hfmnas_keras
+from hfmnas_keras.cli.audit_command import audit_command
 from hfmnas_keras.cli.backbone_commands import backbone
 from hfmnas_keras.cli.command_group import CommandGroup
 from hfmnas_keras.cli.encoder_commands import encoder
@@ -32,6 +33,7 @@ def main(plugins: tuple[str, ...]) -> None:
 
 
 for command in (
+    audit_command,
     backbone,
     backbones,
     encoder,
