@@ -16,7 +16,7 @@ import time
 from typing import Any
 
 # The settings of the log come with it, before TensorFlow is imported.
-from pipeline.local_runner import run  # isort: skip
+from pipeline.local_runner import run_and_summarise  # isort: skip
 
 import click
 import keras
@@ -39,17 +39,16 @@ def compare(config: RunConfig, name: str, seeds: int, output: str) -> None:
         seeds: int. Number of seeds.
         output: str. JSON to write.
     """
-    from pipeline.run_summary import summarise_run
-
     results: dict[str, list[float]] = {}
     travels: list[dict[str, float]] = []
     seconds = []
     for seed in range(seeds):
         seeded = _with_seed(config, name, seed)
         started = time.time()
-        run(seeded)
+        _, summary = run_and_summarise(seeded)
         seconds.append(time.time() - started)
-        summary = summarise_run(seeded.metadata_path, since=started)
+        if summary is None:
+            raise click.ClickException(f"The run of seed {seed} failed; its log says why.")
         scores = summary.f1_m()
         if not seed:
             # No chance in them: once is enough.

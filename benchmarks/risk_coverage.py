@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import json
 import pathlib
-import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 # The settings of the log come with it, before TensorFlow is imported.
-from pipeline.local_runner import run  # isort: skip
+from pipeline.local_runner import run_and_summarise  # isort: skip
 
 import click
 import numpy as np
@@ -33,15 +32,11 @@ _COLOURS = {"conflict": "tab:red", "uncertainty": "tab:orange", "probability": "
 )
 def main(seeds: int, config_path: str, output: str) -> None:
     """Runs the seeds, prints a table and writes the numbers and the figure."""
-    from pipeline.run_summary import summarise_run
-
     config = load_config(config_path)
     measured: list[dict[str, Any]] = []
     for seed in range(seeds):
         seeded = with_overrides(config, {"name": "benchmark", "search.seed": seed, "training.seed": seed})
-        started = time.time()
-        run(seeded)
-        summary = summarise_run(seeded.metadata_path, since=started)
+        _, summary = run_and_summarise(seeded)
         if summary is None or summary.evaluation is None:
             raise click.ClickException(f"The run of seed {seed} came to no evaluation; its log says why.")
         evaluation = summary.evaluation

@@ -11,21 +11,33 @@ Exit codes: 0, the model was blessed and pushed; 1, a stage failed; 2, the confi
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import logging as python_logging
 import os
 import pathlib
 import sys
-import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.config import RunConfig
 from pipeline.config_file import load_config
+from pipeline.failure import damaged_artifact, explain
+from pipeline.run_folder import (
+    END_OF_LOG,
+    LOG_FILE,
+    check_metadata,
+    keep_configuration,
+    keep_killed_log,
+    notes_on_last_run,
+    repair_moved_run,
+    sole_use_of,
+)
+
+if TYPE_CHECKING:
+    from pipeline.run_summary import RunSummary
 
 BLESSED, FAILED, WRONG_USE, NOT_BLESSED = 0, 1, 2, 3
 
@@ -53,16 +65,48 @@ def run(config: RunConfig, last_stage: str | None = None) -> int:
     Returns:
         int. The exit code, see the module's documentation; of a run that ends earlier, 0 when its stages went well.
     """
+    return run_and_summarise(config, last_stage)[0]
+
+
+def run_and_summarise(config: RunConfig, last_stage: str | None = None) -> tuple[int, RunSummary | None]:
+    """Does what `run` does, and returns the summary of this very run beside its exit code; `None` of one that failed.
+
+    Args:
+        config: `RunConfig`.
+        last_stage: as of `run`.
+    """
+    try:
+        with sole_use_of(config.root):
+            check_metadata(config.root, config.metadata_path)
+            if moved_from := repair_moved_run(config.root, config.metadata_path):
+                click.echo(
+                    f"This run was in {moved_from}. Its metadata now point here; the cache goes by path, so stages run "
+                    "again, and the last blessed model stays the one to compare with."
+                )
+            if killed_log := keep_killed_log(config.root):
+                click.echo(f"The last run here was killed. Its log: {killed_log}")
+            for note in notes_on_last_run(config):
+                click.echo(note)
+            keep_configuration(config, config.root)
+            return _run_in_its_folder(config, last_stage)
+    except (RuntimeError, OSError) as error:
+        click.echo(explain(error), err=True)
+        return FAILED, None
+
+
+def _run_in_its_folder(config: RunConfig, last_stage: str | None) -> tuple[int, RunSummary | None]:
     quiet_imports()
     from absl import logging
     from tfx import v1 as tfx
 
     from components.execution import EXECUTION_VARIABLE, execution_json
     from pipeline.definition import create_pipeline
+    from pipeline.identified_runner import IdentifiedRunner
+    from pipeline.last_word import with_last_word
     from pipeline.run_summary import summarise_run
 
-    config.root.mkdir(parents=True, exist_ok=True)
-    with _sole_use_of(config.root), _quiet_logs(logging, config.root / "run.log") as handlers:
+    error_log = config.root / "error.log"
+    with _quiet_logs(logging, config.root / LOG_FILE) as handlers:
         try:
             pipeline = create_pipeline(
                 config,
@@ -77,27 +121,36 @@ def run(config: RunConfig, last_stage: str | None = None) -> int:
             )
         except ValueError as error:
             click.echo(str(error), err=True)
-            return WRONG_USE
+            return WRONG_USE, None
         stage_log = handlers(len(pipeline.components))
         os.environ[EXECUTION_VARIABLE] = execution_json(search=config.search, training=config.training)
-        started = time.time()
+        runner = IdentifiedRunner()
         try:
-            tfx.orchestration.LocalDagRunner().run(pipeline)
+            runner.run(pipeline)
+            if runner.run_id is None:
+                # The TFX command executes this file to see the pipeline, with a runner that does not run.
+                return BLESSED, None
+            summary = summarise_run(config.metadata_path, runner.run_id)
+            if summary is None:
+                raise RuntimeError(f"{config.metadata_path} has no run {runner.run_id!r}, which has just ended.")
+            summary, said = with_last_word(summary, str(config.push_destination))
         except KeyboardInterrupt:
             click.echo(f"\nStopped in {stage_log.stage}. The same command continues from here.", err=True)
-            return 130
+            return 130, None
         except Exception as error:
-            logging.debug("%s", traceback.format_exc())
-            (config.root / "error.log").write_text(traceback.format_exc(), encoding="utf-8")
-            click.echo(f"\n{stage_log.stage} failed: {_root_cause(error)}", err=True)
-            click.echo(f"The whole story: {config.root / 'error.log'} and {config.root / 'run.log'}", err=True)
-            return FAILED
-        summary = summarise_run(config.metadata_path, since=started)
-        if summary is None:
-            # The TFX command executes this file to see the pipeline, with a runner that does not run.
-            return BLESSED
+            told = explain(error)
+            click.echo(f"\n{stage_log.stage} failed: {told}", err=True)
+            if folder := damaged_artifact(told, str(config.pipeline_root)):
+                click.echo(f"If that file is damaged: `rm -rf {folder}`; the same command makes it anew.", err=True)
+            with contextlib.suppress(OSError):
+                error_log.write_text(traceback.format_exc(), encoding="utf-8")
+            click.echo(f"The whole story: {error_log} and {config.root / LOG_FILE}", err=True)
+            return FAILED, None
+        error_log.unlink(missing_ok=True)
+        if said:
+            click.echo(said)
         click.echo(summary.to_text(config.name))
-        return BLESSED if summary.is_pushed or last_stage is not None else NOT_BLESSED
+        return (BLESSED if summary.is_pushed or last_stage is not None else NOT_BLESSED), summary
 
 
 def quiet_imports() -> None:
@@ -108,34 +161,26 @@ def quiet_imports() -> None:
 
 
 @contextlib.contextmanager
-def _sole_use_of(root: pathlib.Path) -> Iterator[None]:
-    """Keeps two runs from writing the same artifacts and metadata at once."""
-    with open(root / ".lock", "w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            click.echo(f"Another run is at work in {root}. Wait for it, or give this one another name.", err=True)
-            sys.exit(FAILED)
-        yield
-
-
-@contextlib.contextmanager
 def _quiet_logs(logging, file: pathlib.Path):
     """Sends every log line to `file` and, of them, the ones for a person to the terminal."""
     from pipeline.stage_log import StageLog
 
     logger, to_terminal = logging.get_absl_logger(), logging.get_absl_handler()
-    before = logging.get_verbosity(), to_terminal.level, logger.propagate
+    root_logger = python_logging.getLogger()
+    before = logging.get_verbosity(), to_terminal.level, logger.propagate, list(root_logger.handlers)
     logging.set_verbosity(logging.INFO)
     # Deprecations inside TFMA, which nobody who runs this can mend.
     python_logging.getLogger("tensorflow").setLevel(python_logging.ERROR)
     to_terminal.setLevel(python_logging.CRITICAL)
-    # Beam puts a handler of its own on the root logger.
     logger.propagate = False
     to_file = python_logging.FileHandler(file, mode="w", encoding="utf-8")
     to_file.setFormatter(python_logging.Formatter("%(asctime)s %(levelname)s %(filename)s:%(lineno)d %(message)s"))
+    # A full disk is told by the stage that needs it.
+    to_file.handleError = lambda record: None  # type: ignore[method-assign]
     added: list[python_logging.Handler] = [to_file]
     logger.addHandler(to_file)
+    # Beam logs a failure with its whole traceback, by the root logger.
+    root_logger.handlers[:] = [to_file]
 
     def show_stages(num_stages: int) -> StageLog:
         stage_log = StageLog(click.echo, num_stages)
@@ -146,9 +191,12 @@ def _quiet_logs(logging, file: pathlib.Path):
     try:
         yield show_stages
     finally:
+        to_file.handle(python_logging.makeLogRecord({"msg": END_OF_LOG, "levelname": "INFO"}))
+        root_logger.handlers[:] = before[3]
         for handler in added:
             logger.removeHandler(handler)
-            handler.close()
+            with contextlib.suppress(OSError):
+                handler.close()
         logging.set_verbosity(before[0])
         to_terminal.setLevel(before[1])
         logger.propagate = before[2]
@@ -168,12 +216,6 @@ def _kept_by_meaning(file: pathlib.Path, folder: pathlib.Path) -> str:
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.write_bytes(content)
     return str(copy)
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from hfmnas_keras.settings.training import TrainingSettings
 from pipeline.config_file import load_config
 from pipeline.config_parts import expanded
 from pipeline.local_runner import quiet_imports
+from pipeline.run_folder import data_of_last_run
 
 if TYPE_CHECKING:
     from pipeline.manifest_look import ManifestLook
@@ -294,10 +295,15 @@ def _columns(given: tuple[str, ...]) -> dict[str, str]:
 
 
 def _name(manifest: str) -> str:
-    """Names a run after its manifest, and by digits of the path where letters that tell it apart had to go."""
+    """Names a run after its manifest, and by digits of the path where letters that tell it apart had to go.
+
+    Runs of one name share a folder and a blessed model. So the digits are there, too, where another manifest of this
+    name was run before.
+    """
     stem, path = pathlib.Path(manifest).stem.lower(), str(pathlib.Path(manifest).resolve())
     kept = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-_")
-    if stem.isascii() and 0 < len(kept) <= _LONGEST_NAME:
+    is_whole = stem.isascii() and 0 < len(kept) <= _LONGEST_NAME
+    if is_whole and data_of_last_run(pathlib.Path("runs") / kept) in (None, path):
         return kept
     digits = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return f"{kept[: _LONGEST_NAME - 9].strip('-_') or 'manifest'}-{digits}"

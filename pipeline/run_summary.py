@@ -12,6 +12,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
 from components.evaluator.evaluation import is_blessed, read_evaluation
+from components.pusher.executor import DIGEST_PROPERTY
 
 _HEAD = "_belief"
 
@@ -43,6 +44,7 @@ class RunSummary:
         is_pushed: bool. Whether the model of this run serves now, be it pushed by this run or by an earlier one.
         uris: dict of str. Folder of every artifact of the run by `"Component.output"`, such as `"Trainer.model"`.
         pushed_path: str or None. Folder of the version that serves.
+        pushed_digest: str or None. Digest of its files, see `components.pusher.model_digest`.
     """
 
     stages: tuple[StageOutcome, ...]
@@ -52,6 +54,7 @@ class RunSummary:
     is_pushed: bool
     uris: dict[str, str]
     pushed_path: str | None
+    pushed_digest: str | None = None
 
     def to_text(self, name: str) -> str:
         """Returns the summary as lines for a terminal; the last one tells the gate's word, where the run reached it."""
@@ -116,25 +119,24 @@ class RunSummary:
         return f"NOT BLESSED, not pushed: macro F1 {fused}"
 
 
-def summarise_run(metadata_path: str | os.PathLike[str], since: float = 0.0) -> RunSummary | None:
-    """Reads the latest run from ML Metadata.
+def summarise_run(metadata_path: str | os.PathLike[str], run_id: str | None = None) -> RunSummary | None:
+    """Reads a run from ML Metadata.
 
     Args:
         metadata_path: SQLite file.
-        since: float. Seconds since the epoch; an older run is not taken. Defaults to `0`.
+        run_id: str or None. Name of the run, as `IdentifiedRunner` has it. `None` (default): the one that was entered
+            last; clocks, which may be set back, are not asked.
 
     Returns:
-        `RunSummary`, or `None` when there was no run.
+        `RunSummary`, or `None` when there is no such run.
     """
     if not os.path.isfile(metadata_path):
         return None
     store = MetadataStore(metadata.sqlite_metadata_connection_config(os.fspath(metadata_path)))
-    runs = [
-        run for run in store.get_contexts_by_type("pipeline_run") if run.create_time_since_epoch >= since * 1000 - 1
-    ]
+    runs = [run for run in store.get_contexts_by_type("pipeline_run") if run_id in (None, run.name)]
     if not runs:
         return None
-    run = max(runs, key=lambda context: (context.create_time_since_epoch, context.id))
+    run = max(runs, key=lambda context: context.id)
     executions = sorted(store.get_executions_by_context(run.id), key=lambda execution: execution.id)
     stages = tuple(
         StageOutcome(
@@ -157,6 +159,7 @@ def summarise_run(metadata_path: str | os.PathLike[str], since: float = 0.0) -> 
         is_pushed=pushed is not None and bool(_custom(pushed, "pushed")),
         uris={f"{component}.{output}": artifact.uri for (component, output), artifact in outputs.items()},
         pushed_path=None if pushed is None else _custom(pushed, "pushed_destination") or None,
+        pushed_digest=None if pushed is None else _custom(pushed, DIGEST_PROPERTY),
     )
 
 

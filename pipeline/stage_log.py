@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import pathlib
 import re
 import time
 from collections.abc import Callable
 
+from pipeline.failure import is_own_file
+
 _RUNNING = re.compile(r"Component (\S+) is running\.$")
 _FINISHED = re.compile(r"Component (\S+) is finished\.$")
 _CACHED = re.compile(r"A cached execution \d+ is used\.$")
-_ROOT = pathlib.Path(__file__).resolve().parent.parent
-_OWN_PACKAGES = tuple(_ROOT / package for package in ("hfmnas_keras", "components", "pipeline"))
 
 
 class StageLog(logging.Handler):
@@ -48,10 +47,6 @@ class StageLog(logging.Handler):
         elif finished := _FINISHED.match(message):
             took = "from cache" if self._cached else f"{time.monotonic() - self._started:.1f} s"
             self._show(f"        {finished.group(1)}: {took}")
-        elif record.levelno >= logging.ERROR or _is_own(record.pathname):
+        elif record.levelno >= logging.ERROR or is_own_file(record.pathname):
             prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
             self._show(f"        {prefix}{message}")
-
-
-def _is_own(path: str) -> bool:
-    return any(pathlib.Path(path).is_relative_to(package) for package in _OWN_PACKAGES)

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import pathlib
-import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -62,16 +61,11 @@ def prepare_study_data(config: RunConfig, root: pathlib.Path) -> StudyData:
     """
     # Here and not above: it is TFX, which the processes that train do without.
     from pipeline.definition import FEATURES_STAGE
-    from pipeline.local_runner import BLESSED, run
-    from pipeline.run_summary import summarise_run
+    from pipeline.local_runner import run_and_summarise
 
-    started = time.time()
-    code = run(config, last_stage=FEATURES_STAGE)
-    if code != BLESSED:
-        raise RuntimeError(f"The pipeline of {config.name!r} ended with {code} before there were features, see above.")
-    summary = summarise_run(config.metadata_path, since=started)
+    code, summary = run_and_summarise(config, last_stage=FEATURES_STAGE)
     if summary is None:
-        raise RuntimeError(f"The pipeline of {config.name!r} left no run in {config.metadata_path}.")
+        raise RuntimeError(f"The pipeline of {config.name!r} ended with {code} before there were features, see above.")
     return study_data_of(summary.uris, len(config.preparation.classes), root)
 
 

@@ -11,6 +11,7 @@ from conftest import write_config
 from pipeline.config import SCHEMAS_FOLDER
 from pipeline.config_file import load_config, with_overrides
 from pipeline.local_runner import FAILED, WRONG_USE, _kept_by_meaning, main, run
+from pipeline.run_folder import CONFIG_FILE, keep_configuration, notes_on_last_run
 
 
 def test_a_wrong_configuration_is_told_and_ends_with_its_own_code(tmp_path):
@@ -37,10 +38,27 @@ def test_two_runs_do_not_write_the_same_folder(tmp_path, capsys):
     config.root.mkdir(parents=True)
     with open(config.root / ".lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(SystemExit) as caught:
-            run(config)
-    assert caught.value.code == FAILED
+        assert run(config) == FAILED
     assert "Another run is at work" in capsys.readouterr().err
+
+
+def test_other_data_and_other_classes_are_told_before_a_run(tmp_path):
+    config = load_config(write_config(tmp_path, str(tmp_path / "rows.jsonl")))
+    config.root.mkdir(parents=True)
+    assert notes_on_last_run(config) == []
+    keep_configuration(config, config.root)
+    assert notes_on_last_run(config) == []
+    kept = config.root / CONFIG_FILE
+    kept.write_text(kept.read_text(encoding="utf-8").replace("red_disc", "disc"), encoding="utf-8")
+    (note,) = notes_on_last_run(config)
+    assert "other classes" in note and "no baseline" in note
+    keep_configuration(config, config.root)
+    kept.write_text(kept.read_text(encoding="utf-8").replace("rows.jsonl", "other.jsonl"), encoding="utf-8")
+    (note,) = notes_on_last_run(config)
+    assert str(tmp_path / "other.jsonl") in note and "another `name`" in note
+    for broken in ("[", "data: 3", "- a", "\udcff"):
+        kept.write_text(broken, encoding="utf-8", errors="surrogateescape")
+        assert notes_on_last_run(config) == []
 
 
 def test_a_schema_lies_where_what_it_says_has_it(tmp_path):

@@ -121,6 +121,17 @@ def test_columns_of_other_names_are_written_and_read(tmp_path):
     assert wrong.exit_code == 2 and "OURS=THEIRS" in wrong.output
 
 
+def test_two_manifests_of_one_name_do_not_share_a_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, second = (str(tmp_path / folder / "data.jsonl") for folder in ("a", "b"))
+    assert [manifest_config._name(path) for path in (first, second)] == ["data", "data"]
+    (tmp_path / "runs" / "data").mkdir(parents=True)
+    kept = {"data": {"source": "manifest", "manifest": first}}
+    (tmp_path / "runs" / "data" / "configuration.yaml").write_text(yaml.safe_dump(kept), encoding="utf-8")
+    assert manifest_config._name(first) == "data"
+    assert re.fullmatch("data-[0-9a-f]{8}", manifest_config._name(second))
+
+
 def test_several_labels_make_it_multi_label(tmp_path):
     texts, labels = ("red wide", "blue small", "both of them"), (["r"], ["b"], ["r", "b"])
     rows = [
