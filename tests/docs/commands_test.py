@@ -51,6 +51,8 @@ NOT_RUN = {
     "export": "belongs to the next line",
     ".": "belongs to the next line",
 }
+#: Commands that hand everything to the one of a module.
+FORWARDED = {"init": "pipeline.manifest_config", "run": "pipeline.local_runner", "compile": "pipeline.kubeflow_runner"}
 _INLINE = re.compile(r"`((?:make|\.venv/bin/\w+|python|hfmnas|tfx|pip) [^`\n]+)`")
 #: Words that stand for what a reader has.
 _PLACEHOLDERS = re.compile(r"[A-Z][A-Z_]+(?:\.\w+)?|my\.yaml|\.\.\.|.*\.\.\..*")
@@ -139,7 +141,9 @@ def _module_faults(module: str, words: list[str]) -> list[str]:
 
 
 def _hfmnas_faults(words: list[str]) -> list[str]:
-    """Walks to the command and lets it read its arguments, without running it."""
+    """Walks to the command and compares its options, without running it."""
+    if words and words[0] in FORWARDED:
+        return _module_faults(FORWARDED[words[0]], words[1:])
     command, context = main, click.Context(main, info_name="hfmnas")
     words = [word for word in words if word != "..."]
     while isinstance(command, click.Group):
@@ -222,6 +226,7 @@ def test_make_help_runs():
         ("hfmnas genotyp show x.json", "hfmnas has no genotyp"),
         ("hfmnas genotype draw x.json --out y.svg", "hfmnas draw --out"),
         ("hfmnas study methods --config nonesuch", "configuration nonesuch"),
+        ("hfmnas run --konfig my.yaml", "pipeline.local_runner --konfig"),
         ("rm -r runs", "rm -r runs: neither run nor named in NOT_RUN"),
     ],
 )
