@@ -15,6 +15,12 @@ def small_mobile_net(input_shape):
     return network
 
 
+def first_stages(input_shape):
+    """Its first stages, for tests that trace it several times."""
+    network = small_mobile_net(input_shape)
+    return keras.Model(network.inputs[0], network.get_layer("block_5_add").output, name="first_stages")
+
+
 def small_transformer(input_shape):
     """Of texts: two blocks, with dropout, that read ids and a mask."""
     tokens = keras.Input(input_shape, dtype="int32", name="token_ids")
