@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.transform import byte_pair
 from components.transform.encoder_preparation import encoder_preparation
 from hfmnas_keras.backbones.convert_encoder import convert_encoder
+from hfmnas_keras.preparation import byte_pair
 from hfmnas_keras.preparation.byte_pair import BytePair, characters_of_bytes
 from hfmnas_keras.settings.backbones import EncoderBackboneSettings
 from tests.hfmnas_keras.backbones.encoder_sources import roberta_folder
