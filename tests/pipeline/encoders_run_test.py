@@ -57,7 +57,9 @@ def test_encoders_are_frozen_fused_gated_and_served(tmp_path):
             "text": {"kind": "encoder", "encoder": str(text_encoder(tmp_path))},
             "image": {"kind": "encoder", "encoder": str(image_encoder(tmp_path))},
         },
-        final_model={**TINY["final_model"], "sequence_encoder": True},
+        # As in the demo, raced genotypes whose networks vote.
+        search={**TINY["search"], "strategy": "race", "race": {"candidates": 4, "rungs": [1, 2], "kept": 0.5}},
+        final_model={**TINY["final_model"], "sequence_encoder": True, "ensemble": 2},
         # With folds: taps that saw no label need none.
         pretraining={**TINY["pretraining"], "folds": 2},
         preparation={**TINY["preparation"], "image_size": [64, 64], "max_tokens": 24},
