@@ -79,11 +79,13 @@ setuptools.setup(
         # Commands of `hfmnas` that lie outside of hfmnas_keras, which knows nothing of what is above it, and what reads
         # a run's configuration for those inside.
         "hfmnas.commands": [
+            "clean=pipeline.clean_command:clean",
             "compile=pipeline.commands:compile_",
             "config=pipeline.commands:config",
             "init=pipeline.commands:init",
             "report=pipeline.commands:report",
             "run=pipeline.commands:run",
+            "serving=pipeline.serving_command:serving",
             "study=pipeline.studies.command:study",
         ],
         "hfmnas.network_descriptions": ["run=pipeline.network_description:network_description"],

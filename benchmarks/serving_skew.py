@@ -35,9 +35,9 @@ SPLITS = ("train", "dev")
 def main(config_path: str) -> None:
     """Compares, and prints a line for each modality and split; exit code 1 where rows differ."""
     config = load_config(config_path)
-    newest_file = newest(str(config.pipeline_root / "Transform" / "transformed_examples"), "*/Split-*/*.gz")
+    newest_file = newest(f"{config.pipeline_root}/Transform/transformed_examples", "*/Split-*/*.gz")
     folder = pathlib.Path(newest_file).parents[1]
-    graph = config.pipeline_root / "Transform" / "transform_graph" / folder.name
+    graph = pathlib.Path(config.pipeline_root) / "Transform" / "transform_graph" / folder.name
     source = make_source(config.data.source, config.source_settings())
     examples = {row.id: _example(row, getattr(source, "data_root", "")) for row in source.read().rows}
     found = 0

@@ -10,7 +10,9 @@ from typing import Annotated, Any
 
 import pydantic
 
+from hfmnas_keras.addresses import absolute_path, is_address
 from hfmnas_keras.plugins import installed_plugins, use_plugins
+from hfmnas_keras.settings.backbones import PATH_SETTINGS
 from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, MitigationSettings, defaults_by_modality
 from hfmnas_keras.settings.models import SEARCHED_MODELS, check_model
 from hfmnas_keras.settings.pretraining import PretrainingSettings
@@ -44,6 +46,8 @@ class RunConfig(pydantic.BaseModel):
         name: str. Name of the pipeline; small letters, digits, `-` and `_`.
         model: str. The fusion model: `"hf_mnas"` (default) or `"bm_nas"` (docs/method.md, section 11), which are
             searched, or a plain one (section 10), for which there is no search.
+        genotype: str or None. File of a genotype that an earlier search found, relative to the configuration file; then
+            nothing is searched. `None` (default): the model is searched.
         data: the source of the data and its settings, by the source. Defaults to the demo's.
         preparation: what Transform makes of the raw examples.
         backbones: the unimodal backbones, by modality.
@@ -71,6 +75,7 @@ class RunConfig(pydantic.BaseModel):
 
     name: Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
     model: str = "hf_mnas"
+    genotype: str | None = None
     data: DataConfig = DemoData()
     preparation: PreparationConfig
     backbones: BackbonesConfig = BackbonesConfig()
@@ -101,6 +106,12 @@ class RunConfig(pydantic.BaseModel):
     def _is_known(cls, model: str) -> str:
         check_model(model)
         return model
+
+    @pydantic.model_validator(mode="after")
+    def _has_a_genotype_only_where_there_is_a_search(self) -> RunConfig:
+        if self.genotype is not None and self.model not in SEARCHED_MODELS:
+            raise ValueError(f"`genotype` is for models that are searched. Received: `model: {self.model}`.")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _has_labels_as_the_source_has(self) -> RunConfig:
@@ -244,14 +255,15 @@ class RunConfig(pydantic.BaseModel):
         return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
     @property
-    def schema_file(self) -> pathlib.Path:
+    def schema_file(self) -> str:
         """Schema of the raw examples."""
-        return pathlib.Path(self.data.schema_file or SCHEMAS_FOLDER / f"{self.data.source}.pbtxt")
+        return self.data.schema_file or str(SCHEMAS_FOLDER / f"{self.data.source}.pbtxt")
 
     @property
     def root(self) -> pathlib.Path:
-        """Absolute folder that everything of this run goes below."""
-        root = pathlib.Path(expanded(self.paths.root or f"runs/{self.name}")).absolute()
+        """Absolute folder of this machine that metadata and logs go below, and all else where no address is given."""
+        own = self.paths.root is None or is_address(self.paths.root)
+        root = pathlib.Path(f"runs/{self.name}" if own else expanded(self.paths.root or "")).absolute()
         if set("[]*?") & set(str(root)):
             raise ValueError(
                 f"The folder of a run must have none of [ ] * ? in its path, which Beam takes for a pattern. Received: "
@@ -260,9 +272,9 @@ class RunConfig(pydantic.BaseModel):
         return root
 
     @property
-    def pipeline_root(self) -> pathlib.Path:
+    def pipeline_root(self) -> str:
         """Folder of the artifacts."""
-        return self.root / "artifacts"
+        return self._below_root("artifacts")
 
     @property
     def metadata_path(self) -> pathlib.Path:
@@ -270,16 +282,30 @@ class RunConfig(pydantic.BaseModel):
         return self.root / "metadata.sqlite"
 
     @property
-    def checkpoint_root(self) -> pathlib.Path:
+    def checkpoint_root(self) -> str:
         """Folder of the checkpoints from which a killed run continues."""
-        return self.root / "checkpoints"
+        return self._below_root("checkpoints")
 
     @property
-    def push_destination(self) -> pathlib.Path:
+    def push_destination(self) -> str:
         """Folder that receives the pushed models."""
         if self.serving.push_destination is not None:
-            return pathlib.Path(expanded(self.serving.push_destination)).absolute()
-        return self.root / "serving" / self.name
+            return absolute_path(expanded(self.serving.push_destination))
+        return self._below_root(f"serving/{self.name}")
+
+    def _below_root(self, name: str) -> str:
+        """Returns a folder below the run's root, which may be an address."""
+        if self.paths.root is not None and is_address(self.paths.root):
+            return f"{self.paths.root.rstrip('/')}/{name}"
+        return str(self.root / name)
+
+    def addresses(self) -> list[str]:
+        """The addresses with a scheme that this configuration names."""
+        named: list[str | None] = [self.pipeline_root, self.checkpoint_root, self.push_destination, self.schema_file]
+        named += [getattr(self.data, path) for path in self.data.paths]
+        for modality in self.data.modalities:
+            named += [getattr(getattr(self.backbones, modality), path, None) for path in PATH_SETTINGS]
+        return [path for path in named if path is not None and is_address(path)]
 
 
 def _with_plugins(content: Any) -> Any:

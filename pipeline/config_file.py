@@ -11,6 +11,7 @@ from typing import Any, get_args
 import pydantic
 import yaml
 
+from hfmnas_keras.addresses import absolute_path
 from hfmnas_keras.backbones.published_encoders import PUBLISHED_ENCODERS
 from hfmnas_keras.settings.backbones import PATH_SETTINGS, backbone_settings_class
 from pipeline.config import RunConfig
@@ -147,17 +148,18 @@ def _with_absolute_paths(config: RunConfig, folder: pathlib.Path) -> RunConfig:
     if isinstance(config.data, FolderData) and config.data.data_root is None:
         content["data"]["data_root"] = config.data.default_root()
     for owner, key in (
+        (content, "genotype"),
         *((content["data"], path) for path in config.data.paths),
         *((settings, path) for settings in content["backbones"].values() for path in PATH_SETTINGS),
     ):
         if owner.get(key) is not None:
-            owner[key] = str((folder / expanded(owner[key])).resolve())
+            owner[key] = absolute_path(expanded(owner[key]), folder)
     for settings in content["backbones"].values():
         for key in ("encoder", "tokenizer") if settings.get("kind") in ("encoder", "keras") else ():
             if settings.get(key) is not None and settings[key] not in PUBLISHED_ENCODERS:
-                settings[key] = str((folder / expanded(settings[key])).resolve())
+                settings[key] = absolute_path(expanded(settings[key]), folder)
         if settings.get("kind") == "keras" and settings["model"].endswith(".keras"):
-            settings["model"] = str((folder / expanded(settings["model"])).resolve())
+            settings["model"] = absolute_path(expanded(settings["model"]), folder)
     return RunConfig.model_validate(content)
 
 

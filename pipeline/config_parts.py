@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -149,12 +149,15 @@ class ServingConfig(pydantic.BaseModel):
             a Docker daemon. Defaults to `False`; the check in a fresh process is always made.
         abstention: `max_conflict` and `max_uncertainty`, floats in [0, 1] or None (default). Above one of them the
             served output `abstain` is true.
+        card: mapping from any of `overview`, `owner`, `licence`, `intended_use` and `limitations` to what the card of a
+            model says of it. The model card lies beside each pushed model, in `model_cards/`.
     """
 
     model_config = STRICT
 
     push_destination: str | None = None
     infra_validation: bool = False
+    card: dict[Literal["overview", "owner", "licence", "intended_use", "limitations"], str] = {}
     abstention: Abstention = Abstention()
 
 
@@ -163,7 +166,8 @@ class PathsConfig(pydantic.BaseModel):
 
     Args:
         root: str or None. Folder of artifacts, metadata, checkpoints and pushed models; relative to the current
-            folder. `None` (default) is `runs/<name>`.
+            folder. `None` (default) is `runs/<name>`. Of an address, such as `gs://bucket/posters`, metadata and logs
+            stay on this machine, in `runs/<name>`.
     """
 
     model_config = STRICT

@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 import pydantic
 
+from hfmnas_keras.addresses import absolute_path
+
 DATA_VARIABLE = "HFMNAS_DATA"
 _Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
@@ -91,7 +93,7 @@ class FolderData(SourceData):
     def default_root(self) -> str:
         """Returns the absolute folder of the data where the configuration names none."""
         root = os.path.expanduser(os.environ.get(DATA_VARIABLE) or "data")
-        return os.path.abspath(os.path.join(root, self.default_folder))
+        return absolute_path(os.path.join(root, self.default_folder))
 
 
 class DemoData(SourceData):

@@ -18,6 +18,7 @@ from components.evaluator.component import Evaluator
 from components.evaluator.eval_config import make_eval_config
 from components.example_validator.component import ExampleValidator
 from components.feature_extractor.component import FeatureExtractor
+from components.given_genotype.component import GivenGenotype
 from components.linear_references.component import LinearReferenceTrainer
 from components.multimodal_example_gen.component import MultimodalExampleGen
 from components.multimodal_example_gen.executor import PATH_PREFIX
@@ -29,6 +30,7 @@ from components.trainer.component import Trainer
 from components.transform import preprocessing
 from components.transform.encoder_preparation import encoder_preparation
 from components.tuner.component import Tuner
+from hfmnas_keras.genotype.base_genotype import read_text
 from hfmnas_keras.models.parts.taps import modalities_of_taps
 from hfmnas_keras.plugins import use_plugins
 from hfmnas_keras.settings.models import SEARCHED_MODELS
@@ -40,7 +42,7 @@ FEATURES_STAGE = "FeatureExtractor"
 
 def training_stages(config: RunConfig) -> tuple[str, ...]:
     """The stages of a configuration that train, and so want accelerators."""
-    searches = ["ArchitectureSearch"] if config.model in SEARCHED_MODELS else []
+    searches = ["ArchitectureSearch"] if config.model in SEARCHED_MODELS and config.genotype is None else []
     tuners = ["Tuner"] if config.tuning is not None else []
     return ("BackboneTrainer", FEATURES_STAGE, *searches, *tuners, "Trainer")
 
@@ -157,9 +159,14 @@ def create_pipeline(
     )
 
     # How to fuse: the bilevel search on train and dev, where the model is a searched one.
-    searches = []
+    searches: list[Any] = []
     search_outputs = {}
-    if config.model in SEARCHED_MODELS:
+    if config.genotype is not None:
+        # Found by an earlier search.
+        given_genotype = GivenGenotype(genotype_json=_genotype_text(config.genotype), model=config.model)
+        searches.append(given_genotype)
+        search_outputs = {"genotype": given_genotype.outputs["genotype"]}
+    elif config.model in SEARCHED_MODELS:
         architecture_search = ArchitectureSearch(
             features=feature_extractor.outputs["features"],
             backbones=backbone_trainer.outputs["backbones"],
@@ -277,6 +284,8 @@ def create_pipeline(
 
     # The run told to a person.
     run_report = RunReport(
+        name=config.name,
+        card={str(key): said for key, said in config.serving.card.items()},
         examples=example_gen.outputs["examples"],
         statistics=statistics_gen.outputs["statistics"],
         backbones=backbone_trainer.outputs["backbones"],
@@ -319,6 +328,13 @@ def create_pipeline(
         metadata_connection_config=metadata_connection_config,
         beam_pipeline_args=list(config.beam_args),
     )
+
+
+def _genotype_text(file: str) -> str:
+    try:
+        return read_text(file).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"`genotype` must be the file of one. Received: {file!r} ({error}).") from error
 
 
 def _push_destination(folder: str | RuntimeParameter) -> Any:

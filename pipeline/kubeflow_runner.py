@@ -154,7 +154,7 @@ def _defaults(config: RunConfig, source_paths: list[str], given: Mapping[str, st
         "source-fingerprint": None,
         "schema-file": schema_file
         if schema_file and is_on_every_machine(schema_file)
-        else f"{kubeflow.schema_folder}/{config.schema_file.name}",
+        else f"{kubeflow.schema_folder}/{os.path.basename(config.schema_file)}",
         "push-destination": config.serving.push_destination
         if is_on_every_machine(config.serving.push_destination or "")
         else f"{kubeflow.pipeline_root}/serving/{legal_name(config.name)}",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from hfmnas_keras.addresses import is_address
 from pipeline.config import RunConfig
 from pipeline.kubeflow_config import ResourcesConfig
 
@@ -18,12 +18,10 @@ PLATFORMS = {"kubeflow": (".yaml", ".yml"), "vertex": (".json",)}
 #: What has to run each time, as what it finds is no input of it.
 UNCACHED = ("ServedModel",)
 
-_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://")
-
 
 def is_on_every_machine(path: str) -> bool:
     """Whether a path means the same on the machine that compiles and in a container: an address or a mounted bucket."""
-    return bool(_SCHEME.match(path)) or path.startswith("/gcs/")
+    return is_address(path) or path.startswith("/gcs/")
 
 
 def legal_name(name: str) -> str:

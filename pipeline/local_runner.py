@@ -100,6 +100,7 @@ def _run_in_its_folder(config: RunConfig, last_stage: str | None) -> tuple[int, 
     from tfx import v1 as tfx
 
     from components.execution import EXECUTION_VARIABLE, execution_json
+    from hfmnas_keras.data.stored_files import check_address
     from pipeline.definition import create_pipeline
     from pipeline.identified_runner import IdentifiedRunner
     from pipeline.last_word import with_last_word
@@ -108,12 +109,14 @@ def _run_in_its_folder(config: RunConfig, last_stage: str | None) -> tuple[int, 
     error_log = config.root / "error.log"
     with _quiet_logs(logging, config.root / LOG_FILE) as handlers:
         try:
+            for address in config.addresses():
+                check_address(address)
             pipeline = create_pipeline(
                 config,
-                pipeline_root=str(config.pipeline_root),
+                pipeline_root=config.pipeline_root,
                 schema_file=_kept_by_meaning(config.schema_file, config.root / "schemas"),
-                checkpoint_root=str(config.checkpoint_root),
-                push_destination=str(config.push_destination),
+                checkpoint_root=config.checkpoint_root,
+                push_destination=config.push_destination,
                 metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
                     str(config.metadata_path)
                 ),
@@ -202,17 +205,22 @@ def _quiet_logs(logging, file: pathlib.Path):
         logger.propagate = before[2]
 
 
-def _kept_by_meaning(file: pathlib.Path, folder: pathlib.Path) -> str:
+def _kept_by_meaning(file: str, folder: pathlib.Path) -> str:
     """Copies a schema to a place named after what it says, comments aside: the cache looks at the name alone."""
+    import tensorflow as tf
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
-    content = file.read_bytes()
+    try:
+        with tf.io.gfile.GFile(file, "rb") as opened:
+            content = opened.read()
+    except tf.errors.NotFoundError as error:
+        raise ValueError(f"There is no schema {file!r}.") from error
     try:
         said = text_format.Parse(content, schema_pb2.Schema()).SerializeToString(deterministic=True)
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise ValueError(f"{file} is not a schema as TensorFlow Metadata writes it: {error}") from error
-    copy = folder / hashlib.sha256(said).hexdigest()[:16] / file.name
+    copy = folder / hashlib.sha256(said).hexdigest()[:16] / os.path.basename(file)
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.write_bytes(content)
     return str(copy)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from typing import Any
 
 from tfx import types
@@ -15,7 +14,7 @@ from tfx.types import artifact_utils
 from components.checkpoint_folder import checkpoint_folder
 from components.code_fingerprint import check_code
 from components.execution import with_execution
-from components.local_folders import writable_folder
+from components.local_folders import mirrored_folder, remove_folder, writable_folder
 from components.settings_json import settings_from_json
 from components.splits import read_features
 from hfmnas_keras.genotype.load_genotype import save_genotypes
@@ -56,14 +55,18 @@ class Executor(base_executor.BaseExecutor):
         checkpoints = checkpoint_folder(
             "ArchitectureSearch", exec_properties["checkpoint_root"], input_dict, exec_properties
         )
-        with writable_folder(genotype.uri) as genotype_folder, writable_folder(report.uri) as report_folder:
+        with (
+            mirrored_folder(checkpoints) as checkpoint_dir,
+            writable_folder(genotype.uri) as genotype_folder,
+            writable_folder(report.uri) as report_folder,
+        ):
             result = search_architecture(
                 train=read_features(features, "train"),
                 dev=read_features(features, "dev"),
                 num_outputs=exec_properties["num_outputs"],
                 fusion=settings_from_json(FusionSettings, exec_properties["fusion"]),
                 settings=with_execution("search", settings_from_json(SearchSettings, exec_properties["search"])),
-                checkpoint_dir=checkpoints,
+                checkpoint_dir=checkpoint_dir,
                 report_dir=report_folder,
                 unimodal_heads=backbones["modalities"],
                 model=exec_properties["model"],
@@ -76,4 +79,4 @@ class Executor(base_executor.BaseExecutor):
         report.set_float_custom_property("seconds", float(result.cost["seconds"]))
         report.set_float_custom_property("largest_travel", float(result.travel.get("largest", 0.0)))
         report.set_string_custom_property("verdict", result.verdict)
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        remove_folder(checkpoints)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
-import shutil
 from typing import Any
 
 import tensorflow_transform as tft
@@ -14,11 +15,11 @@ from tfx.types import artifact_utils
 from components.backbone_trainer.recipes import make_recipe
 from components.checkpoint_folder import checkpoint_folder
 from components.code_fingerprint import check_code
-from components.local_folders import writable_folder
+from components.local_folders import mirrored_folder, readable_file, remove_folder, writable_folder
 from components.settings_json import settings_from_json
 from components.splits import read_examples
 from hfmnas_keras.pretraining.pretraining import pretrain_backbones
-from hfmnas_keras.settings.backbones import backbone_settings_class
+from hfmnas_keras.settings.backbones import PATH_SETTINGS, backbone_settings_class
 from hfmnas_keras.settings.pretraining import PretrainingSettings
 
 #: What this stage runs.
@@ -61,21 +62,28 @@ class Executor(base_executor.BaseExecutor):
         backbones_settings = json.loads(exec_properties["backbones_settings"])
         if missing := sorted(set(backbones_settings) - set(train_inputs)):
             raise RuntimeError(f"The examples have no {missing}, which the pipeline wants, but {[*train_inputs]}.")
-        recipes = {
-            modality: make_recipe(
-                modality,
-                settings_from_json(backbone_settings_class(modality, json.loads(settings).get("kind")), settings),
-                exec_properties["num_outputs"],
-                tuple(train_inputs[modality].shape[1:]),
-                tuple(json.loads(exec_properties["grid"])),
-                transform_graph,
-            )
-            for modality, settings in backbones_settings.items()
-        }
         checkpoints = checkpoint_folder(
             "BackboneTrainer", exec_properties["checkpoint_root"], input_dict, exec_properties
         )
-        with writable_folder(backbones.uri) as folder:
+        with contextlib.ExitStack() as copies:
+            recipes = {
+                modality: make_recipe(
+                    modality,
+                    _with_local_files(
+                        settings_from_json(
+                            backbone_settings_class(modality, json.loads(settings).get("kind")), settings
+                        ),
+                        copies,
+                    ),
+                    exec_properties["num_outputs"],
+                    tuple(train_inputs[modality].shape[1:]),
+                    tuple(json.loads(exec_properties["grid"])),
+                    transform_graph,
+                )
+                for modality, settings in backbones_settings.items()
+            }
+            work_dir = copies.enter_context(mirrored_folder(checkpoints))
+            folder = copies.enter_context(writable_folder(backbones.uri))
             record = pretrain_backbones(
                 recipes,
                 train_inputs,
@@ -85,9 +93,19 @@ class Executor(base_executor.BaseExecutor):
                 dev.labels,
                 folder,
                 settings_from_json(PretrainingSettings, exec_properties["pretraining"]),
-                work_dir=checkpoints,
+                work_dir=work_dir,
             )
         backbones.set_string_custom_property("modalities", ",".join(recipes))
         for modality, result in record["modalities"].items():
             backbones.set_float_custom_property(f"{modality}_dev_f1_m", float(result["dev_macro_f1"]))
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        remove_folder(checkpoints)
+
+
+def _with_local_files(settings: Any, copies: contextlib.ExitStack) -> Any:
+    """Copies the files in buckets that settings name, for as long as `copies` is open."""
+    local = {
+        name: copies.enter_context(readable_file(path))
+        for name in PATH_SETTINGS
+        if (path := getattr(settings, name, None)) is not None
+    }
+    return dataclasses.replace(settings, **local) if local else settings

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from components.multimodal_example_gen.row import SkipRowError
+from hfmnas_keras.addresses import is_address
 
 _WINDOWS_OR_URL = re.compile(r"^([A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*://|\\)")
 
@@ -108,12 +110,17 @@ def inside(root: str, relative: str, name: str) -> str:
     Raises:
         SkipRowError: with the reason `path_outside_root` when the path leaves the folder: because it is absolute, by
             `..`, or through a link.
+
+    A root that is an address gives an address.
     """
     relative = relative.strip()
     shown = f"`{name}` is {relative[:100]!r}"
     parts = relative.replace("\\", "/").split("/")
     if "\0" in relative or relative.startswith("/") or _WINDOWS_OR_URL.match(relative) or ".." in parts:
         raise SkipRowError("path_outside_root", f"{shown}, expected a relative path without '..'")
+    if is_address(root):
+        # In a bucket there are no links.
+        return posixpath.join(root, posixpath.normpath("/".join(parts)))
     real_root = os.path.realpath(root)
     path = os.path.realpath(os.path.join(real_root, relative))
     if os.path.commonpath([real_root, path]) != real_root:

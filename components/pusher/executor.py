@@ -17,6 +17,8 @@ from tfx.utils import io_utils, proto_utils
 
 from components.code_fingerprint import check_code
 from components.pusher.model_digest import model_digest
+from hfmnas_keras.addresses import is_address
+from hfmnas_keras.data.stored_files import copy_folder
 
 ALREADY_SERVING_PROPERTY = "already_serving"
 DIGEST_PROPERTY = "model_digest"
@@ -105,8 +107,9 @@ def newest_version(base_directory: str) -> int | None:
 def push_model(model_path: str, base_directory: str) -> str:
     """Copies a model to a new version, greater than every other one there.
 
-    The version's folder appears whole: it is copied under a name that servers ignore, and renamed. Where renaming is
-    no single act (object stores), `saved_model.pb` comes last, which is the file servers wait for.
+    The version's folder appears whole: it is copied under a name that servers ignore, and renamed. In object stores,
+    where renaming a folder is many acts or none, it is copied to its place at once. `saved_model.pb` comes last: it is
+    the file that servers wait for.
 
     Args:
         model_path: str. Folder of the SavedModel.
@@ -117,18 +120,24 @@ def push_model(model_path: str, base_directory: str) -> str:
     """
     fileio.makedirs(base_directory)
     unfinished = os.path.join(base_directory, f"{_UNFINISHED}{uuid.uuid4().hex}")
+    if is_address(base_directory):
+        serving_path = _new_version(base_directory)
+        copy_folder(model_path, serving_path, last=_SAVED_MODEL_FILE)
+        return serving_path
     try:
-        saved_model_path = os.path.join(model_path.rstrip("/"), _SAVED_MODEL_FILE)
-        io_utils.copy_dir(model_path, unfinished, deny_regex_patterns=[rf"^{re.escape(saved_model_path)}$"])
-        io_utils.copy_file(saved_model_path, os.path.join(unfinished, _SAVED_MODEL_FILE))
-        # The clock may stand behind the last push.
-        version = max(int(time.time()), (newest_version(base_directory) or 0) + 1)
-        serving_path = os.path.join(base_directory, str(version))
+        copy_folder(model_path, unfinished, last=_SAVED_MODEL_FILE)
+        serving_path = _new_version(base_directory)
         fileio.rename(unfinished, serving_path)
     finally:
         if fileio.exists(unfinished):
             fileio.rmtree(unfinished)
     return serving_path
+
+
+def _new_version(base_directory: str) -> str:
+    # The clock may stand behind the last push.
+    version = max(int(time.time()), (newest_version(base_directory) or 0) + 1)
+    return os.path.join(base_directory, str(version))
 
 
 def serving_folder(push_destination: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
@@ -16,7 +19,11 @@ from components.run_report import executor
 class RunReportSpec(ComponentSpec):
     """Inputs, outputs and properties of `RunReport`."""
 
-    PARAMETERS = {"code_fingerprint": ExecutionParameter(type=str)}
+    PARAMETERS = {
+        "name": ExecutionParameter(type=str),
+        "card": ExecutionParameter(type=str),
+        "code_fingerprint": ExecutionParameter(type=str),
+    }
     INPUTS = {
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics),
@@ -57,22 +64,28 @@ class RunReport(base_component.BaseComponent):
     ```
 
     Args:
+        name: str. Of the pipeline, for the model card. Defaults to `""`.
+        card: mapping from some of `components.run_report.model_card.SAID` to what a person says of the model, or None
+            (default).
         examples, statistics, backbones, features, search_report, genotype, tuner_results, model_run, references,
             evaluation, blessing, infra_blessing, pushed_model: channels of what the stages of the run made. All are
             listed by id and place under "Lineage". `search_report` and `genotype` are left out where the model is not
-            searched, `tuner_results` where nothing is tuned.
+            searched, `search_report` also where the genotype was given, `tuner_results` where nothing is tuned.
 
     Outputs:
-        `report`: `components.RunReport`: `report.html`, self-contained, and `summary.json`.
+        `report`: `components.RunReport`: `report.html`, self-contained, and `summary.json`. Beside the pushed model,
+            in `model_cards/` below the push destination, `<version>.json` and `<version>.md`.
     """
 
     SPEC_CLASS = RunReportSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, **channels: types.BaseChannel | None):
+    def __init__(self, name: str = "", card: Mapping[str, str] | None = None, **channels: types.BaseChannel | None):
         super().__init__(
             spec=RunReportSpec(
                 **channels,
+                name=name,
+                card=json.dumps(dict(card or {}), sort_keys=True),
                 code_fingerprint=code_fingerprint(*executor.CODE),
                 report=types.Channel(type=RunReportArtifact),
             )

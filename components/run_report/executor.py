@@ -15,12 +15,14 @@ from components.artifact_types.files import INGEST_FILE, SERVING_CHECK_FILE, TRA
 from components.code_fingerprint import check_code
 from components.evaluator.evaluation import read_evaluation
 from components.feature_extractor.separation import SEPARATION_FILE
+from components.run_report.model_card import card_text, model_card
 from components.run_report.page import render_page
 from hfmnas_keras.genotype.load_genotype import genotype_from_json
 from hfmnas_keras.pretraining.backbone_files import BACKBONES_FILE
 
 PAGE_FILE = "report.html"
 SUMMARY_FILE = "summary.json"
+CARDS_FOLDER = "model_cards"
 # TFX's name for it.
 _TUNER_RESULTS_FILE = "tuner_results.json"
 
@@ -43,7 +45,7 @@ class Executor(base_executor.BaseExecutor):
             input_dict: the artifacts that `RunReportSpec.INPUTS` names, one each; `search_report` and `genotype` only
                 where there was a search, `tuner_results` where there was tuning.
             output_dict: `report`, a `RunReport`.
-            exec_properties: `code_fingerprint`.
+            exec_properties: `name` and `card`, JSON, for the model card; `code_fingerprint`.
         """
         check_code(exec_properties, CODE)
         self._log_startup(input_dict, output_dict, exec_properties)
@@ -55,7 +57,9 @@ class Executor(base_executor.BaseExecutor):
             "ingest": json.loads(_read(artifacts["examples"].uri, INGEST_FILE)),
             "backbones": json.loads(_read(artifacts["backbones"].uri, BACKBONES_FILE)),
             "separation": json.loads(_read(artifacts["features"].uri, SEPARATION_FILE)),
-            "search": genotype_text and json.loads(_read(artifacts["search_report"].uri, "search.json")),
+            "search": json.loads(_read(artifacts["search_report"].uri, "search.json"))
+            if "search_report" in artifacts
+            else None,
             "genotype": genotype_text and json.loads(genotype_text),
             "tuning": _tuning(artifacts.get("tuner_results")),
             "training": json.loads(_read(artifacts["model_run"].uri, TRAINING_FILE)),
@@ -76,6 +80,14 @@ class Executor(base_executor.BaseExecutor):
         fileio.makedirs(report.uri)
         _write(report.uri, SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
         _write(report.uri, PAGE_FILE, page)
+        if summary["pushed"]["pushed"]:
+            folder, version = os.path.split(summary["pushed"]["destination"].rstrip("/"))
+            card = model_card(summary, json.loads(exec_properties["card"]), exec_properties["name"], version)
+            # Not in the version's own folder, which is the model that was checked.
+            cards = os.path.join(folder, CARDS_FOLDER)
+            fileio.makedirs(cards)
+            _write(cards, f"{version}.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+            _write(cards, f"{version}.md", card_text(card))
 
 
 def _tuning(results: types.Artifact | None) -> list[dict[str, Any]] | None:

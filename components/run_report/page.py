@@ -43,7 +43,7 @@ def render_page(summary: Mapping[str, Any], genotype: BaseGenotype | None) -> st
     }
     if genotype is not None:
         drawings["genotype"] = figures.genotype_figure(genotype)
-        search = summary["search"]
+    if (search := summary["search"]) is not None and genotype is not None:
         drawings["search"] = (
             figures.candidates_figure(search["candidates"])
             if search["candidates"]

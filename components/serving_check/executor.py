@@ -20,6 +20,7 @@ from tfx.utils import io_utils, path_utils
 
 from components.artifact_types.files import SERVING_CHECK_FILE
 from components.code_fingerprint import check_code
+from components.local_folders import readable_folder
 
 CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "client.py")
 # Names and property as TFX's InfraValidator has them, so that Pusher reads this blessing as it reads that one's.
@@ -65,13 +66,16 @@ class Executor(base_executor.BaseExecutor):
         split_uris = artifact_utils.get_split_uris(input_dict["examples"], exec_properties["split"])
         records = _read_records(split_uris, exec_properties["num_examples"])
 
-        result = check_serving(
-            model_path,
-            records,
-            json.loads(exec_properties["class_names"]),
-            bool(exec_properties["multi_label"]),
-            json.loads(exec_properties["modalities"]),
-        )
+        # The fresh process may know less of object stores than this one.
+        with readable_folder(model_path) as folder:
+            result = check_serving(
+                folder,
+                records,
+                json.loads(exec_properties["class_names"]),
+                bool(exec_properties["multi_label"]),
+                json.loads(exec_properties["modalities"]),
+            )
+        result["model"] = model_path
 
         blessed = not result["reasons"]
         fileio.makedirs(blessing.uri)
@@ -115,7 +119,7 @@ def check_serving(
     if not records:
         raise ValueError("`records` must hold at least one example to call the model with. Received: none.")
     request = {
-        "model": model_path if "://" in model_path else os.path.abspath(model_path),
+        "model": os.path.abspath(model_path),
         "class_names": list(class_names),
         "multi_label": multi_label,
         "modalities": list(modalities),

@@ -12,6 +12,7 @@ from tfx.utils import json_utils
 
 from components.checkpoint_folder import checkpoint_folder
 from components.code_fingerprint import check_code
+from components.local_folders import mirrored_folder, remove_folder
 
 _SPLITS = ("train", "dev")
 
@@ -48,11 +49,11 @@ class Executor(GenericExecutor):
         for split in _SPLITS:
             custom_config[f"{split}_features_uri"] = artifact_utils.get_split_uri(input_dict["features"], split)
         custom_config["model_uri"] = artifact_utils.get_single_uri(output_dict["model"])
-        custom_config["checkpoint_dir"] = checkpoint_folder(
-            "Trainer", custom_config["checkpoint_root"], input_dict, exec_properties
-        )
+        checkpoints = checkpoint_folder("Trainer", custom_config["checkpoint_root"], input_dict, exec_properties)
         for artifacts in output_dict.values():
             for artifact in artifacts:
                 # Not every orchestrator makes them.
                 fileio.makedirs(artifact.uri)
-        super().Do(input_dict, output_dict, {**exec_properties, key: json_utils.dumps(custom_config)})
+        with mirrored_folder(checkpoints) as custom_config["checkpoint_dir"]:
+            super().Do(input_dict, output_dict, {**exec_properties, key: json_utils.dumps(custom_config)})
+        remove_folder(checkpoints)

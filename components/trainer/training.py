@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 from typing import Any
 
 import keras
@@ -19,6 +18,7 @@ from components.artifact_types.files import CLASSIFIER_FILE, TRAINING_FILE
 from components.execution import with_execution
 from components.local_folders import readable_folder, writable_folder
 from components.settings_json import settings_from_json
+from components.trainer.warmup import write_warmup
 from components.transform.text import vocabulary_size
 from hfmnas_keras.cost import model_cost
 from hfmnas_keras.data.feature_files import read_feature_set
@@ -98,6 +98,7 @@ def run_fn(fn_args: FnArgs) -> None:
         result.thresholds,
         head_thresholds,
     )
+    write_warmup(fn_args.serving_model_dir, list(result.backbones))
     with writable_folder(config["model_uri"]) as folder:
         classifier.save(os.path.join(folder, CLASSIFIER_FILE))
     record = {
@@ -122,7 +123,6 @@ def run_fn(fn_args: FnArgs) -> None:
     }
     with fileio.open(os.path.join(fn_args.model_run_dir, TRAINING_FILE), "w") as file:
         file.write(json.dumps(record, indent=1) + "\n")
-    shutil.rmtree(config["checkpoint_dir"], ignore_errors=True)
 
 
 def _flops(model: keras.Model) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 from tfx import types
@@ -13,6 +12,7 @@ from tfx.utils import json_utils
 
 from components.checkpoint_folder import checkpoint_folder
 from components.code_fingerprint import check_code
+from components.local_folders import mirrored_folder, remove_folder
 
 _SPLITS = ("train", "dev")
 
@@ -48,12 +48,11 @@ class Executor(executor.Executor):
         )
         for split in _SPLITS:
             custom_config[f"{split}_features_uri"] = artifact_utils.get_split_uri(input_dict["examples"], split)
-        custom_config["checkpoint_dir"] = checkpoint_folder(
-            "Tuner", custom_config["checkpoint_root"], input_dict, exec_properties
-        )
+        checkpoints = checkpoint_folder("Tuner", custom_config["checkpoint_root"], input_dict, exec_properties)
         for artifacts in output_dict.values():
             for artifact in artifacts:
                 # Not every orchestrator makes them.
                 fileio.makedirs(artifact.uri)
-        super().Do(input_dict, output_dict, {**exec_properties, key: json_utils.dumps(custom_config)})
-        shutil.rmtree(custom_config["checkpoint_dir"], ignore_errors=True)
+        with mirrored_folder(checkpoints) as custom_config["checkpoint_dir"]:
+            super().Do(input_dict, output_dict, {**exec_properties, key: json_utils.dumps(custom_config)})
+        remove_folder(checkpoints)

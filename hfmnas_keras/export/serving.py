@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -12,8 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hfmnas_keras.addresses import is_address
 from hfmnas_keras.data.modalities import MODALITIES
 from hfmnas_keras.data.modality import Modality
+from hfmnas_keras.data.stored_files import copy_folder
 from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.evidence.opinion import binary_opinions
 from hfmnas_keras.layers.layers_within import layers_within
@@ -354,8 +357,16 @@ def _portable_recurrent_layers(model: keras.Model) -> Iterator[None]:
 
 
 def _write_whole(module: tf.Module, signatures: Mapping[str, Any], path: str) -> None:
-    """Writes beside `path` and moves the finished folder there, so that no one ever sees half of it."""
+    """Writes beside `path` and moves the finished folder there, so that no one ever sees half of it.
+
+    In an object store no folder can be moved at once: there `saved_model.pb` comes last.
+    """
     path = path.rstrip("/")
+    if is_address(path):
+        with tempfile.TemporaryDirectory() as folder:
+            tf.saved_model.save(module, folder, signatures=dict(signatures))
+            copy_folder(folder, path, last="saved_model.pb")
+        return
     parent, name = os.path.split(path)
     unfinished = os.path.join(parent, f".{name}.{uuid.uuid4().hex}")
     if parent:

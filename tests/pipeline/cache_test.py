@@ -12,6 +12,7 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import cache_utils, inputs_utils
 from tfx.orchestration.portable.mlmd import context_lib
 
+from hfmnas_keras.genotype.random_genotype import random_genotype
 from pipeline.config_file import config_content, load_config, with_overrides
 from pipeline.definition import create_pipeline
 
@@ -25,6 +26,8 @@ EVERYTHING, NOTHING = "ImportSchemaGen", None
 OTHER = "OTHER"
 #: In place of it the path of a file that exists.
 FILE = "FILE"
+#: In place of it the path of a genotype.
+GENOTYPE = "GENOTYPE"
 #: The source says it.
 CANNOT_CHANGE = {"preparation.multi_label"}
 
@@ -37,6 +40,7 @@ class Several(dict):
 CHANGES = {
     "name": ("other", EVERYTHING),
     "model": ("bm_nas", SEARCH),
+    "genotype": (GENOTYPE, "GivenGenotype"),
     "plugins": (("json",), INGEST),
     "data.source": (Several({"data": {"source": "manifest", "manifest": "rows.jsonl"}}), EVERYTHING),
     "data.seed": (1, INGEST),
@@ -191,6 +195,7 @@ CHANGES = {
     "gate.threshold": (0.4, TRAINER),
     "serving.infra_validation": (OTHER, "InfraValidator"),
     "serving.push_destination": ("/elsewhere", "Pusher"),
+    "serving.card": ({"owner": "the team"}, "RunReport"),
     # How, not what.
     "search.devices": (1, NOTHING),
     "search.device_bytes": (0, NOTHING),
@@ -300,11 +305,14 @@ def test_what_is_changed_decides_which_stage_is_the_first_to_run_again(base_keys
     assert cache_keys(BASE, monkeypatch) == base_keys and len(set(base_keys.values())) == len(base_keys)
     file = tmp_path / "file.keras"
     file.write_bytes(b"weights")
+    genotype = tmp_path / "genotype.json"
+    random_genotype(BASE.space, BASE.fusion, seed=0).save(genotype)
+    files = {FILE: str(file), GENOTYPE: str(genotype)}
     first = {}
     for key, (value, _) in CHANGES.items():
         overrides = value if isinstance(value, Several) else {key: value}
         overrides = {
-            name: str(file) if each == FILE else not value_of(name) if each == OTHER else each
+            name: not value_of(name) if each == OTHER else files.get(each, each) if isinstance(each, str) else each
             for name, each in overrides.items()
         }
         assert all(name == "data" or value_of(name) != each for name, each in overrides.items() if name == key), key

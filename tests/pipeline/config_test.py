@@ -118,14 +118,44 @@ def test_data_paths_are_relative_to_the_file_and_outputs_to_the_current_folder(w
     assert config.backbones.text.word_vectors == str(tmp_path / "vectors.txt")
     assert config.backbones.image.trunk_weights == str(tmp_path / "vgg19.keras")
     assert config.root == elsewhere / "runs" / "mine"
-    assert config.push_destination == elsewhere / "runs" / "mine" / "serving" / "mine"
+    assert config.push_destination == str(elsewhere / "runs" / "mine" / "serving" / "mine")
+    assert config.addresses() == []
+
+
+def test_what_has_a_scheme_stays_as_it_is(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "data": {"source": "manifest", "manifest": "gs://b/rows.jsonl", "schema_file": "gs://b/rows.pbtxt"},
+        "backbones": {"text": {"word_vectors": "gs://b/v.txt"}, "image": {"trunk_weights": "gs://b/vgg19.keras"}},
+        "paths": {"root": "gs://b/run"},
+        "serving": {"push_destination": "gs://b/serving"},
+    }
+    config = load_config(write(yaml.safe_dump({**yaml.safe_load(MINIMAL), **given})))
+    assert config.pipeline_root == "gs://b/run/artifacts"
+    assert config.checkpoint_root == "gs://b/run/checkpoints"
+    assert config.push_destination == "gs://b/serving"
+    assert (config.data.manifest, config.schema_file) == ("gs://b/rows.jsonl", "gs://b/rows.pbtxt")
+    assert config.backbones.text.word_vectors == "gs://b/v.txt"
+    assert config.backbones.image.trunk_weights == "gs://b/vgg19.keras"
+    assert set(config.addresses()) == {
+        *("gs://b/run/artifacts", "gs://b/run/checkpoints", "gs://b/serving", "gs://b/rows.jsonl", "gs://b/rows.pbtxt"),
+        *("gs://b/v.txt", "gs://b/vgg19.keras"),
+    }
+    # Logs and metadata are of this machine.
+    assert config.root == tmp_path / "runs" / config.name
+    assert not (tmp_path / "gs:").exists()
+
+
+def test_the_root_of_the_data_sets_may_be_in_a_bucket(monkeypatch):
+    monkeypatch.setenv("HFMNAS_DATA", "gs://b/sets")
+    assert load_config("ntu").data.data_root == "gs://b/sets/ntu"
 
 
 def test_the_readmes_server_gets_the_folder_whose_versions_the_demo_pushes():
     readme = (source_files.ROOT / "README.md").read_text(encoding="utf-8")
     # TensorFlow Serving looks for numbered folders right below /models/<MODEL_NAME>.
     (mounted,) = re.findall(r'MODEL_NAME=demo [^"]+"\$PWD/(\S+):/models/demo"', readme)
-    assert load_config("demo").push_destination == pathlib.Path(mounted).absolute()
+    assert load_config("demo").push_destination == str(pathlib.Path(mounted).absolute())
 
 
 def test_the_source_gets_its_settings_and_the_classes(write):

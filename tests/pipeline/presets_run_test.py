@@ -88,7 +88,7 @@ def test_backbones_of_clips_train_along_to_a_gate_decision(tmp_path, monkeypatch
     assert finished.code in (BLESSED, NOT_BLESSED), finished.text
     summary = summarise_run(finished.config.metadata_path)
     assert summary.is_serving_checked and summary.evaluation["gate"]["blessed"] == (finished.code == BLESSED)
-    (classifier,) = finished.config.pipeline_root.glob("Trainer/**/classifier.keras")
+    (classifier,) = pathlib.Path(finished.config.pipeline_root).glob("Trainer/**/classifier.keras")
     trained = keras.saving.load_model(classifier, compile=False)
     for modality in ("skeleton", "video"):
         backbone = load_backbone(summary.uris["BackboneTrainer.backbones"], modality)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import tensorflow as tf
 
 from components.multimodal_example_gen.record import in_short, is_utf8, jsonl_records
 from components.multimodal_example_gen.row import SkipRowError
@@ -27,16 +28,16 @@ def manifest_records(path: str, columns: Mapping[str, str]) -> Iterator[tuple[st
     """Yields `(place, record)` of each row; a row that cannot be parsed yields its error instead of a record.
 
     Args:
-        path: str. `.csv`, else JSON lines.
+        path: str. `.csv`, else JSON lines; a path or an address.
         columns: mapping from names in `COLUMNS` to what the manifest calls them.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when it is UTF-16, or a CSV without the columns that are needed.
     """
-    if not os.path.isfile(path):
+    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
         raise FileNotFoundError(f"There is no manifest at {path!r}.")
-    with open(path, "rb") as file:
+    with tf.io.gfile.GFile(path, "rb") as file:
         data = file.read()
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError(f"{path!r} is UTF-16, as spreadsheets save `Unicode text`. Save it as UTF-8 (`CSV UTF-8`).")

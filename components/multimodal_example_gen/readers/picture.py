@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
+from collections.abc import Iterator
 
+import tensorflow as tf
 from PIL import Image
 
 from components.multimodal_example_gen.readers import limited_process, picture_decoding
 from components.multimodal_example_gen.readers.picture_decoding import MAX_BYTES, MAX_PIXELS, encode_png
 from components.multimodal_example_gen.row import SkipRowError
+from hfmnas_keras.addresses import is_address
+from hfmnas_keras.data.stored_files import copy_file
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "StoredPicture", "decode_picture", "encode_png", "read_picture"]
 
@@ -36,7 +42,7 @@ def read_picture(
     (`hfmnas_keras.data.picture_decoding`). The decoder runs in a process of its own, which may crash or hang.
 
     Args:
-        path: str. File to read.
+        path: str. File to read; one in a bucket is copied first.
         max_pixels: int. Width x height above which a picture is refused, from its header, before it is decoded.
         max_bytes: int. File size in bytes above which a file is not opened.
         max_seconds: float. After so long the decoder is given up.
@@ -48,11 +54,12 @@ def read_picture(
         SkipRowError: with one of the reasons `missing_image`, `image_file_too_large`, `image_too_large`,
             `unsupported_image_format`, `animated_image`, `unreadable_image`, `decoder_crashed`, `decoder_timeout`.
     """
+    if is_address(path):
+        with _copy(path, max_bytes) as copy:
+            return read_picture(copy, max_pixels, max_bytes, max_seconds)
     if not os.path.isfile(path):
         raise SkipRowError("missing_image", f"there is no file at {path!r}")
-    size = os.path.getsize(path)
-    if size > max_bytes:
-        raise SkipRowError("image_file_too_large", f"{path!r} has {size} bytes, at most {max_bytes} are read")
+    _check_size(path, os.path.getsize(path), max_bytes)
     request = {"path": path, "max_pixels": max_pixels, "max_bytes": max_bytes}
     try:
         answer, parts = limited_process.ask(
@@ -89,3 +96,25 @@ def decode_picture(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Imag
         return picture_decoding.decode(data, name, max_pixels)[0]
     except picture_decoding.PictureError as error:
         raise SkipRowError(error.reason, error.detail) from error
+
+
+@contextlib.contextmanager
+def _copy(address: str, max_bytes: int) -> Iterator[str]:
+    """Yields a local copy of a picture in a bucket, for the decoder's process, which knows none."""
+    try:
+        size = tf.io.gfile.stat(address).length
+    except tf.errors.NotFoundError as error:
+        raise SkipRowError("missing_image", f"there is no file at {address!r}") from error
+    _check_size(address, size, max_bytes)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = os.path.join(folder, os.path.basename(address))
+        try:
+            copy_file(address, copy)
+        except FileNotFoundError as error:
+            raise SkipRowError("missing_image", f"there is no file at {address!r}") from error
+        yield copy
+
+
+def _check_size(path: str, size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise SkipRowError("image_file_too_large", f"{path!r} has {size} bytes, at most {max_bytes} are read")

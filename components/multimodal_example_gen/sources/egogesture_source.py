@@ -16,7 +16,7 @@ from components.multimodal_example_gen.readers.video_frames import even_indices
 from components.multimodal_example_gen.record import inside, read_bounded
 from components.multimodal_example_gen.row import Row, Skip, SkipRowError
 from components.multimodal_example_gen.sources.egogesture_classes import GESTURES
-from components.multimodal_example_gen.sources.source import Listing, Source
+from components.multimodal_example_gen.sources.source import Listing, Source, mounted_root
 
 #: Table I of the paper, and the label files.
 PUBLISHED_ROWS = {"train": 14416, "dev": 4768, "test": 4977}
@@ -93,7 +93,7 @@ class EgoGestureSource(Source):
         ):
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= largest:
                 raise ValueError(f"`{setting}` must be a whole number from {least} to {largest}. Received: {value!r}.")
-        self.data_root = os.fspath(data_root)
+        self.data_root = mounted_root(self.name, data_root)
         self.classes = tuple(classes)
         self.max_frames = max_frames
         self.short_side = short_side

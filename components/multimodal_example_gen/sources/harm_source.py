@@ -19,7 +19,7 @@ from components.multimodal_example_gen.row import (
     Skip,
     SkipRowError,
 )
-from components.multimodal_example_gen.sources.source import Listing, Source
+from components.multimodal_example_gen.sources.source import Listing, Source, mounted_root
 
 #: The levels on disk, in the order of MOMENTA's class numbers. (The paper calls the middle one "partially harmful".)
 LEVELS = (NOT_HARMFUL, "somewhat harmful", "very harmful")
@@ -101,7 +101,7 @@ class HarmSource(Source):
         if empty_label not in EMPTY_LABELS:
             raise ValueError(f"`empty_label` must be one of {EMPTY_LABELS}. Received: {empty_label!r}.")
         self.subset = subset
-        self.data_root = os.fspath(data_root)
+        self.data_root = mounted_root(self.name, data_root)
         self.annotations = annotations or f"HarMeme_V1/Annotations/Harm-{subset}"
         self.images = images
         self.classes = tuple(classes)

@@ -21,6 +21,8 @@ from components.multimodal_example_gen.record import in_short, inside, is_utf8, 
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
 from components.multimodal_example_gen.sources.source import Listing, Source
 from components.words import words_of_text
+from hfmnas_keras.addresses import absolute_path
+from hfmnas_keras.data.stored_files import check_address
 
 #: Other usual names of the second split.
 SPLIT_NAMES = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
@@ -45,7 +47,7 @@ class ManifestSource(Source):
     `components.multimodal_example_gen.readers.picture.read_picture`.
 
     Args:
-        manifest: str. Path of the manifest; on this machine or mounted, not a bucket's address.
+        manifest: str. Path of the manifest, or its address in a bucket.
         data_root: str or None. Folder that image paths start from and must not leave, also not by a link. Defaults to
             the manifest's folder.
         classes: list of str or None. All class names. None takes those that occur, sorted; then no label is unknown.
@@ -77,11 +79,8 @@ class ManifestSource(Source):
         max_image_bytes: int = picture.MAX_BYTES,
         columns: Mapping[str, str] | None = None,
     ):
-        if "://" in str(manifest) or "://" in str(data_root):
-            raise ValueError(
-                f"`manifest` and `data_root` must be paths. Received: {manifest!r}, {data_root!r}. Mount the bucket, "
-                "for example as /gcs/NAME: links that leave the data root can only be checked on a file system."
-            )
+        for path in (manifest, data_root or ""):
+            check_address(path)
         if not str(manifest).lower().endswith((".jsonl", ".ndjson", ".csv")):
             raise ValueError(f"`manifest` must end in .jsonl, .ndjson or .csv. Received: {manifest!r}.")
         if classes is not None and (len(set(classes)) != len(classes) or len(classes) < 2 or "" in classes):
@@ -101,7 +100,7 @@ class ManifestSource(Source):
             raise ValueError(f"`columns` must map some of {COLUMNS} to different names. Received: {columns}.")
         self.columns = columns
         self.manifest = os.fspath(manifest)
-        self.data_root = os.fspath(data_root) if data_root else os.path.dirname(os.path.abspath(self.manifest))
+        self.data_root = os.fspath(data_root) if data_root else os.path.dirname(absolute_path(self.manifest))
         self.classes = tuple(classes) if classes is not None else None
         self.multi_label = multi_label
         self.strict = strict

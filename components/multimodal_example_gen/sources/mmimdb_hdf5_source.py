@@ -17,7 +17,7 @@ from components.multimodal_example_gen.readers.mmimdb_hdf5_rows import MAX_ALL_W
 from components.multimodal_example_gen.record import inside
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
 from components.multimodal_example_gen.sources.mmimdb_source import GENRES, PUBLISHED_ROWS
-from components.multimodal_example_gen.sources.source import Listing, Source
+from components.multimodal_example_gen.sources.source import Listing, Source, mounted_root
 
 FILE = "multimodal_imdb.hdf5"
 #: For a block of rows or an image, which take a second on a slow disk.
@@ -67,7 +67,7 @@ class MmimdbHdf5Source(Source):
     def __init__(self, data_root: str, classes: Sequence[str] = GENRES):
         if len(set(classes)) != len(classes) or len(classes) < 2 or "" in classes:
             raise ValueError(f"`classes` must be two or more different names. Received: {list(classes)!r}.")
-        self.data_root = os.fspath(data_root)
+        self.data_root = mounted_root(self.name, data_root)
         self.classes = tuple(classes)
 
     def read(self) -> Listing:

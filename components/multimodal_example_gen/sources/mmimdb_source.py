@@ -11,7 +11,7 @@ from typing import Any
 from components.multimodal_example_gen.readers import picture
 from components.multimodal_example_gen.record import inside, parse_object, read_bounded, text_of
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
-from components.multimodal_example_gen.sources.source import Listing, Source
+from components.multimodal_example_gen.sources.source import Listing, Source, mounted_root
 
 #: The genres kept by the authors (GMU, Arevalo et al., 2017), the most frequent of 27 first.
 GENRES = (
@@ -86,7 +86,7 @@ class MmimdbSource(Source):
             raise ValueError(f"`classes` must be two or more different names. Received: {list(classes)!r}.")
         if plot not in PLOTS:
             raise ValueError(f"`plot` must be one of {PLOTS}. Received: {plot!r}.")
-        self.data_root = os.fspath(data_root)
+        self.data_root = mounted_root(self.name, data_root)
         self.classes = tuple(classes)
         self.plot = plot
 

@@ -15,7 +15,7 @@ from components.multimodal_example_gen.readers.video_decoder import check_video_
 from components.multimodal_example_gen.record import inside, read_bounded
 from components.multimodal_example_gen.row import Row, Skip, SkipRowError
 from components.multimodal_example_gen.sources.ntu_classes import ACTIONS
-from components.multimodal_example_gen.sources.source import Listing, Source
+from components.multimodal_example_gen.sources.source import Listing, Source, mounted_root
 
 #: Where the archives unpack to, and the names in the code of MFAS and BM-NAS.
 RGB_FOLDERS = ("nturgb+d_rgb", "nturgb+d_rgb_256x256_30", "nturgbd_rgb/avi_256x256_30", "nturgbd_rgb")
@@ -125,7 +125,7 @@ class NtuSource(Source):
         ):
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= largest:
                 raise ValueError(f"`{setting}` must be a whole number from {least} to {largest}. Received: {value!r}.")
-        self.data_root = os.fspath(data_root)
+        self.data_root = mounted_root(self.name, data_root)
         self.rgb_folder = rgb_folder
         self.skeleton_folder = skeleton_folder
         self.split = split

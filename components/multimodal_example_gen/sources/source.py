@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from components.multimodal_example_gen.row import OTHER_LABEL, SHARES_LABEL, Row, Skip
+from hfmnas_keras.addresses import is_address
 from hfmnas_keras.registry import Registry
 
 _CHUNK = 1 << 20
@@ -152,7 +154,7 @@ class Source(abc.ABC):
             digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
             try:
                 # A file that the manifest names and that is not there is a fact about the data too.
-                digest.update(digest_of[by](path) if os.path.isfile(path) else b"absent")
+                digest.update(digest_of[by](path) if _is_file(path) else b"absent")
             except OSError:
                 # As it may not be read, no example depends on it; its row is left out.
                 digest.update(b"unreadable")
@@ -186,6 +188,20 @@ def register_source(source: type[Source]) -> type[Source]:
     return SOURCES.register(source.name)(source)
 
 
+def mounted_root(source: str, data_root: str | os.PathLike) -> str:
+    """Returns the folder of a source that looks around in it, which only a file system allows.
+
+    Raises:
+        ValueError: for an address.
+    """
+    if is_address(data_root):
+        raise ValueError(
+            f"The source {source!r} reads a folder of this machine. Received: {os.fspath(data_root)!r}. Mount the "
+            "bucket and give the path of the mount, such as `/gcs/NAME` on Vertex AI, or write a manifest of the data."
+        )
+    return os.fspath(data_root)
+
+
 def check_keys(source: str, config: dict[str, Any], known: Iterable[str]) -> None:
     """Refuses settings that a source does not have.
 
@@ -199,12 +215,21 @@ def check_keys(source: str, config: dict[str, Any], known: Iterable[str]) -> Non
 
 def _content_digest(path: str) -> bytes:
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with tf.io.gfile.GFile(path, "rb") if is_address(path) else open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.digest()
 
 
 def _metadata_digest(path: str) -> bytes:
+    if is_address(path):
+        listed = tf.io.gfile.stat(path)
+        return f"{listed.length}:{listed.mtime_nsec}".encode()
     status = os.stat(path)
     return f"{status.st_size}:{status.st_mtime_ns}".encode()
+
+
+def _is_file(path: str) -> bool:
+    if is_address(path):
+        return tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
+    return os.path.isfile(path)

@@ -48,6 +48,7 @@ def train(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(training.tft, "TFTransformOutput", lambda folder: transform)
     monkeypatch.setattr(training, "export_saved_model", lambda *args: None)
+    monkeypatch.setattr(training, "write_warmup", lambda *args: None)
     write_backbones(tmp_path / "backbones")
     (tmp_path / "genotype").mkdir()
     tuned_case.GENOTYPE.save(tmp_path / "genotype" / "genotype.json")

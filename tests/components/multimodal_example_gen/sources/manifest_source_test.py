@@ -4,9 +4,12 @@ import os
 import unicodedata
 
 import pytest
+import tensorflow as tf
 
 from components.multimodal_example_gen.row import SkipRowError
 from components.multimodal_example_gen.sources.manifest_source import ManifestSource, describe_manifest
+from components.multimodal_example_gen.sources.registry import make_source
+from hfmnas_keras.data.stored_files import copy_folder
 from tests.components.multimodal_example_gen import manifest_folder
 
 GOOD = {"id": "a", "split": "train", "text": "some words", "image": "a.png", "label": "cat"}
@@ -428,7 +431,7 @@ def test_half_a_surrogate_pair_costs_its_row(tmp_path, column, half):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"manifest": "gs://bucket/m.jsonl"},
+        {"manifest": "m.xlsx", "data_root": "ram://bucket"},
         {"manifest": "m.xlsx"},
         {"split_ratios": (0.5, 0.5, 0.0)},
         {"split_ratios": (0.5, 0.2, 0.2)},
@@ -535,3 +538,50 @@ class TestDescribeManifest:
     def test_nothing_usable(self, tmp_path):
         with pytest.raises(ValueError, match="line 1.*empty_text"):
             describe_manifest(manifest_folder.write_jsonl(tmp_path, [dict(GOOD, text="")]))
+
+
+def test_a_manifest_in_a_bucket_names_pictures_relative_to_itself(tmp_path):
+    records = manifest_folder.rows(6)
+    manifest_folder.save_pictures(tmp_path, records)
+    local = ManifestSource(manifest_folder.write_jsonl(tmp_path, records))
+    bucket = f"ram://{tmp_path.name}/posters"
+    copy_folder(str(tmp_path), bucket)
+    source = ManifestSource(f"{bucket}/manifest.jsonl")
+    assert source.data_root == bucket
+    assert source.read() == local.read()
+    for row in local.read().rows:
+        assert source.image(row) == local.image(row)
+    assert source.fingerprint() == local.fingerprint()
+    before = source.fingerprint("metadata")
+    with tf.io.gfile.GFile(f"{bucket}/{records[0]['image']}", "wb") as file:
+        file.write(b"no picture")
+    assert source.fingerprint("metadata") != before
+    with pytest.raises(SkipRowError) as error:
+        source.image(source.read().rows[0])
+    assert error.value.reason == "unreadable_image"
+    tf.io.gfile.remove(f"{bucket}/{records[0]['image']}")
+    with pytest.raises(SkipRowError) as error:
+        source.image(source.read().rows[0])
+    assert error.value.reason == "missing_image"
+
+
+@pytest.mark.parametrize("image", ["../other/x.png", "/x.png", "a/../../x.png", "ram://elsewhere/x.png"])
+def test_no_path_leaves_a_bucket(tmp_path, image):
+    path = manifest_folder.write_jsonl(tmp_path, [GOOD, dict(GOOD, id="b", image=image)])
+    bucket = f"ram://{tmp_path.name}"
+    copy_folder(str(tmp_path), bucket)
+    listing = ManifestSource(f"{bucket}/{os.path.basename(path)}", strict=False).read()
+    assert [skip.reason for skip in listing.skipped] == ["path_outside_root"]
+
+
+def test_a_scheme_that_tensorflow_does_not_know_is_refused():
+    with pytest.raises(ValueError, match="no scheme 'nope'"):
+        ManifestSource("nope://bucket/rows.jsonl")
+
+
+@pytest.mark.parametrize("source", ["mmimdb", "mmimdb_hdf5", "harm", "ntu", "egogesture"])
+def test_a_source_that_looks_around_in_a_folder_wants_a_mount(source):
+    settings = {"harm": {"subset": "C"}}.get(source, {})
+    classes = ("harmless", "somewhat harmful", "very harmful")
+    with pytest.raises(ValueError, match="Mount the bucket"):
+        make_source(source, {"data_root": "gs://bucket", "classes": list(classes), **settings})

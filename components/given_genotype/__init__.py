@@ -1,0 +1,1 @@
+"""A genotype that is given, in place of a search."""
