@@ -1,4 +1,4 @@
-"""Reads pictures that strangers made: bounded before they are decoded, checked, and stored as plain RGB PNG."""
+"""Reads pictures that strangers made: bounded before they are decoded, checked, and stored as plain JPEG or RGB PNG."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ __all__ = ["MAX_BYTES", "MAX_PIXELS", "StoredPicture", "decode_picture", "encode
 #: A picture takes a second or two at most. So long that a machine under load does not lose pictures.
 MAX_SECONDS = 120.0
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 
 class StoredPicture(bytes):
-    """A PNG as it is stored, which knows where it came from.
+    """A picture as it is stored, which knows where it came from.
 
     Attributes:
         foreign: str. Name of the encoding that the file had, where a served model refuses it; else `""`.
@@ -36,7 +37,10 @@ class StoredPicture(bytes):
 def read_picture(
     path: str, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECONDS
 ) -> StoredPicture:
-    """Reads a picture of any colour mode and returns it as an RGB PNG on white.
+    """Reads a picture of any colour mode and returns it as it is stored: a usual JPEG as it is, others as PNG on white.
+
+    A JPEG keeps its pixels and loses its notes. It is decoded once, to see that it is whole. To encode it again would
+    cost most of the ingest's time and several times the bytes. Serving decodes the very same bytes.
 
     Orientation notes of cameras (EXIF) in JPEG, PNG, WebP and TIFF are applied, as in serving
     (`hfmnas_keras.data.picture_decoding`). The decoder runs in a process of its own, which may crash or hang.
@@ -48,7 +52,7 @@ def read_picture(
         max_seconds: float. After so long the decoder is given up.
 
     Returns:
-        StoredPicture. PNG, 8 bits, three channels.
+        StoredPicture. JPEG of one or three components, or PNG, 8 bits, three channels.
 
     Raises:
         SkipRowError: with one of the reasons `missing_image`, `image_file_too_large`, `image_too_large`,
@@ -71,8 +75,8 @@ def read_picture(
         raise SkipRowError("decoder_timeout", f"the decoder of {path!r} took {error}") from error
     if "reason" in answer:
         raise SkipRowError(str(answer["reason"]), str(answer.get("detail")))
-    if len(parts) != 1 or not parts[0].startswith(_PNG_SIGNATURE):
-        raise SkipRowError("decoder_crashed", f"the decoder of {path!r} gave no PNG")
+    if len(parts) != 1 or not parts[0].startswith((_PNG_SIGNATURE, _JPEG_SIGNATURE)):
+        raise SkipRowError("decoder_crashed", f"the decoder of {path!r} gave no picture")
     stored = StoredPicture(parts[0])
     stored.foreign = str(answer.get("foreign", ""))
     return stored

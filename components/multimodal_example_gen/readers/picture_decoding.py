@@ -7,6 +7,7 @@ starts in a fraction of a second.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 
 import numpy as np
@@ -53,12 +54,17 @@ def answer(path: str, max_pixels: int, max_bytes: int) -> tuple[dict[str, str], 
         path, max_pixels, max_bytes: see `components.multimodal_example_gen.readers.picture.read_picture`.
 
     Returns:
-        dict and list of bytes: `foreign` and the PNG, or `reason` and `detail` of a picture that cannot be used.
+        dict and list of bytes: `foreign` and the picture as it is stored, or `reason` and `detail` of a picture that
+        cannot be used.
     """
     try:
         with open(path, "rb") as file:
             data = file.read(max_bytes + 1)
-        image, foreign = decode(data, repr(path), max_pixels)
+        plain = plain_jpeg(data)
+        image, foreign = decode(data if plain is None else plain, repr(path), max_pixels)
+        if plain is not None and not foreign:
+            # Decoded, so it is whole; the very bytes are kept, as a request would send them.
+            return {"foreign": ""}, [plain]
         return {"foreign": foreign}, [encode_png(image)]
     except OSError as error:
         return {"reason": "unreadable_image", "detail": f"{path!r} cannot be read: {error.strerror}"}, []
@@ -107,6 +113,57 @@ def decode(data: bytes, name: str, max_pixels: int) -> tuple[Image.Image, str]:
             raise
         except Exception as error:  # As above.
             raise PictureError("unreadable_image", f"{name} cannot be decoded: {error!r}") from error
+
+
+def plain_jpeg(data: bytes) -> bytes | None:
+    """Returns a JPEG without the notes, profiles and previews of its file, its pixels untouched.
+
+    Args:
+        data: bytes. Encoded picture.
+
+    Returns:
+        bytes; None for what is no JPEG of the usual kind: of another format, turned by a note, in four colours, or
+        broken.
+    """
+    if not data.startswith(b"\xff\xd8") or _orientation_noted(data):
+        return None
+    kept, at = [data[:2]], 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        # Eight bits, one colour or three.
+        is_usual = marker in _USUAL_FRAMES and data[at + 4] == 8 and data[at + 9 : at + 10] in (b"\1", b"\3")
+        if marker in _FRAMES and not is_usual:
+            return None
+        if marker not in _NOTES:
+            kept.append(data[at:end])
+        at = end
+        if marker == 0xDA:
+            found = _NEXT_MARKER.search(data, at)
+            if found is None:
+                return None
+            kept.append(data[at : found.start()])
+            at = found.start()
+            if data[at + 1] == 0xD9:
+                return b"".join(kept) + b"\xff\xd9"
+    return None
+
+
+#: Start of frame: all kinds, and those that every decoder knows: baseline, extended, progressive.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_USUAL_FRAMES = frozenset((0xC0, 0xC1, 0xC2))
+#: Application data, but for those of JFIF and Adobe, which say what the numbers mean; and comments.
+_NOTES = (frozenset(range(0xE0, 0xF0)) - {0xE0, 0xEE}) | {0xFE}
+#: After compressed data: not a stuffed byte, a restart or a fill byte.
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+
+
+def _orientation_noted(data: bytes) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _orientation(Image.open(io.BytesIO(data), formats=("JPEG",))) != 1
+    except Exception:  # As in `decode`, which tells what is wrong.
+        return True
 
 
 def encode_png(image: Image.Image) -> bytes:

@@ -97,7 +97,7 @@ class Source(abc.ABC):
         | modality | value |
         | --- | --- |
         | `text` | bytes, UTF-8 |
-        | `image` | bytes, RGB PNG |
+        | `image` | bytes, RGB PNG or a usual JPEG, without notes |
         | `video` | list of bytes: RGB JPEGs of one size, in the order of time |
         | `depth` | list of bytes: 8-bit single-channel PNGs of one size, in the order of time |
         | `skeleton` | float32 array `(frames, 2 bodies, 25 joints, 3 coordinates)` in metres; written in C order |
@@ -114,7 +114,7 @@ class Source(abc.ABC):
         return {"text": row.text.encode("utf-8"), "image": self.image(row)}
 
     def image(self, row: Row) -> bytes:
-        """Returns the row's picture as an encoded RGB PNG; for sources that have the modality `image`.
+        """Returns the row's picture as an encoded RGB PNG or JPEG; for sources that have the modality `image`.
 
         Raises:
             SkipRowError: when the picture cannot be used.

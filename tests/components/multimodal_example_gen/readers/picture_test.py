@@ -187,6 +187,42 @@ def test_bytes_depend_on_pixels_alone(tmp_path):
     assert picture.read_picture(str(tmp_path / "a.png")) == picture.read_picture(str(tmp_path / "b.png"))
 
 
+def make_jpeg(**options):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((120, 160)).save(buffer, format="JPEG", **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 30}])
+def test_a_usual_jpeg_is_kept_and_its_notes_and_what_follows_are_not(tmp_path, options):
+    exif = Image.Exif()
+    exif[0x010E] = "taken at home"
+    plain = make_jpeg(**options)
+    noted = make_jpeg(**options, exif=exif, comment=b"a comment", icc_profile=b"a profile " * 10)
+    (tmp_path / "plain.jpg").write_bytes(plain)
+    (tmp_path / "noted.jpg").write_bytes(noted + b"a film behind the picture")
+    assert picture.read_picture(str(tmp_path / "plain.jpg")) == plain
+    assert b"taken at home" in noted
+    assert picture.read_picture(str(tmp_path / "noted.jpg")) == plain
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.9])
+def test_a_jpeg_that_is_cut_off_is_not_kept(tmp_path, cut):
+    data = make_jpeg()
+    (tmp_path / "a.jpg").write_bytes(data[: int(cut * len(data))])
+    assert reason(tmp_path / "a.jpg") == "unreadable_image"
+
+
+@pytest.mark.parametrize("kind", ["turned", "four colours"])
+def test_an_unusual_jpeg_is_stored_as_png(tmp_path, kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6 if kind == "turned" else 1
+    image = Image.new("CMYK" if kind == "four colours" else "RGB", (16, 8))
+    stored_picture = picture.read_picture(str(save(tmp_path / "a.jpg", image, exif=exif)))
+    assert stored_picture.startswith(b"\x89PNG")
+
+
 def test_a_decoder_that_dies_or_hangs_costs_one_row(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", Image.fromarray(RGB))
     (tmp_path / "dies.py").write_text("import os\n\n\ndef answer(**request):\n    os.abort()\n")
