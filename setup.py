@@ -85,6 +85,7 @@ setuptools.setup(
             "init=pipeline.commands:init",
             "report=pipeline.commands:report",
             "run=pipeline.commands:run",
+            "score=pipeline.score_command:score",
             "serving=pipeline.serving_command:serving",
             "study=pipeline.studies.command:study",
         ],

@@ -106,14 +106,18 @@ def _lineage(
 
 def _blessed(live: dict[int, metadata_store_pb2.Artifact], keep: int) -> set[int]:
     """The newest blessings that were given, and the models that they are of."""
-    blessings = [
-        artifact
+    models = {
+        artifact.id: _number(artifact, "current_model_id")
         for artifact in live.values()
-        if artifact.custom_properties["blessed"].int_value == 1 and "current_model_id" in artifact.custom_properties
-    ]
-    newest = sorted(blessings, key=lambda artifact: artifact.id)[-keep:]
-    models = {artifact.custom_properties["current_model_id"].int_value for artifact in newest}
-    return {artifact.id for artifact in newest} | (models & set(live))
+        if _number(artifact, "blessed") == 1 and _number(artifact, "current_model_id")
+    }
+    newest = sorted(models)[-keep:]
+    return set(newest) | ({models[each] for each in newest} & set(live))
+
+
+def _number(artifact: metadata_store_pb2.Artifact, name: str) -> int:
+    # To ask for a property that is not there would make an empty one, which the store cannot write.
+    return artifact.custom_properties[name].int_value if name in artifact.custom_properties else 0
 
 
 def _old_versions(folder: str, versions: int) -> list[str]:

@@ -34,6 +34,9 @@ def copy_file(source: str, target: str) -> None:
     for path in (source, target):
         check_address(path)
     tf.io.gfile.makedirs(os.path.dirname(target))
+    if scheme_of(target) == "ram" and tf.io.gfile.exists(target):
+        # TensorFlow's file system in memory would write behind what is there.
+        tf.io.gfile.remove(target)
     try:
         tf.io.gfile.copy(source, target, overwrite=True)
     except tf.errors.NotFoundError as error:

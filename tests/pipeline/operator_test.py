@@ -48,7 +48,7 @@ def changed(finished, folder, **changes):
 
 
 def the_version(finished):
-    (version,) = pathlib.Path(finished.config.push_destination).iterdir()
+    (version,) = pathlib.Path(finished.config.push_destination).glob("[0-9]*")
     return version
 
 
@@ -225,7 +225,7 @@ def test_a_killed_push_is_cleaned_and_one_at_work_is_left_alone(whole):
     os.utime(destination / ".unfinished-alive" / "saved_model.pb")
     again = run_once(whole.config_path)
     assert again.code == BLESSED
-    assert {path.name for path in destination.iterdir()} == {version.name, ".unfinished-alive"}
+    assert {path.name for path in destination.iterdir()} == {version.name, ".unfinished-alive", "model_cards"}
 
 
 def test_the_log_of_a_killed_run_stays_and_the_folder_keeps_its_configuration(whole):

@@ -21,7 +21,7 @@ from components.multimodal_example_gen.record import in_short, inside, is_utf8, 
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
 from components.multimodal_example_gen.sources.source import Listing, Source
 from components.words import words_of_text
-from hfmnas_keras.addresses import absolute_path
+from hfmnas_keras.addresses import absolute_path, is_address
 from hfmnas_keras.data.stored_files import check_address
 
 #: Other usual names of the second split.
@@ -147,6 +147,25 @@ class ManifestSource(Source):
             warnings=_warnings(rows, self.manifest.lower().endswith(".csv")),
         )
 
+    def unlabelled_rows(self) -> Iterator[dict[str, str]]:
+        """Yields `id`, `text` and `image` of each row, whatever else it has or lacks.
+
+        Raises:
+            ValueError: for a row without an id, a text or a picture; the message names its place.
+        """
+        for place, record in manifest_records(self.manifest, self.columns):
+            try:
+                if isinstance(record, SkipRowError):
+                    raise record
+                row_id = record.get("id")
+                row = {"id": str(row_id) if isinstance(row_id, int) else text_of(row_id, "id")}
+                row.update(text=text_of(record.get("text"), "text"), image=_image_path(record))
+                if not row["id"] or not row["text"]:
+                    raise SkipRowError("empty_text", "`id` or `text` is empty or missing")
+            except SkipRowError as error:
+                raise ValueError(f"{self.manifest!r}, {place}: {error.detail}. Put the row right.") from error
+            yield row
+
     def image(self, row: Row) -> bytes:
         """See `Source.image`."""
         # Resolved again: on a worker, and long after the manifest was read, a link may lead elsewhere.
@@ -187,7 +206,9 @@ class ManifestSource(Source):
         else:
             split = _split_by_hash(row_id, self.seed, self.split_ratios)
         # All of them before any is decoded, which takes a thousand times as long.
-        if not os.path.isfile(inside(self.data_root, _as_on_disk(self.data_root, relative), "image")):
+        # In a bucket each look takes a request: there the worker that reads the picture says so.
+        path = inside(self.data_root, _as_on_disk(self.data_root, relative), "image")
+        if not is_address(path) and not os.path.isfile(path):
             raise SkipRowError("missing_image", f"there is no file {relative[:100]!r} in {self.data_root!r}")
         return Row(id=row_id, split=split, text=text, labels=labels, media={"image": relative}, place=place)
 
@@ -264,7 +285,7 @@ def _image_path(record: dict[str, Any]) -> str:
 
 def _as_on_disk(root: str, relative: str) -> str:
     """The path with letters composed or decomposed as in the file's name: `é` is one sign or two."""
-    if relative.isascii() or os.path.isfile(os.path.join(root, relative)):
+    if relative.isascii() or is_address(root) or os.path.isfile(os.path.join(root, relative)):
         return relative
     forms = (unicodedata.normalize(form, relative) for form in ("NFC", "NFD"))
     return next((form for form in forms if os.path.isfile(os.path.join(root, form))), relative)

@@ -38,7 +38,7 @@ def features_of(source, row, outcomes):
         outcomes[error.reason] += 1
         return None
     assert row.split in SPLITS and row.labels and row.text
-    assert tf.io.decode_png(features["image"]).shape[2] == 3
+    assert tf.io.decode_image(features["image"], channels=3).shape[2] == 3
     return features
 
 
