@@ -38,6 +38,9 @@ NOT_RUN = {
     "hfmnas report": "needs a run; tests/pipeline/commands_test.py runs it",
     "hfmnas compile": "tests/pipeline/kubeflow_runner_test.py compiles every preset",
     "hfmnas config": "reads files of the reader's; tests/pipeline/commands_test.py runs it",
+    "hfmnas score": "needs a pushed model and Beam; tests/pipeline runs it",
+    "hfmnas serving": "looks after pushed models; tests/pipeline runs it",
+    "hfmnas clean": "removes old artifacts of a run; tests/pipeline runs it",
     "hfmnas study": "hours of training, but for `--list`",
     "hfmnas genotype cost": "measures for a minute; tests/hfmnas_keras/cli/cost_command_test.py runs it",
     "hfmnas backbone": "needs published weights; tests/hfmnas_keras/cli/backbone_commands_test.py runs it",
@@ -159,7 +162,13 @@ def _hfmnas_faults(words: list[str]) -> list[str]:
         command, words = found, words[1:]
         context = click.Context(command, info_name=command.name, parent=context)
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    wrong = [word for word in words if word.startswith("-") and word.split("=")[0] not in known]
+    valued = {option for one in command.params if not getattr(one, "is_flag", False) for option in one.opts}
+    values = {index + 1 for index, word in enumerate(words) if word in valued}
+    wrong = [
+        word
+        for index, word in enumerate(words)
+        if word.startswith("-") and index not in values and word.split("=")[0] not in known
+    ]
     config = words[words.index("--config") + 1] if "--config" in words[:-1] else None
     return [f"hfmnas {command.name} {word}" for word in wrong] + _config_faults(config)
 
