@@ -43,7 +43,7 @@ def test_any_keras_models_are_frozen_fused_gated_and_served(tmp_path):
     served = tf.saved_model.load(str(model)).signatures["serve_json"]
     answers = [
         served(image_bytes=tf.constant([picture]), text=tf.constant([text]))["text_belief"].numpy().tolist()
-        for text in ("rose fire", "fire rose", "rose fire")
+        for text in ("rose fire", "sky", "rose fire")
     ]
     assert answers[0] == answers[2] != answers[1]
 
