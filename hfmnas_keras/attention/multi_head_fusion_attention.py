@@ -59,7 +59,7 @@ class MultiHeadFusionAttention(keras.layers.Layer):
         self.num_heads = num_heads
         self.values = values
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         first_shape, second_shape = (tuple(shape) for shape in input_shape)
         if first_shape[1:-1] != second_shape[1:-1]:
             raise ValueError(
@@ -71,7 +71,7 @@ class MultiHeadFusionAttention(keras.layers.Layer):
         self.output_projection = keras.layers.Dense(self.channels, dtype=self.dtype_policy, name="output_projection")
         self.output_projection.build((None, 2 * self.channels))
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         first, second = inputs
         head_channels = self.channels // self.num_heads
         split = (-1, _num_positions(first), 3, self.num_heads, head_channels)
@@ -105,10 +105,10 @@ class MultiHeadFusionAttention(keras.layers.Layer):
             "values": self.values,
         }
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[0][:-1], self.channels)
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         positions = num_positions(shapes[0])
         projections = sum(
             multiply_accumulates(projection, shape)

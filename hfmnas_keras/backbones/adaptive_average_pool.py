@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -15,5 +17,5 @@ class AdaptiveAveragePool(AdaptiveMaxPool):
     For maps whose last layer is linear, where the largest value says no more than the smallest.
     """
 
-    def reduce(self, cells, axis):
+    def reduce(self, cells: Any, axis: Any) -> Any:
         return ops.mean(cells, axis=axis)

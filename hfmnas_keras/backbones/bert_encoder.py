@@ -66,7 +66,7 @@ class BertShape:
     max_positions: int = 512
     epsilon: float = 1e-12
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value, least = getattr(self, field.name), 0 if field.name == "epsilon" else 1
             if value < least:
@@ -161,7 +161,7 @@ def bert_from_tensors(config: Mapping[str, Any], tensors: Mapping[str, np.ndarra
     return model
 
 
-def _plain_names(family, tensors):
+def _plain_names(family: Any, tensors: Any) -> Any:
     """Without the prefix, tensors that have no place, and the vectors of other segments than the first."""
     prefix = f"{family}." if f"{family}.{_WORDS}" in tensors else ""
     plain = {}
@@ -185,7 +185,7 @@ def _plain_names(family, tensors):
     return plain
 
 
-def _shape(family, config, tensors):
+def _shape(family: Any, config: Any, tensors: Any) -> Any:
     inner = f"{_PARTS[family][0].format(0)}{_PARTS[family][6]}.weight"
     for name in (_WORDS, _POSITIONS, inner):
         if name not in tensors or tensors[name].ndim != 2 or not tensors[name].size:
@@ -208,7 +208,7 @@ def _shape(family, config, tensors):
     return BertShape(vocabulary_size, width, depth, heads, inner_width, max_positions, epsilon)
 
 
-def _places(family, model) -> Iterator[TensorPlace]:
+def _places(family: Any, model: keras.Model) -> Iterator[TensorPlace]:
     block, query, key, value, output, attention_normalization, inner, outer, normalization = _PARTS[family]
     yield TensorPlace(_WORDS, model.get_layer("words").embeddings)
     yield TensorPlace(_POSITIONS, model.get_layer("positions").embeddings)
@@ -231,5 +231,5 @@ def _places(family, model) -> Iterator[TensorPlace]:
         yield from normalization_places(prefix + normalization, model.get_layer(f"{layer}_normalization"))
 
 
-def _normalization(shape, name):
+def _normalization(shape: Any, name: str) -> Any:
     return keras.layers.LayerNormalization(epsilon=shape.epsilon, name=name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -36,7 +38,7 @@ class Bottleneck(keras.layers.Layer):
        [Xie et al., 2017](https://arxiv.org/abs/1611.05431)
     """
 
-    def __init__(self, inner_filters, filters, strides=(1, 1, 1), groups=1, **kwargs):
+    def __init__(self, inner_filters: Any, filters: int, strides: Any = (1, 1, 1), groups: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
         if groups < 1 or inner_filters % groups:
             raise ValueError(
@@ -48,7 +50,7 @@ class Bottleneck(keras.layers.Layer):
         self.strides = tuple(strides)
         self.groups = groups
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         input_shape = tuple(input_shape)
         self.conv1 = _convolution(self.inner_filters, 1, self.dtype_policy, "conv1")
         # PyTorch pads both sides by one; "same" would pad a strided convolution at the end alone.
@@ -84,7 +86,7 @@ class Bottleneck(keras.layers.Layer):
         for layer in self._flatten_layers(include_self=False):
             layer.trainable = self.trainable
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         hidden = ops.relu(self.bn1(self.conv1(inputs), training=training))
         if self.is_strided:
             hidden = ops.pad(hidden, [[0, 0], [1, 1], [1, 1], [1, 1], [0, 0]])
@@ -95,7 +97,7 @@ class Bottleneck(keras.layers.Layer):
             shortcut = self.shortcut_bn(self.shortcut_conv(inputs), training=training)
         return ops.relu(hidden + shortcut)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -107,14 +109,14 @@ class Bottleneck(keras.layers.Layer):
         )
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         sides = [
             None if side is None else -(-side // stride)
             for side, stride in zip(input_shape[1:4], self.strides, strict=True)
         ]
         return (input_shape[0], *sides, self.filters)
 
-    def multiply_accumulates(self, shape):
+    def multiply_accumulates(self, shape: Any) -> int:
         inner = (*shape[:-1], self.inner_filters)
         padded = tuple(side + 2 for side in inner[:-1]) if self.is_strided else inner[:-1]
         output = output_shape(self, shape)
@@ -123,18 +125,20 @@ class Bottleneck(keras.layers.Layer):
         total += multiply_accumulates(self.conv3, (*output[:-1], self.inner_filters))
         return total + (multiply_accumulates(self.shortcut_conv, shape) if self.has_projection else 0)
 
-    def _padded_shape(self, shape):
+    def _padded_shape(self, shape: Any) -> Any:
         if not self.is_strided:
             return shape
         return (shape[0], *(None if side is None else side + 2 for side in shape[1:4]), shape[-1])
 
 
-def trunk_normalization(dtype, name):
+def trunk_normalization(dtype: Any, name: str) -> Any:
     """Batch normalisation with the constants of PyTorch, whose momentum .1 is Keras's .9."""
     return BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
 
 
-def _convolution(filters, kernel_size, dtype, name, strides=(1, 1, 1), padding="same"):
+def _convolution(
+    filters: int, kernel_size: Any, dtype: Any, name: str, strides: Any = (1, 1, 1), padding: str = "same"
+) -> Any:
     return keras.layers.Conv3D(
         filters,
         kernel_size,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -24,8 +26,8 @@ class CaffePreprocessing(keras.layers.Layer):
 
     multiply_accumulates = no_products
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return ops.flip(inputs, axis=-1) - ops.cast(ops.array(CAFFE_MEAN), inputs.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
+from typing import Any
 
 from hfmnas_keras.backbones.bert_encoder import bert_from_tensors
 from hfmnas_keras.backbones.convnext import convnext_from_tensors
@@ -79,7 +80,7 @@ def sha256_of(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def _bert(kind, source):
+def _bert(kind: Any, source: Any) -> Any:
     weights, config = source / _WEIGHTS, read_json(source / "config.json")
     if (config.get("model_type") == "roberta") != (kind == "roberta"):
         raise ValueError(f"`model_type` in config.json is {config.get('model_type')!r}. Received the kind {kind!r}.")
@@ -107,7 +108,7 @@ def _bert(kind, source):
     return model, description, texts
 
 
-def _efficientnet_lite(kind, source):
+def _efficientnet_lite(kind: Any, source: Any) -> Any:
     variant = int(kind.removeprefix(_LITE))
     side = VARIANTS[variant][2]
     description = EncoderDescription(
@@ -123,7 +124,7 @@ def _efficientnet_lite(kind, source):
     return efficientnet_lite_from_tensors(read_tensors(source), variant), description, {}
 
 
-def _torchvision_network(kind, source):
+def _torchvision_network(kind: Any, source: Any) -> Any:
     tensors = read_tensors(source)
     if kind in RESIDUAL_NETWORKS:
         model = residual_network_from_tensors(tensors, *RESIDUAL_NETWORKS[kind])
@@ -144,14 +145,15 @@ def _torchvision_network(kind, source):
     return model, description, {}
 
 
-def _convnext(source):
+def _convnext(source: Any) -> Any:
     weights = source / _WEIGHTS
     model = convnext_from_tensors(read_json(source / "config.json"), read_safetensors(str(weights)))
     description = EncoderDescription(
         "convnext",
         "image",
         tuple(model.output),
-        *list(model.output)[-2:],
+        list(model.output)[-2],
+        list(model.output)[-1],
         sha256_of(weights),
         image_size=(224, 224),
         interpolation="bicubic",
@@ -159,7 +161,7 @@ def _convnext(source):
     return model, description, {}
 
 
-def _vision_transformer(kind, source):
+def _vision_transformer(kind: Any, source: Any) -> Any:
     weights, preprocessor = source / _WEIGHTS, source / "preprocessor_config.json"
     prepared = read_json(preprocessor) if preprocessor.is_file() else {}
     config, tensors = read_json(source / "config.json"), read_safetensors(str(weights))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from typing import Any
 
 import keras
 
@@ -71,7 +72,7 @@ def convert_published(
     return model
 
 
-def _backbone(input_shape, num_outputs, settings, grid):
+def _backbone(input_shape: Any, num_outputs: int, settings: Any, grid: Any) -> Any:
     grid = {} if grid is None else {"grid": tuple(grid)}
     if isinstance(settings, ImageBackboneSettings):
         return image_backbone(input_shape, num_outputs, settings, **grid)

@@ -101,13 +101,14 @@ def convnext_from_tensors(config: Mapping[str, Any], tensors: Mapping[str, np.nd
     return model
 
 
-def _normalization(name):
+def _normalization(name: str) -> Any:
     # Whatever config.json says, which is of the classifier's.
     return keras.layers.LayerNormalization(epsilon=1e-6, name=name)
 
 
-def _sizes(plain):
-    widths, depths = [], []
+def _sizes(plain: Any) -> Any:
+    widths: list[int] = []
+    depths: list[int] = []
     while (name := f"encoder.stages.{len(widths)}.layers.0.dwconv.bias") in plain:
         stage = f"encoder.stages.{len(widths)}.layers."
         depths.append(len({name.removeprefix(stage).split(".")[0] for name in plain if name.startswith(stage)}))
@@ -117,7 +118,7 @@ def _sizes(plain):
     return widths, depths
 
 
-def _places(model) -> Iterator[TensorPlace]:
+def _places(model: keras.Model) -> Iterator[TensorPlace]:
     yield from convolution_places(_STEM, model.get_layer("stem"))
     yield from normalization_places("embeddings.layernorm", model.get_layer("stem_normalization"))
     for layer in model.layers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -43,7 +44,7 @@ class CooccurrenceNetwork(keras.layers.Layer):
      - [Li et al., 2018](https://arxiv.org/abs/1804.06055)
     """
 
-    def __init__(self, width=1.0, dropout=0.5, **kwargs):
+    def __init__(self, width: Any = 1.0, dropout: float = 0.5, **kwargs: Any):
         super().__init__(**kwargs)
         if width <= 0 or not 0 <= dropout < 1:
             raise ValueError(
@@ -52,7 +53,7 @@ class CooccurrenceNetwork(keras.layers.Layer):
         self.width = width
         self.dropout = dropout
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self._check(input_shape)
         _, frames, _, joints, coordinates = input_shape
         self.motion_matrix = _motion_matrix(frames)
@@ -77,7 +78,7 @@ class CooccurrenceNetwork(keras.layers.Layer):
         for layer in self._flatten_layers(include_self=False):
             layer.trainable = self.trainable
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         # Frozen, it is in inference mode, like a frozen batch normalisation.
         training = training and self.trainable
         frames, bodies, joints, coordinates = inputs.shape[1:]
@@ -92,12 +93,12 @@ class CooccurrenceNetwork(keras.layers.Layer):
         flattened = ops.reshape(conv6, (-1, conv6.shape[1] * conv6.shape[2] * conv6.shape[3]))
         return {"conv5": conv5, "conv6": conv6, "flattened": flattened, "fc7": self.fc7(flattened)}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"width": self.width, "dropout": self.dropout})
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         self._check(input_shape)
         sides = [(input_shape[1] // 2**times, _COLUMNS // 2**times) for times in (POOLINGS - 1, POOLINGS)]
         conv5, conv6 = (
@@ -110,7 +111,7 @@ class CooccurrenceNetwork(keras.layers.Layer):
             "fc7": (input_shape[0], self._filters(512)),
         }
 
-    def multiply_accumulates(self, shape):
+    def multiply_accumulates(self, shape: Any) -> int:
         frames, bodies, joints, coordinates = shape
         motion = frames * frames * joints * coordinates
         streams = 0
@@ -130,14 +131,14 @@ class CooccurrenceNetwork(keras.layers.Layer):
             maps = (maps[0] // 2, maps[1] // 2, convolution.filters)
         return bodies * (motion + streams + merged) + multiply_accumulates(self.fc7, (math.prod(maps),))
 
-    def _stream(self, hidden, stream, training):
+    def _stream(self, hidden: Any, stream: Any, training: bool | None) -> Any:
         hidden = getattr(self, f"conv2{stream}")(getattr(self, f"conv1{stream}")(hidden))
         # (batch * bodies, frames, columns, joints)
         hidden = ops.transpose(hidden, (0, 1, 3, 2))
         hidden = self.pool(getattr(self, f"conv3{stream}")(hidden))
         return self.pool(self.map_dropout(getattr(self, f"conv4{stream}")(hidden), training=training))
 
-    def _add_convolution(self, name, filters, kernel_size, input_shape, relu=False):
+    def _add_convolution(self, name: str, filters: int, kernel_size: Any, input_shape: Any, relu: bool = False) -> Any:
         layer = keras.layers.Conv2D(
             filters,
             kernel_size,
@@ -150,10 +151,10 @@ class CooccurrenceNetwork(keras.layers.Layer):
         setattr(self, name, layer)
         return (*input_shape[:-1], layer.filters)
 
-    def _filters(self, filters):
+    def _filters(self, filters: int) -> Any:
         return max(1, round(filters * self.width))
 
-    def _check(self, shape):
+    def _check(self, shape: Any) -> None:
         if len(shape) != 5 or None in shape[1:] or shape[1] < 2**POOLINGS:
             raise ValueError(
                 f"`CooccurrenceNetwork` needs (batch, at least {2**POOLINGS} frames, bodies, joints, coordinates). "
@@ -161,11 +162,11 @@ class CooccurrenceNetwork(keras.layers.Layer):
             )
 
 
-def _halved(shape):
+def _halved(shape: Any) -> Any:
     return (shape[0], shape[1] // 2, shape[2] // 2, shape[3])
 
 
-def _motion_matrix(frames):
+def _motion_matrix(frames: Any) -> Any:
     """Differences of neighbouring frames, stretched to as many frames by linear interpolation: one matrix."""
     places = np.clip((np.arange(frames) + 0.5) * (frames - 1) / frames - 0.5, 0, frames - 2)
     below = np.floor(places).astype("int64")

@@ -95,7 +95,7 @@ def densenet_from_tensors(
     return model
 
 
-def _places(model) -> Iterator[TensorPlace]:
+def _places(model: keras.Model) -> Iterator[TensorPlace]:
     for layer in model.layers:
         name = f"features.{layer.name.replace('_', '.')}"
         if isinstance(layer, keras.layers.Conv2D):
@@ -104,10 +104,10 @@ def _places(model) -> Iterator[TensorPlace]:
             yield from normalization_places(name, layer)
 
 
-def _convolution(filters, kernel, name, **arguments: Any):
+def _convolution(filters: int, kernel: Any, name: str, **arguments: Any) -> Any:
     return keras.layers.Conv2D(filters, kernel, use_bias=False, kernel_initializer="he_normal", name=name, **arguments)
 
 
-def _rectified(hidden, name):
+def _rectified(hidden: Any, name: str) -> Any:
     hidden = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(hidden)
     return keras.layers.ReLU(name=f"{name}_relu")(hidden)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -100,7 +101,7 @@ def efficientnet_lite_from_tensors(
     return model
 
 
-def _blocks(variant):
+def _blocks(variant: Any) -> Any:
     """Of each block: number of its stage, name, kernel, strides, expansion and the base network's filters."""
     depth = VARIANTS[variant][1]
     for index, (repeats, kernel, strides, expansion, filters) in enumerate(_STAGES):
@@ -109,7 +110,7 @@ def _blocks(variant):
             yield index + 1, name, kernel, 1 if block else strides, expansion, filters
 
 
-def _places(model, variant) -> Iterator[TensorPlace]:
+def _places(model: keras.Model, variant: Any) -> Iterator[TensorPlace]:
     yield from _convolution_places(model, "stem", "_conv_stem", "_bn0")
     for index, (_, name, _, _, expansion, _) in enumerate(_blocks(variant)):
         prefix = f"_blocks.{index}."
@@ -120,24 +121,24 @@ def _places(model, variant) -> Iterator[TensorPlace]:
     yield from _convolution_places(model, "top", "_conv_head", "_bn1")
 
 
-def _convolution_places(model, layer, convolution, normalization):
+def _convolution_places(model: keras.Model, layer: Any, convolution: Any, normalization: Any) -> Any:
     yield from convolution_places(convolution, model.get_layer(layer))
     yield from normalization_places(normalization, model.get_layer(f"{layer}_normalization"))
 
 
-def _rounded(filters):
+def _rounded(filters: int) -> Any:
     """The nearest multiple of eight, but never less than nine tenths."""
     rounded = max(8, int(filters + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * filters else rounded
 
 
-def _convolution(filters, kernel, strides, name):
+def _convolution(filters: int, kernel: Any, strides: Any, name: str) -> Any:
     return keras.layers.Conv2D(
         filters, kernel, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
     )
 
 
-def _normalized(convolution, inputs, is_linear=False):
+def _normalized(convolution: Any, inputs: Any, is_linear: bool = False) -> Any:
     normalization = keras.layers.BatchNormalization(
         momentum=0.99, epsilon=1e-3, name=f"{convolution.name}_normalization"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from hfmnas_keras.backbones.encoder_folder import EncoderDescription, find_encoder, read_encoder
@@ -92,10 +94,10 @@ def tap_names(modality: str, settings: EncoderBackboneSettings, description: Enc
     return names
 
 
-def _reading(encoder, inputs, read):
+def _reading(encoder: Any, inputs: Any, read: Any) -> Any:
     """The encoder with the same weights, from `inputs` as its input, of which it reads `read`."""
 
-    def call(operation, *arguments, **options):
+    def call(operation: Any, *arguments: Any, **options: Any) -> Any:
         return operation(*(read if argument is inputs else argument for argument in arguments), **options)
 
     copy = keras.models.clone_model(encoder, input_tensors=inputs, call_function=call)

@@ -59,7 +59,7 @@ class EncoderDescription:
     interpolation: str | None = None
     tokenizer: str = "wordpiece"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         of_text = (self.max_tokens, self.lower_case, self.strip_accents)
         of_image = (self.image_size, self.interpolation)
         complete, absent = (of_text, of_image) if self.modality == "text" else (of_image, of_text)

@@ -142,14 +142,14 @@ def tap_of(model: keras.Model, setting: str, tap: str) -> Any:
     return taps[tap]
 
 
-def _is_end(model, name):
+def _is_end(model: keras.Model, name: str) -> Any:
     """Whether branches meet in a layer, or right before it in those that keras.applications call `..._out`."""
     layers = {layer.name: layer for layer in model.layers}
     ends = (keras.layers.Add, keras.layers.Concatenate)
     return isinstance(layers.get(name), ends) or name.endswith("_out")
 
 
-def _is_tap(output):
+def _is_tap(output: Any) -> Any:
     return (
         isinstance(output, keras.KerasTensor)
         and 2 <= len(output.shape) <= _LARGEST_RANK

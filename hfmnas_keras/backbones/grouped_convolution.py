@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -40,7 +41,9 @@ class GroupedConvolution3D(keras.layers.Layer):
 
     rank = 3
 
-    def __init__(self, filters, kernel_size, groups, strides=1, padding="same", **kwargs):
+    def __init__(
+        self, filters: int, kernel_size: Any, groups: int, strides: Any = 1, padding: str = "same", **kwargs: Any
+    ):
         super().__init__(**kwargs)
         if groups < 1 or filters % groups:
             raise ValueError(f"`filters` must be a multiple of `groups`. Received: filters={filters}, groups={groups}.")
@@ -50,7 +53,7 @@ class GroupedConvolution3D(keras.layers.Layer):
         self.strides = (strides,) * self.rank if isinstance(strides, int) else tuple(strides)
         self.padding = padding
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         channels = input_shape[-1]
         if channels % self.groups:
             raise ValueError(
@@ -64,7 +67,7 @@ class GroupedConvolution3D(keras.layers.Layer):
             count for count in range(max(1, min(self.groups, CHUNK // group_width)), 0, -1) if self.groups % count == 0
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         per_chunk, group_filters = self.groups_per_chunk, self.filters // self.groups
         chunks = self.groups // per_chunk
         size, group_width = self.kernel.shape[: self.rank], self.kernel.shape[self.rank]
@@ -79,7 +82,7 @@ class GroupedConvolution3D(keras.layers.Layer):
         ]
         return outputs[0] if chunks == 1 else ops.concatenate(outputs, axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -92,14 +95,14 @@ class GroupedConvolution3D(keras.layers.Layer):
         )
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         sides = [
             None if side is None else -(-(side if self.padding == "same" else side - self.kernel_size + 1) // stride)
             for side, stride in zip(input_shape[1:-1], self.strides, strict=True)
         ]
         return (input_shape[0], *sides, self.filters)
 
-    def multiply_accumulates(self, shape):
+    def multiply_accumulates(self, shape: Any) -> int:
         # By definition: the zeros between the groups of a chunk, which the layer multiplies along, are not counted.
         return num_positions(output_shape(self, shape)) * math.prod(self.kernel.shape)
 

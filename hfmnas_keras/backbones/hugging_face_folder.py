@@ -113,7 +113,7 @@ def byte_pair_of_hugging_face(folder: str | os.PathLike, size: int) -> tuple[lis
     return _byte_pair_vocabulary(path, ids, size), _merges(path, merges)
 
 
-def _byte_pair_vocabulary(path, ids, size):
+def _byte_pair_vocabulary(path: Any, ids: Any, size: Any) -> Any:
     if not isinstance(ids, dict) or not all(type(number) is int for number in ids.values()):
         raise ValueError(f"The vocabulary in {str(path)!r} must be a mapping from pieces to ints.")
     pieces = sorted(ids, key=ids.__getitem__)
@@ -128,7 +128,7 @@ def _byte_pair_vocabulary(path, ids, size):
     return [pieces[1], pieces[0], *pieces[2:]]
 
 
-def _merges(path, merges):
+def _merges(path: Any, merges: Any) -> Any:
     # Newer files have pairs, older ones texts.
     texts = [" ".join(merge) if isinstance(merge, list) else merge for merge in merges or ()]
     if not texts or not all(isinstance(text, str) and len(text.split()) == 2 for text in texts):
@@ -147,7 +147,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     return content
 
 
-def _read_text(path) -> str:
+def _read_text(path: Any) -> str:
     if path.stat().st_size > _LARGEST_TEXT:
         raise ValueError(f"{str(path)!r} has more than {_LARGEST_TEXT:,} bytes, which no such file has.")
     return path.read_text(encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from hfmnas_keras.backbones.adaptive_max_pool import AdaptiveMaxPool
@@ -77,7 +79,7 @@ def image_backbone(
     return backbone
 
 
-def _head(input_shape, num_outputs, settings):
+def _head(input_shape: Any, num_outputs: int, settings: Any) -> Any:
     layers = [keras.Input(input_shape, name="head_input"), keras.layers.Flatten(name="flatten")]
     layers.append(batch_normalization(affine=True, dtype=None, name="normalization"))
     layers.append(keras.layers.Dropout(settings.head_dropout, name="dropout"))
@@ -88,6 +90,6 @@ def _head(input_shape, num_outputs, settings):
     return keras.Sequential(layers, name="head")
 
 
-def _check(image_shape):
+def _check(image_shape: Any) -> None:
     if len(image_shape) != 3 or image_shape[-1] != 3:
         raise ValueError(f"`image_shape` must be (height, width, 3). Received: {tuple(image_shape)}.")

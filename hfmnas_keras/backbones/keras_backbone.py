@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -64,7 +66,7 @@ def keras_backbone(
     return keras.Model(inputs, {**taps, "logits": head(taps["high"])}, name=f"{modality}_backbone")
 
 
-def _arguments(encoder, inputs, modality, settings):
+def _arguments(encoder: Any, inputs: Any, modality: Any, settings: Any) -> Any:
     """What the encoder is called with: of a model of texts with several inputs, each by its name."""
     hidden = inputs
     if settings.preprocessing == "caffe":
@@ -94,7 +96,7 @@ def _arguments(encoder, inputs, modality, settings):
     return arguments
 
 
-def _of_text(name, tokens):
+def _of_text(name: str, tokens: Any) -> Any:
     if "mask" in name:
         return ops.cast(ops.not_equal(tokens, 0), "int32")
     if "segment" in name or "type" in name:

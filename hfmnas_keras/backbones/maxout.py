@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -26,31 +28,31 @@ class Maxout(keras.layers.Layer):
      - [Goodfellow et al., 2013](https://arxiv.org/abs/1302.4389)
     """
 
-    def __init__(self, units, pieces=5, **kwargs):
+    def __init__(self, units: int, pieces: int = 5, **kwargs: Any):
         super().__init__(**kwargs)
         if units < 1 or pieces < 1:
             raise ValueError(f"`units` and `pieces` must be at least 1. Received: units={units}, pieces={pieces}.")
         self.units = units
         self.pieces = pieces
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.linear = keras.layers.Dense(self.units * self.pieces, dtype=self.dtype_policy, name="linear")
         self.linear.build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         # Unit u competes among columns u, u + units, u + 2 * units, ...: the order of TensorFlow Addons' Maxout.
         # (batch, ..., pieces, units)
         linear = self.linear(inputs)
         pieces = ops.reshape(linear, (*ops.shape(linear)[:-1], self.pieces, self.units))
         return ops.max(pieces, axis=-2)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"units": self.units, "pieces": self.pieces})
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.units)
 
-    def multiply_accumulates(self, shape):
+    def multiply_accumulates(self, shape: Any) -> int:
         return multiply_accumulates(self.linear, shape)

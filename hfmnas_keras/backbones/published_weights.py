@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -87,7 +88,7 @@ def _trunk_places(backbone: keras.Model) -> Iterator[TensorPlace]:
             yield from normalization_places(layer.name, layer)
 
 
-def _bottleneck_places(name, block):
+def _bottleneck_places(name: str, block: Any) -> Any:
     for number in (1, 2, 3):
         yield from convolution_places(f"{name}.conv{number}", getattr(block, f"conv{number}"))
         yield from normalization_places(f"{name}.bn{number}", getattr(block, f"bn{number}"))
@@ -96,7 +97,7 @@ def _bottleneck_places(name, block):
         yield from normalization_places(f"{name}.downsample.1", block.shortcut_bn)
 
 
-def _cooccurrence_places(network):
+def _cooccurrence_places(network: Any) -> Any:
     for stream in ("", "m"):
         yield from convolution_places(f"conv1{stream}.0", getattr(network, f"conv1{stream}"))
         yield from convolution_places(f"conv2{stream}", getattr(network, f"conv2{stream}"))
@@ -107,15 +108,15 @@ def _cooccurrence_places(network):
     yield from linear_places("fc7.0", network.fc7, channels=network.conv6.filters)
 
 
-def _sides(place):
+def _sides(place: Any) -> Any:
     return len(place.variable.shape) - 2
 
 
-def _inflating(place, inflation):
+def _inflating(place: Any, inflation: Any) -> Any:
     """Arranges a kernel of two dimensions, too, for a place of three."""
     frames = place.variable.shape[0]
 
-    def arrange(values):
+    def arrange(values: Any) -> Any:
         if values.ndim == 4 and inflation == "mean":
             values = np.repeat(values[:, :, None], frames, axis=2) / np.float32(frames)
         elif values.ndim == 4:
@@ -127,16 +128,16 @@ def _inflating(place, inflation):
     return arrange
 
 
-def _prefix(names, first, last):
+def _prefix(names: Any, first: Any, last: Any) -> Any:
     prefixes = [name[: -len(first)] for name in names if name == first or name.endswith(f".{first}")]
     return min((prefix for prefix in prefixes if prefix + last in names), key=len, default="")
 
 
-def _is_head(name):
+def _is_head(name: str) -> Any:
     return any(part in _HEADS for part in name.split("."))
 
 
-def _head_name(tensors):
+def _head_name(tensors: Any) -> Any:
     names = [
         name.removesuffix(".weight")
         for name in tensors

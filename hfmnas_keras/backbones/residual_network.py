@@ -83,7 +83,7 @@ def residual_network_from_tensors(
     return model
 
 
-def _bottleneck(inputs, inner, outer, strides, groups, name) -> Any:
+def _bottleneck(inputs: Any, inner: Any, outer: Any, strides: Any, groups: Any, name: str) -> Any:
     hidden = _relu(_normalized(_convolution(inner, 1, 1, f"{name}_conv1"), inputs, f"{name}_bn1"), f"{name}_relu1")
     hidden = keras.layers.ZeroPadding2D(1, name=f"{name}_padding")(hidden)
     if groups == 1:
@@ -98,7 +98,7 @@ def _bottleneck(inputs, inner, outer, strides, groups, name) -> Any:
     return _relu(keras.layers.Add(name=f"{name}_add")([hidden, inputs]), f"{name}_out")
 
 
-def _places(model) -> Iterator[TensorPlace]:
+def _places(model: keras.Model) -> Iterator[TensorPlace]:
     for layer in model.layers:
         # layer1_0_downsample_0 is layer1.0.downsample.0.
         name = layer.name.replace("_", ".")
@@ -108,15 +108,15 @@ def _places(model) -> Iterator[TensorPlace]:
             yield from normalization_places(name, layer)
 
 
-def _convolution(filters, kernel, strides, name):
+def _convolution(filters: int, kernel: Any, strides: Any, name: str) -> Any:
     return keras.layers.Conv2D(
         filters, kernel, strides=strides, use_bias=False, kernel_initializer="he_normal", name=name
     )
 
 
-def _normalized(convolution, inputs, name):
+def _normalized(convolution: Any, inputs: Any, name: str) -> Any:
     return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(convolution(inputs))
 
 
-def _relu(hidden, name):
+def _relu(hidden: Any, name: str) -> Any:
     return keras.layers.ReLU(name=name)(hidden)

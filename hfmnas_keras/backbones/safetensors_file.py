@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def read_safetensors(path: str) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _entries(path, header):
+def _entries(path: Any, header: Any) -> Any:
     try:
         entries = json.loads(header, object_pairs_hook=_without_repetition)
     # Deep nesting ends in a RecursionError.
@@ -81,21 +82,21 @@ def _entries(path, header):
     return entries
 
 
-def _without_repetition(pairs):
+def _without_repetition(pairs: Any) -> Any:
     entries = dict(pairs)
     if len(entries) != len(pairs):
         raise ValueError("a name occurs twice")
     return entries
 
 
-def _offsets(path, name, entry):
+def _offsets(path: Any, name: str, entry: Any) -> Any:
     offsets = entry.get("data_offsets")
     if not _is_counts(offsets) or len(offsets) != 2:
         raise ValueError(f"`data_offsets` of the tensor {name!r} in {path!r} must be two ints. Received: {offsets!r}.")
     return tuple(offsets)
 
 
-def _kind(path, name, entry):
+def _kind(path: Any, name: str, entry: Any) -> Any:
     if not isinstance(entry.get("dtype"), str) or entry["dtype"] not in _TYPES:
         raise ValueError(
             f"The tensor {name!r} in {path!r} must be of one of the types {', '.join(_TYPES)}. "
@@ -104,7 +105,7 @@ def _kind(path, name, entry):
     return _TYPES[entry["dtype"]]
 
 
-def _shape(path, name, entry):
+def _shape(path: Any, name: str, entry: Any) -> Any:
     shape = entry.get("shape")
     if not _is_counts(shape) or len(shape) > _MOST_AXES or max(shape, default=0) > _LARGEST_AXIS:
         raise ValueError(
@@ -114,5 +115,5 @@ def _shape(path, name, entry):
     return tuple(shape)
 
 
-def _is_counts(values):
+def _is_counts(values: Any) -> Any:
     return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)

@@ -64,7 +64,7 @@ def pooled_tap(states: Any, inputs: Any, modality: str, pooling: str | None, gri
     return AdaptiveAveragePool(grid, name=f"{name}_pool")(patches)
 
 
-def _map_of_patches(states, picture, name):
+def _map_of_patches(states: Any, picture: Any, name: str) -> Any:
     """A sequence as `(batch, height, width, channels)` in the picture's proportions, without the tokens before it."""
     tokens = states.shape[1] or 0
     for leading in range(min(_MOST_LEADING_TOKENS, tokens - 1) + 1):

@@ -102,7 +102,7 @@ def normalization_places(name: str, layer: keras.Layer) -> Iterator[TensorPlace]
 def linear_places(name: str, layer: keras.Layer, channels: int | None = None) -> Iterator[TensorPlace]:
     """Matrix and bias of a dense layer; of one that reads a flattened map if `channels` are given."""
 
-    def arrange(matrix):
+    def arrange(matrix: Any) -> Any:
         if matrix.ndim != 2:
             return None
         if channels is not None and matrix.shape[1] % channels == 0:
@@ -118,7 +118,7 @@ def linear_places(name: str, layer: keras.Layer, channels: int | None = None) ->
 def einsum_places(name: str, layer: keras.layers.EinsumDense) -> Iterator[TensorPlace]:
     """Matrix and bias of a dense layer whose inputs or outputs are parted by heads, as in attention."""
 
-    def reshaped(values, variable):
+    def reshaped(values: Any, variable: Any) -> Any:
         return values.reshape(variable.shape) if values.size == np.prod(variable.shape) else None
 
     yield TensorPlace(f"{name}.weight", layer.kernel, lambda matrix: reshaped(matrix.T, layer.kernel))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -41,7 +43,15 @@ class TextVector(keras.layers.Layer):
 
     multiply_accumulates = no_products
 
-    def __init__(self, vocabulary_size, embedding_dim, token_dropout=0.0, columns=None, min_rows=1, **kwargs):
+    def __init__(
+        self,
+        vocabulary_size: int,
+        embedding_dim: Any,
+        token_dropout: float = 0.0,
+        columns: Any = None,
+        min_rows: int = 1,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         if vocabulary_size < 1 or embedding_dim < 1:
             raise ValueError(
@@ -60,7 +70,7 @@ class TextVector(keras.layers.Layer):
         if token_dropout:
             self.seed_generator = keras.random.SeedGenerator()
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.embedding = keras.layers.Embedding(
             self.vocabulary_size,
             self.embedding_dim,
@@ -91,7 +101,7 @@ class TextVector(keras.layers.Layer):
         rarity = np.log((1 + len(tokens)) / (1 + rows_with)) + 1
         self.rarity.assign(np.where(rows_with >= self.min_rows, rarity, 0.0))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         tokens = inputs[:, self._read_columns()]
         # (batch, max_tokens, embedding_dim)
         vectors = self.embedding(tokens)
@@ -108,7 +118,7 @@ class TextVector(keras.layers.Layer):
     def _read_columns(self) -> slice:
         return slice(None) if self.columns is None else slice(*self.columns)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -121,8 +131,8 @@ class TextVector(keras.layers.Layer):
         )
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.embedding_dim)
 
-    def compute_output_spec(self, inputs, training=False):
+    def compute_output_spec(self, inputs: Any, training: bool | None = False) -> Any:
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -28,16 +30,16 @@ class TokenGrid(keras.layers.Layer):
 
     multiply_accumulates = no_products
 
-    def __init__(self, grid, **kwargs):
+    def __init__(self, grid: Any, **kwargs: Any):
         super().__init__(**kwargs)
         self.grid = tuple(int(side) for side in grid)
         if len(self.grid) != 2 or min(self.grid) < 1:
             raise ValueError(f"`grid` must be two positive ints. Received: {grid}.")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.compute_output_shape(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         states, tokens = inputs
         height, width = self.grid
         # (batch, 1, 1)
@@ -53,12 +55,12 @@ class TokenGrid(keras.layers.Layer):
         means = ops.matmul(is_inside, ops.cast(states, "float32")) / counts
         return ops.cast(ops.reshape(means, (-1, height, width, states.shape[-1])), self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"grid": self.grid})
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         states, tokens = input_shape
         if len(states) != 3 or len(tokens) != 2:
             raise ValueError(f"`TokenGrid` needs states of tokens and the tokens. Received shapes: {input_shape}.")

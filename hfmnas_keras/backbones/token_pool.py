@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -26,16 +28,16 @@ class TokenPool(keras.layers.Layer):
 
     multiply_accumulates = no_products
 
-    def __init__(self, pooling="mean", **kwargs):
+    def __init__(self, pooling: str = "mean", **kwargs: Any):
         super().__init__(**kwargs)
         if pooling not in ("mean", "first"):
             raise ValueError(f'`pooling` must be "mean" or "first". Received: {pooling!r}.')
         self.pooling = pooling
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.compute_output_shape(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         states, tokens = inputs
         if self.pooling == "first":
             return states[:, 0]
@@ -44,12 +46,12 @@ class TokenPool(keras.layers.Layer):
         total = ops.sum(ops.cast(states, "float32") * known[..., None], axis=1)
         return ops.cast(total / ops.maximum(ops.sum(known, axis=1, keepdims=True), 1.0), self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"pooling": self.pooling})
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         states, tokens = input_shape
         if len(states) != 3 or len(tokens) != 2:
             raise ValueError(f"`TokenPool` needs states of tokens and the tokens. Received shapes: {input_shape}.")

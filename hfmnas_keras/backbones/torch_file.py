@@ -69,7 +69,7 @@ class _Storage:
     count: int
 
     @property
-    def num_bytes(self):
+    def num_bytes(self) -> Any:
         return self.count * np.dtype(_STORAGES[self.kind]).itemsize
 
 
@@ -101,7 +101,7 @@ def _read_legacy(file: IO[bytes]) -> dict[str, np.ndarray]:
         places[key] = file.tell()
         file.seek(storage.num_bytes, os.SEEK_CUR)
 
-    def numbers(storage):
+    def numbers(storage: Any) -> Any:
         file.seek(places[storage.key])
         return np.fromfile(file, _STORAGES[storage.kind], storage.count)
 
@@ -122,7 +122,7 @@ def _read_zip(file: IO[bytes]) -> dict[str, np.ndarray]:
             with archive.open(description[0]) as instructions:
                 state = _follow(instructions, storages)
 
-            def numbers(storage):
+            def numbers(storage: Any) -> Any:
                 info = members.get(f"{folder}data/{storage.key}")
                 if info is None or info.compress_type != zipfile.ZIP_STORED or info.file_size != storage.num_bytes:
                     raise _Refused(f"storage {storage.key[:20]!r} is missing, compressed or of another size")
@@ -139,13 +139,13 @@ def _follow(file: IO[bytes], storages: dict[str, _Storage] | None = None) -> Any
     marks: list[int] = []
     memo: dict[Any, Any] = {}
 
-    def since_mark():
+    def since_mark() -> Any:
         start = marks.pop()
         values = stack[start:]
         del stack[start:]
         return values
 
-    def storage_of(reference):
+    def storage_of(reference: Any) -> Any:
         if storages is None or type(reference) is not tuple or len(reference) not in (5, 6):
             raise _Refused("it refers to something outside")
         tag, kind, key, _, count = reference[:5]
@@ -221,20 +221,20 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
 _LITERALS = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"}
 
 
-def _of_kind(value, kind):
+def _of_kind(value: Any, kind: Any) -> Any:
     if type(value) is not kind:
         raise _Refused(f"a {kind.__name__} was expected")
     return value
 
 
-def _allowed(argument):
+def _allowed(argument: Any) -> Any:
     module, _, name = argument.partition(" ")
     if (module, name) in (_ORDERED_DICT, _TENSOR) or (module == "torch" and name in _STORAGES):
         return module, name
     raise _Refused(f"it names {argument[:60]!r}, which is none of a state dict's")
 
 
-def _made(called, arguments):
+def _made(called: Any, arguments: Any) -> Any:
     if called == _ORDERED_DICT and arguments == ():
         return {}
     if called != _TENSOR or type(arguments) is not tuple or not 4 <= len(arguments) <= 7:
@@ -252,7 +252,7 @@ def _made(called, arguments):
     return _Tensor(storage, offset, shape, strides)
 
 
-def _arrays(state, storages, numbers):
+def _arrays(state: Any, storages: Any, numbers: Any) -> Any:
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not state:
@@ -278,7 +278,7 @@ def _arrays(state, storages, numbers):
     return {name: arrays[name] for name in state}
 
 
-def _decoded(storage, values):
+def _decoded(storage: Any, values: Any) -> Any:
     if storage.kind == "BFloat16Storage":
         # The upper half of a float32.
         return (values.astype("<u4") << 16).view("<f4")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -23,13 +25,13 @@ class TrimPadding(keras.layers.Layer):
 
     multiply_accumulates = no_products
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         is_used = ops.any(ops.not_equal(inputs, 0), axis=0)
         places = ops.cumsum(ops.ones_like(is_used, "int32"))
         return inputs[:, : ops.maximum(ops.max(ops.where(is_used, places, 0)), 1)]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Any) -> Any:
         return keras.KerasTensor(inputs.shape, inputs.dtype)

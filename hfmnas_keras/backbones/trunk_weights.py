@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -62,7 +64,7 @@ def load_trunk_weights(backbone: keras.Model, path: str) -> None:
         backbone.get_layer(name).set_weights(weights)
 
 
-def _preparation(layer):
+def _preparation(layer: Any) -> Any:
     if layer is None:
         return "nothing"
     figures = {name: value for name, value in layer.get_config().items() if name in ("mean", "variance")}

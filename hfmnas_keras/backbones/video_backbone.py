@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from hfmnas_keras.backbones.adaptive_max_pool import AdaptiveMaxPool
@@ -76,7 +78,7 @@ def video_backbone(
     return backbone
 
 
-def _stem(hidden, settings, frames, in_space_alone):
+def _stem(hidden: Any, settings: Any, frames: Any, in_space_alone: Any) -> Any:
     hidden = keras.layers.ZeroPadding3D((frames // 2, 3, 3), name="stem_padding")(hidden)
     hidden = keras.layers.Conv3D(
         max(1, round(64 * settings.width)),
@@ -96,7 +98,7 @@ def _stem(hidden, settings, frames, in_space_alone):
     return keras.layers.MaxPooling3D(size, strides, name="stem_pool")(hidden)
 
 
-def _into_grid(tap, grid, name):
+def _into_grid(tap: Any, grid: Any, name: str) -> Any:
     if len(tap.shape) == 2:
         return tap
     frames, height, width, channels = tap.shape[1:]
@@ -104,7 +106,7 @@ def _into_grid(tap, grid, name):
     return AdaptiveMaxPool(grid, name=f"{name}_pool")(tap)
 
 
-def _head(input_shape, num_outputs, settings):
+def _head(input_shape: Any, num_outputs: int, settings: Any) -> Any:
     layers = [keras.Input(input_shape, name="head_input")]
     if len(input_shape) == 3:
         layers.append(keras.layers.GlobalAveragePooling2D(name="average"))

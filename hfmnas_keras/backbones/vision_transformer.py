@@ -46,7 +46,7 @@ class VisionTransformerShape:
     mean: tuple[float, ...] = (127.5, 127.5, 127.5)
     deviation: tuple[float, ...] = (127.5, 127.5, 127.5)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("patch", "width", "depth", "heads", "inner_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1. Received: {getattr(self, name)}.")
@@ -141,7 +141,7 @@ def with_image_size(model: keras.Model, image_size: tuple[int, int]) -> keras.Mo
     table = model.get_layer("positions").get_weights()[0]
     leading, channels = len(table) - old_height * old_width, table.shape[1]
 
-    def resized(layer):
+    def resized(layer: Any) -> Any:
         config = layer.get_config()
         if layer.name == "positions":
             config["input_dim"] = leading + height * width
@@ -165,7 +165,7 @@ def with_image_size(model: keras.Model, image_size: tuple[int, int]) -> keras.Mo
     return other
 
 
-def _check_size(image_size, patch):
+def _check_size(image_size: Any, patch: Any) -> None:
     if len(image_size) != 2 or any(side < patch or side % patch for side in image_size):
         nearest = tuple(max(1, round(side / patch)) * patch for side in image_size)
         raise ValueError(
@@ -206,18 +206,18 @@ def _cubic(distance: float, a: float) -> float:
     return 0.0
 
 
-def _tap(taps: dict[str, Any], name, hidden, shape, cells):
+def _tap(taps: dict[str, Any], name: str, hidden: Any, shape: Any, cells: Any) -> None:
     patches = hidden[:, shape.leading_tokens :] if shape.leading_tokens else hidden
     taps[name] = keras.layers.Reshape((*cells, shape.width), name=f"{name}_map")(patches)
     if shape.leading_tokens:
         taps[f"{name}_class"] = hidden[:, 0]
 
 
-def _activated(hidden, activation):
+def _activated(hidden: Any, activation: Any) -> Any:
     if activation == "quick_gelu":
         return hidden * ops.sigmoid(hidden * 1.702)
     return ops.gelu(hidden, approximate=activation == "gelu_pytorch_tanh")
 
 
-def _normalization(shape, name):
+def _normalization(shape: Any, name: str) -> Any:
     return keras.layers.LayerNormalization(epsilon=shape.epsilon, name=name)

@@ -164,7 +164,7 @@ def vision_transformer_from_tensors(
     return model
 
 
-def _plain_tensors(family, tensors):
+def _plain_tensors(family: Any, tensors: Any) -> Any:
     """Without prefixes, with one table of all that stands at a position, and without layer scales."""
     marker = f"{family.patches}.weight"
     prefix = next((prefix for prefix in family.prefixes if prefix + marker in tensors), "")
@@ -201,7 +201,7 @@ def _plain_tensors(family, tensors):
     return plain
 
 
-def _shape(family, config, plain, preprocessor):
+def _shape(family: Any, config: Any, plain: Any, preprocessor: Any) -> Any:
     width, _, patch, _ = plain[f"{family.patches}.weight"].shape
     inner = plain.get(f"{family.block.format(0)}{family.parts[6]}.weight")
     if inner is None or inner.ndim != 2:
@@ -240,7 +240,7 @@ def _shape(family, config, plain, preprocessor):
     )
 
 
-def _statistics(family, preprocessor):
+def _statistics(family: Any, preprocessor: Any) -> Any:
     """Mean and deviation in 0 to 255."""
     if preprocessor.get("do_normalize") is False:
         return (0.0,) * 3, (255.0,) * 3
@@ -256,7 +256,7 @@ def _statistics(family, preprocessor):
     return tuple(figures)
 
 
-def _places(family, model) -> Iterator[TensorPlace]:
+def _places(family: Any, model: keras.Model) -> Iterator[TensorPlace]:
     query, key, value, output, before_attention, before_dense, inner, outer = family.parts
     yield from convolution_places(family.patches, model.get_layer("patches"))
     yield TensorPlace(_POSITIONS, model.get_layer("positions").embeddings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import keras
 import numpy as np
@@ -58,7 +59,15 @@ class MixedEdges(keras.layers.Layer):
      - [Long et al., 2025, Eq. 10]; partial channels: [Xu et al., 2020, Eq. 2](https://arxiv.org/abs/1907.05737)
     """
 
-    def __init__(self, channels, num_edges, dropout=0.1, partial_channels=1, operations=EDGE_OPERATIONS, **kwargs):
+    def __init__(
+        self,
+        channels: int,
+        num_edges: Any,
+        dropout: float = 0.1,
+        partial_channels: int = 1,
+        operations: Any = EDGE_OPERATIONS,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         if channels < 1 or num_edges < 1:
             raise ValueError(
@@ -77,7 +86,7 @@ class MixedEdges(keras.layers.Layer):
         self.operations = tuple(operations)
         self._further = [name for name in self.operations if name not in _FUSED]
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         height, width = self._check_shape(input_shape[0])
         self.height, self.width = height, width
         positions = height * width
@@ -141,7 +150,7 @@ class MixedEdges(keras.layers.Layer):
             operation.build((None, height, width, channels))
             self.further_operations.append(operation)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         source, probabilities = inputs
         source = ops.reshape(source, (-1, self.height * self.width, self.channels))
         if self.partial_channels == 1:
@@ -151,7 +160,7 @@ class MixedEdges(keras.layers.Layer):
             mixed = self._shuffled(self._mixed(source, probabilities, training), passed_by)
         return ops.reshape(mixed, (self.num_edges, -1, self.height, self.width, self.channels))
 
-    def _mixed(self, source, probabilities, training):
+    def _mixed(self, source: Any, probabilities: Any, training: bool | None) -> Any:
         """The operations of all edges, weighed, as rows `(edges, everything else)`."""
         # Batch last: every product below is then a plain (batched) matrix product, and each channel's statistics run
         # over one contiguous row.
@@ -178,12 +187,12 @@ class MixedEdges(keras.layers.Layer):
             mixed = mixed + self._further_mixed(source, self._columns(probabilities, self._further), training)
         return mixed
 
-    def _columns(self, probabilities, names):
+    def _columns(self, probabilities: Any, names: Any) -> Any:
         """Columns of the probabilities by name, zeros for operations that are not there."""
         places = np.array([[own == name for name in names] for own in self.operations], "float32")
         return ops.matmul(probabilities, ops.cast(places, probabilities.dtype))
 
-    def _further_mixed(self, source, probabilities, training):
+    def _further_mixed(self, source: Any, probabilities: Any, training: bool | None) -> Any:
         """The operations that the fused kernels do not know, layer by layer, weighed: `(edges, everything else)`."""
         grid = ops.reshape(source, (-1, self.height, self.width, self.mixed_channels))
         outputs = ops.stack([operation(grid, training=training) for operation in self.further_operations])
@@ -191,7 +200,7 @@ class MixedEdges(keras.layers.Layer):
         outputs = ops.reshape(outputs, (self.num_edges, len(self._further), -1))
         return ops.squeeze(ops.matmul(ops.expand_dims(probabilities, 1), outputs), axis=1)
 
-    def _shuffled(self, mixed, passed_by):
+    def _shuffled(self, mixed: Any, passed_by: Any) -> Any:
         """What went through the operations and what went round them, the channels shuffled as of K groups."""
         positions, groups = self.height * self.width, self.partial_channels
         mixed = ops.reshape(mixed, (self.num_edges, -1, positions, self.mixed_channels))
@@ -201,7 +210,7 @@ class MixedEdges(keras.layers.Layer):
         outputs = ops.reshape(outputs, (self.num_edges, -1, positions, groups, self.mixed_channels))
         return ops.transpose(outputs, (0, 1, 2, 4, 3))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -214,10 +223,10 @@ class MixedEdges(keras.layers.Layer):
         )
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (self.num_edges, *input_shape[0])
 
-    def _check_shape(self, source_shape):
+    def _check_shape(self, source_shape: Any) -> Any:
         if len(source_shape) != 4 or None in source_shape[1:] or source_shape[-1] != self.channels:
             raise ValueError(
                 f"`MixedEdges` needs a source of shape (batch, height, width, {self.channels}) with known height and "
@@ -225,7 +234,7 @@ class MixedEdges(keras.layers.Layer):
             )
         return source_shape[1:3]
 
-    def _unlearned(self, source, training):
+    def _unlearned(self, source: Any, training: bool | None) -> Any:
         """Skip and both pools, (3, batch, positions, channels)."""
         grid = ops.reshape(source, (-1, self.height, self.width, self.mixed_channels))
         pools = ops.stack(
@@ -238,7 +247,7 @@ class MixedEdges(keras.layers.Layer):
         pools = ops.reshape(pools, (2, -1, self.height * self.width, self.mixed_channels))
         return ops.concatenate([ops.expand_dims(source, 0), self.pool_norm(pools, training=training)], axis=0)
 
-    def _convolutions(self, columns, training):
+    def _convolutions(self, columns: Any, training: bool | None) -> Any:
         """Separable and dilated convolutions of all edges, each (edges, channels, positions * batch)."""
         edges, channels, positions = self.num_edges, self.mixed_channels, self.height * self.width
         # (channels, 2 * edges * positions, positions)
@@ -260,7 +269,7 @@ class MixedEdges(keras.layers.Layer):
         separable = ops.reshape(ops.matmul(operators, separable), (edges, channels, -1))
         return ops.matmul(self.sep_second_pointwise_kernel, separable), dilated
 
-    def _linear(self, columns):
+    def _linear(self, columns: Any) -> Any:
         """The four linear operations of all edges, each (edges, channels, positions * batch)."""
         kernel = ops.reshape(self.linear_kernel, (-1, self.mixed_channels))
         outputs = ops.matmul(kernel, ops.reshape(columns, (self.mixed_channels, -1)))
@@ -268,7 +277,7 @@ class MixedEdges(keras.layers.Layer):
         relu, sigmoid, tanh, elu = ops.unstack(outputs, num=len(_LINEAR), axis=1)
         return ops.relu(relu), ops.sigmoid(sigmoid), ops.tanh(tanh), ops.elu(elu)
 
-    def _position_operators(self, kernel, taps):
+    def _position_operators(self, kernel: Any, taps: Any) -> Any:
         """Depthwise kernels as matrices between positions, (..., positions, positions).
 
         On a grid of 16 positions a product with such a matrix is much faster than a depthwise convolution, forward
@@ -282,11 +291,11 @@ class MixedEdges(keras.layers.Layer):
 class _Standardization(keras.layers.Layer):
     """Batch normalisation without scale and offset, each remaining axis by itself."""
 
-    def __init__(self, axes, **kwargs):
+    def __init__(self, axes: Any, **kwargs: Any):
         super().__init__(**kwargs)
         self.axes = axes
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         reduced = {axis % len(input_shape) for axis in self.axes}
         shape = tuple(1 if axis in reduced else size for axis, size in enumerate(input_shape))
         self.moving_mean = self.add_weight(
@@ -296,7 +305,7 @@ class _Standardization(keras.layers.Layer):
             shape=shape, initializer="ones", trainable=False, autocast=False, name="moving_variance"
         )
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         # Sums over a batch overflow in half precision.
         outputs = ops.cast(inputs, keras.backend.result_type(self.compute_dtype, "float32"))
         if training:
@@ -310,11 +319,11 @@ class _Standardization(keras.layers.Layer):
             variance = self.moving_variance
         return ops.cast(outputs * ops.rsqrt(variance + EPSILON), self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
 
-def _taps(height, width, extents, dilation):
+def _taps(height: Any, width: Any, extents: Any, dilation: Any) -> Any:
     """Which input position each tap of a same-padded kernel reads: (taps, positions out * positions in) of 0 and 1."""
     kernel_height, kernel_width = extents
     taps = np.zeros((kernel_height, kernel_width, height, width, height, width), "float32")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -34,7 +36,13 @@ class MixedNode(keras.layers.Layer):
     """
 
     def __init__(
-        self, channels, dropout=0.1, num_heads=4, attention_values="query", operations=NODE_OPERATIONS, **kwargs
+        self,
+        channels: int,
+        dropout: float = 0.1,
+        num_heads: int = 4,
+        attention_values: str = "query",
+        operations: Any = NODE_OPERATIONS,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.channels = channels
@@ -43,7 +51,7 @@ class MixedNode(keras.layers.Layer):
         self.attention_values = attention_values
         self.operation_names = tuple(operations)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.operations = []
         for name in self.operation_names:
             operation = node_operation(
@@ -64,7 +72,7 @@ class MixedNode(keras.layers.Layer):
         self.stack_norm = layer_normalization(affine=False, dtype=self.dtype_policy, name="stack_norm")
         self.stack_norm.build(stack_shape)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         first, second, probabilities = inputs
         # (operations, batch, height, width, channels)
         outputs = ops.stack([operation.fuse(first, second, training=training) for operation in self.operations])
@@ -75,7 +83,7 @@ class MixedNode(keras.layers.Layer):
         mixed = ops.matmul(ops.expand_dims(probabilities, 0), ops.reshape(outputs, (len(self.operations), -1)))
         return ops.reshape(mixed, (-1, *first.shape[1:]))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -88,5 +96,5 @@ class MixedNode(keras.layers.Layer):
         )
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])

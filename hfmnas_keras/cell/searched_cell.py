@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import keras
 from keras import ops
@@ -40,7 +41,15 @@ class SearchedCell(keras.layers.Layer):
      - [Long et al., 2025, Fig. 8, Eq. 12]; docs/method.md, section 4
     """
 
-    def __init__(self, cell_genotype, channels, dropout=0.1, num_heads=4, attention_values="query", **kwargs):
+    def __init__(
+        self,
+        cell_genotype: Any,
+        channels: int,
+        dropout: float = 0.1,
+        num_heads: int = 4,
+        attention_values: str = "query",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         if attention_values not in ATTENTION_VALUES:
             raise ValueError(f"`attention_values` must be one of {ATTENTION_VALUES}. Received: {attention_values!r}.")
@@ -52,7 +61,7 @@ class SearchedCell(keras.layers.Layer):
         self.num_heads = num_heads
         self.attention_values = attention_values
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         source_shape = tuple(input_shape[0])
         if len(input_shape) != 2 or source_shape != tuple(input_shape[1]):
             raise ValueError(f"`SearchedCell` needs two inputs with equal shapes. Received: {input_shape}.")
@@ -85,7 +94,7 @@ class SearchedCell(keras.layers.Layer):
         self.output_norm = layer_normalization(affine=False, dtype=self.dtype_policy, name="output_norm")
         self.output_norm.build((*source_shape[:-1], num_kept, self.channels))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         # Predecessor 2 + i is node i.
         sources = dict(enumerate(inputs))
         for choice, edges, node in zip(self.cell_genotype.nodes, self.edges_of_node(), self.nodes, strict=True):
@@ -106,7 +115,7 @@ class SearchedCell(keras.layers.Layer):
         edges = iter(self.edges)
         return [list(itertools.islice(edges, len(choice.edges))) for choice in self.cell_genotype.nodes]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -119,17 +128,17 @@ class SearchedCell(keras.layers.Layer):
         )
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[0][:-1], len(self.cell_genotype.kept) * self.channels)
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         grid = shapes[0]
         return sum(multiply_accumulates(edge, grid) for edge in self.edges) + sum(
             multiply_accumulates(node, [grid, grid]) for node in self.nodes
         )
 
 
-def pair_of(grids):
+def pair_of(grids: Any) -> Any:
     """The two inputs of a node: its two edges, or of more the mean over all pairs j < k, as `"pair"` has it."""
     if len(grids) == 2:
         return grids

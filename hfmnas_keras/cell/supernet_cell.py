@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import keras
 import numpy as np
@@ -60,16 +61,16 @@ class SupernetCell(keras.layers.Layer):
 
     def __init__(
         self,
-        channels,
-        num_nodes=4,
-        node_inputs="pair",
-        dropout=0.1,
-        num_heads=4,
-        attention_values="query",
-        partial_channels=1,
-        edge_operations=EDGE_OPERATIONS,
-        node_operations=NODE_OPERATIONS,
-        **kwargs,
+        channels: int,
+        num_nodes: int = 4,
+        node_inputs: str = "pair",
+        dropout: float = 0.1,
+        num_heads: int = 4,
+        attention_values: str = "query",
+        partial_channels: int = 1,
+        edge_operations: Any = EDGE_OPERATIONS,
+        node_operations: Any = NODE_OPERATIONS,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if node_inputs not in NODE_INPUTS:
@@ -93,7 +94,7 @@ class SupernetCell(keras.layers.Layer):
         """M(M+3)/2, 14 for M = 4."""
         return self.num_nodes * (self.num_nodes + 3) // 2
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         source_shape = tuple(input_shape[0])
         if len(input_shape) != 2 or source_shape != tuple(input_shape[1]):
             raise ValueError(f"`SupernetCell` needs two inputs with equal shapes. Received: {input_shape}.")
@@ -106,7 +107,7 @@ class SupernetCell(keras.layers.Layer):
             shape=(self.num_nodes,), initializer="zeros", autocast=False, dtype="float32", name="importance"
         )
         self.edges_of_source = []
-        self._edges_by_source = []
+        self._edges_by_source: list[Any] = []
         self._first_edges = []
         # The last node is read by no other.
         for source in range(1 + self.num_nodes):
@@ -141,7 +142,7 @@ class SupernetCell(keras.layers.Layer):
         self.output_norm.build((*source_shape[:-1], self.num_nodes, self.channels))
         self._pairs = _Pairs(self.num_nodes)
 
-    def call(self, inputs, training=False, discretised=False):
+    def call(self, inputs: Any, training: bool | None = False, discretised: bool = False) -> Any:
         # Rows of gamma, source by source.
         probabilities = ops.take(ops.softmax(self.gamma), self._edges_by_source, axis=0)
         probabilities_of_source = ops.split(probabilities, self._first_edges[1:], axis=0)
@@ -150,7 +151,7 @@ class SupernetCell(keras.layers.Layer):
         mixing = ops.unstack(ops.cast(mixing, self.compute_dtype), num=self.num_nodes, axis=0)
         grid_shape = (-1, *inputs[0].shape[1:])
         sources = list(inputs)
-        mixed_of_source = []
+        mixed_of_source: list[Any] = []
         node_outputs = []
         for index, node in enumerate(self.nodes):
             for source in range(len(mixed_of_source), len(sources)):
@@ -174,12 +175,12 @@ class SupernetCell(keras.layers.Layer):
         outputs = outputs * ops.expand_dims(ops.cast(scales, outputs.dtype), -1)
         return ops.reshape(outputs, (*grid_shape[:-1], self.num_nodes * self.channels))
 
-    def probabilities(self):
+    def probabilities(self) -> Any:
         """Softmax of the logits by their names: `gamma`, a row an edge, `beta`, a row a node, and `importance`."""
         tables = {"gamma": self.gamma, "beta": self.beta, "importance": self.importance}
         return {name: ops.convert_to_numpy(_softmax(ops.convert_to_tensor(logits))) for name, logits in tables.items()}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -196,10 +197,10 @@ class SupernetCell(keras.layers.Layer):
         )
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[0][:-1], self.num_nodes * self.channels)
 
-    def _mixing(self, node_inputs):
+    def _mixing(self, node_inputs: Any) -> Any:
         """How each node's two inputs are made of its mixed edges, (nodes, 2, largest number of predecessors)."""
         if node_inputs == "shared":
             return ops.ones((self.num_nodes, 2, 1 + self.num_nodes))
@@ -217,7 +218,7 @@ class SupernetCell(keras.layers.Layer):
 class _Pairs:
     """Index tables of the pairs j < k of every node's predecessors, padded to the last node's number of pairs."""
 
-    def __init__(self, num_nodes):
+    def __init__(self, num_nodes: int):
         longest = (1 + num_nodes) * num_nodes // 2
         self.first_edge = np.zeros((num_nodes, longest), "int32")
         self.second_edge = np.zeros((num_nodes, longest), "int32")
@@ -233,16 +234,16 @@ class _Pairs:
                 self.members[node, pair, 1, second] = 1.0
 
 
-def _first_reader(source):
+def _first_reader(source: Any) -> Any:
     """The first node that reads a source; source `2 + i` is node `i`."""
     return max(0, source - 1)
 
 
-def _edge(node, predecessor):
+def _edge(node: Any, predecessor: Any) -> Any:
     """Row of `gamma` of the edge from a predecessor into a node."""
     return node * (node + 3) // 2 + predecessor
 
 
-def _softmax(logits):
+def _softmax(logits: Any) -> Any:
     # Keras warns of a softmax over a single entry; a cell of one node is fine.
     return ops.ones_like(logits) if logits.shape[-1] == 1 else ops.softmax(logits)

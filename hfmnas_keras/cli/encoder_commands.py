@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from hfmnas_keras.backbones.published_encoders import ENCODER_KINDS, PUBLISHED_ENCODERS
@@ -76,7 +78,7 @@ def taps(model: str, input_shape: str) -> None:
         click.echo(f"{name}\t{tuple(tensor.shape[1:])}\t{' '.join(marks)}".rstrip())
 
 
-def _say(folder, description, name):
+def _say(folder: Any, description: Any, name: str) -> None:
     click.echo(
         f"{folder}: {description.kind}, taps {', '.join(description.taps)}. Set `kind: encoder` and "
         f"`encoder: {name}` for the backbone of modality {description.modality}."

@@ -151,24 +151,24 @@ def no_products(layer: Any, shape: Shape) -> int:
 
 
 @rule_of(keras.layers.Dense)
-def _dense(layer, shape):
+def _dense(layer: Any, shape: Any) -> Any:
     return num_positions(shape) * shape[-1] * layer.units
 
 
 @rule_of(keras.layers.Conv2D, keras.layers.Conv3D)
-def _convolution(layer, shape):
+def _convolution(layer: Any, shape: Any) -> Any:
     output = output_shape(layer, shape)
     # kernel (..., input channels of a group, filters)
     return num_positions(output) * math.prod(layer.kernel.shape)
 
 
 @rule_of(keras.layers.DepthwiseConv2D)
-def _depthwise_convolution(layer, shape):
+def _depthwise_convolution(layer: Any, shape: Any) -> Any:
     return num_positions(output_shape(layer, shape)) * math.prod(layer.kernel.shape)
 
 
 @rule_of(keras.layers.MultiHeadAttention)
-def _self_attention(layer, shape):
+def _self_attention(layer: Any, shape: Any) -> Any:
     positions, channels, width = num_positions(shape), shape[-1], layer.num_heads * layer.key_dim
     # Queries, keys, values and what comes of them; logits, then what is attended to.
     return 4 * positions * channels * width + 2 * positions * positions * width

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -33,7 +34,7 @@ class DecodedRows:
         self.dtype = np.dtype(first.dtype.as_numpy_dtype)
 
         @tf.function(input_signature=[tf.TensorSpec([None, *encoded.shape[1:]], tf.string)])
-        def decode_batch(batch):
+        def decode_batch(batch: Any) -> Any:
             return tf.ensure_shape(decode(batch), (None, *self.shape[1:]))
 
         self._decode_batch = decode_batch

@@ -163,7 +163,7 @@ def _parsing_spec(shapes: dict[str, tuple[int, ...]], num_classes: int | None, m
     return spec
 
 
-def _batches(path: str, spec: dict):
+def _batches(path: str, spec: dict) -> Any:
     dataset = tf.data.TFRecordDataset(path, compression_type="GZIP").batch(256)
     try:
         for serialized in dataset:

@@ -27,7 +27,7 @@ class FeatureSet:
     labels: np.ndarray
     tokens: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         rows = len(self.ids)
         arrays = dict(self.features, labels=self.labels)
         if self.tokens is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -25,20 +26,20 @@ class _Text(Modality):
     example_feature = tf.io.FixedLenFeature([], tf.string)
     request_spec = tf.TensorSpec([None], tf.string)
 
-    def transformed_feature(self, first):
+    def transformed_feature(self, first: Any) -> Any:
         return tf.io.FixedLenFeature([len(first.int64_list.value)], tf.int64)
 
-    def of_transformed(self, features):
+    def of_transformed(self, features: Any) -> Any:
         tokens = super().of_transformed(features)
         if SUBWORDS not in features:
             return tokens
         join = np.concatenate if isinstance(tokens, np.ndarray) else tf.concat
         return join([tokens, features[SUBWORDS]], axis=1)
 
-    def decode(self, transformed):
+    def decode(self, transformed: Any) -> Any:
         return transformed
 
-    def blank(self, shape):
+    def blank(self, shape: Any) -> Any:
         return tf.zeros([1, *shape], tf.int64)
 
     def rows(self, transformed: np.ndarray) -> np.ndarray:
@@ -51,10 +52,10 @@ class _Image(Modality):
     example_feature = tf.io.FixedLenFeature([], tf.string)
     request_spec = tf.TensorSpec([None], tf.string)
 
-    def transformed_feature(self, first):
+    def transformed_feature(self, first: Any) -> Any:
         return tf.io.FixedLenFeature([], tf.string)
 
-    def decode(self, transformed):
+    def decode(self, transformed: Any) -> Any:
         # (batch, height, width, 3)
         return tf.map_fn(
             lambda image: tf.io.decode_png(image, channels=3),
@@ -62,13 +63,13 @@ class _Image(Modality):
             fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8),
         )
 
-    def blank(self, shape):
+    def blank(self, shape: Any) -> Any:
         return tf.io.encode_png(tf.zeros(shape, tf.uint8))[tf.newaxis]
 
-    def errors(self, raw, transformed):
+    def errors(self, raw: Any, transformed: Any) -> Any:
         is_lost = tf.equal(tf.reshape(transformed, [-1]), "")
 
-        def told():
+        def told() -> Any:
             refusal = read_headers(tf.reshape(raw, [-1])).refusal
             return tf.where(is_lost, tf.where(tf.equal(refusal, ""), "The picture is broken.", refusal), "")
 
@@ -86,22 +87,22 @@ class _Skeleton(Modality):
     example_feature = tf.io.VarLenFeature(tf.float32)
     request_spec = tf.TensorSpec([None, None, *SKELETON_FRAME], tf.float32)
 
-    def transformed_feature(self, first):
+    def transformed_feature(self, first: Any) -> Any:
         frames = len(first.float_list.value) // math.prod(SKELETON_FRAME)
         return tf.io.FixedLenFeature([frames, *SKELETON_FRAME], tf.float32)
 
-    def decode(self, transformed):
+    def decode(self, transformed: Any) -> Any:
         return transformed
 
-    def blank(self, shape):
+    def blank(self, shape: Any) -> Any:
         return tf.zeros([1, *shape], tf.float32)
 
-    def errors(self, raw, transformed):
+    def errors(self, raw: Any, transformed: Any) -> Any:
         is_lost = tf.reduce_any(tf.math.is_nan(transformed), axis=list(range(1, len(transformed.shape))))
         told = f"A skeleton needs {math.prod(SKELETON_FRAME)} numbers a frame, all finite, and one frame or more."
         return tf.where(is_lost, told, "")
 
-    def of_request(self, argument):
+    def of_request(self, argument: Any) -> Any:
         return _sparse(tf.reshape(argument, [tf.shape(argument)[0], tf.shape(argument)[1] * math.prod(SKELETON_FRAME)]))
 
     def rows(self, transformed: np.ndarray) -> np.ndarray:
@@ -122,10 +123,10 @@ class _Clip(Modality):
         super().__init__(name, name, name)
         self.channels = channels
 
-    def transformed_feature(self, first):
+    def transformed_feature(self, first: Any) -> Any:
         return tf.io.FixedLenFeature([len(first.bytes_list.value)], tf.string)
 
-    def decode(self, transformed):
+    def decode(self, transformed: Any) -> Any:
         pictures = tf.map_fn(
             lambda picture: tf.io.decode_image(picture, channels=self.channels, expand_animations=False),
             tf.reshape(transformed, [-1]),
@@ -134,10 +135,10 @@ class _Clip(Modality):
         # (batch, frames, height, width, channels)
         return tf.reshape(pictures, tf.concat([tf.shape(transformed), tf.shape(pictures)[1:]], axis=0))
 
-    def blank(self, shape):
+    def blank(self, shape: Any) -> Any:
         return tf.repeat(tf.io.encode_png(tf.zeros(shape[1:], tf.uint8))[tf.newaxis], shape[0])[tf.newaxis]
 
-    def errors(self, raw, transformed):
+    def errors(self, raw: Any, transformed: Any) -> Any:
         is_lost = tf.equal(transformed, "")
         deep = ", has 16 bits a channel" if self.channels == 1 else ""
         told = tf.strings.join(
@@ -151,7 +152,7 @@ class _Clip(Modality):
         told = tf.where(tf.reduce_all(is_lost, axis=1), "No frame of the clip can be read.", told)
         return tf.where(tf.reduce_any(is_lost, axis=1), told, "")
 
-    def of_request(self, argument):
+    def of_request(self, argument: Any) -> Any:
         return _sparse(argument)
 
 

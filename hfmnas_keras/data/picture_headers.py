@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -124,7 +124,7 @@ def _png_notes(encoded: tf.Tensor, is_png: tf.Tensor) -> _PngNotes:
     """Reads the chunks of PNGs up to the pixels (PNG, third edition, 5)."""
     ends = tf.strings.length(encoded)
 
-    def step(number, places, is_active, notes):
+    def step(number: Any, places: Any, is_active: Any, notes: Any) -> Any:
         # Length (4), name (4), content, sum (4).
         head = _bytes(encoded, places, 8)
         name, after = head[:, 4:], _onward(places, 12 + _number(head[:, :4]), ends)
@@ -147,7 +147,7 @@ def _jpeg_notes(encoded: tf.Tensor, is_jpeg: tf.Tensor) -> _JpegNotes:
     """Reads the segments of JPEGs up to the pixels (ITU-T T.81, B.1.1)."""
     ends = tf.strings.length(encoded)
 
-    def step(number, places, is_active, notes):
+    def step(number: Any, places: Any, is_active: Any, notes: Any) -> Any:
         # Marker (2), length (2), content.
         head = _bytes(encoded, places, 10)
         marker, is_marker = head[:, 1], head[:, 0] == 0xFF
@@ -185,7 +185,7 @@ def _orientation(encoded: tf.Tensor, places: tf.Tensor, ends: tf.Tensor) -> tf.T
     is_little = _begins(head, b"II*\0")
     is_known = (places > 0) & (is_little | _begins(head, b"MM\0*"))
 
-    def number(values):
+    def number(values: Any) -> Any:
         return tf.where(
             tf.reshape(is_little, [-1] + [1] * (len(values.shape) - 2)), _number(values, "<"), _number(values)
         )
@@ -204,7 +204,7 @@ def _orientation(encoded: tf.Tensor, places: tf.Tensor, ends: tf.Tensor) -> tf.T
     return tf.cast(tf.where(is_turned, value, 1), tf.int32)
 
 
-def _walk(step, places, is_active, notes):
+def _walk(step: Any, places: Any, is_active: Any, notes: Any) -> Any:
     """Walks over the parts of all files at once, until the last of them has told all, or has too many parts."""
     return tf.while_loop(
         lambda number, places, is_active, notes: tf.reduce_any(is_active) & (number < _MAX_PARTS),

@@ -55,7 +55,7 @@ class StreamedRows(DeviceRows):
             return self._gather(tf.constant(row_numbers))
 
     def signature(self, batch_size: int | None) -> Any:
-        def spec(tensor):
+        def spec(tensor: Any) -> Any:
             return tf.TensorSpec([batch_size, *tensor.shape[1:]], tensor.dtype)
 
         return {name: spec(tensor) for name, tensor in self.inputs.items()}, spec(self.labels)

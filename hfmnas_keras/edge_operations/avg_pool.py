@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -18,5 +20,5 @@ class AvgPool(Pool):
     (2, 4, 4, 8)
     """
 
-    def pooled(self, inputs):
+    def pooled(self, inputs: Any) -> Any:
         return ops.average_pool(inputs, self.pool_size, strides=1, padding="same")

@@ -40,7 +40,7 @@ class DilatedConvolution(EdgeOperation):
         self.size = size
         self.dilation = dilation
 
-    def build_operation(self, height, width):
+    def build_operation(self, height: Any, width: Any) -> None:
         extents = kernel_extents(height, width, self.size, self.dilation)
         self.depthwise_kernel = self.add_weight(
             shape=(*extents, self.channels, 1), initializer=depthwise_initializer(extents), name="depthwise_kernel"
@@ -51,7 +51,7 @@ class DilatedConvolution(EdgeOperation):
         self.normalization = batch_normalization(self.affine, self.dtype_policy, "normalization")
         self.normalization.build((None, height, width, self.channels))
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         filtered = ops.depthwise_conv(
             ops.relu(inputs), self.depthwise_kernel, strides=1, padding="same", dilation_rate=self.dilation
         )
@@ -61,5 +61,5 @@ class DilatedConvolution(EdgeOperation):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size, "dilation": self.dilation}
 
-    def multiply_accumulates(self, shape):
+    def multiply_accumulates(self, shape: Any) -> int:
         return num_positions(shape) * kernel_sizes(self.depthwise_kernel, self.pointwise_kernel)

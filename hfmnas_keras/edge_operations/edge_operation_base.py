@@ -38,7 +38,7 @@ class EdgeOperation(keras.layers.Layer):
         self.channels = channels
         self.affine = affine
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if len(input_shape) != 4 or input_shape[-1] != self.channels:
             raise ValueError(
                 f"`{type(self).__name__}` needs an input of shape (batch, height, width, {self.channels}). "
@@ -52,5 +52,5 @@ class EdgeOperation(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels, "affine": self.affine}
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)

@@ -41,7 +41,7 @@ class LinearActivation(EdgeOperation):
         self.activation = keras.activations.get(activation)
         self.dropout = dropout
 
-    def build_operation(self, height, width):
+    def build_operation(self, height: Any, width: Any) -> None:
         self.dense = keras.layers.Dense(
             self.channels, activation=self.activation, dtype=self.dtype_policy, name="dense"
         )
@@ -51,7 +51,7 @@ class LinearActivation(EdgeOperation):
         self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="dropout")
         self.dropout_layer.build((None, height, width, self.channels))
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         outputs = self.normalization(per_position(self.dense, inputs), training=training)
         return self.dropout_layer(outputs, training=training)
 
@@ -62,5 +62,5 @@ class LinearActivation(EdgeOperation):
             "dropout": self.dropout,
         }
 
-    def multiply_accumulates(self, shape):
+    def multiply_accumulates(self, shape: Any) -> int:
         return multiply_accumulates(self.dense, shape)

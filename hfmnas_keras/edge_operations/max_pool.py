@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -17,5 +19,5 @@ class MaxPool(Pool):
     (2, 4, 4, 8)
     """
 
-    def pooled(self, inputs):
+    def pooled(self, inputs: Any) -> Any:
         return ops.max_pool(inputs, self.pool_size, strides=1, padding="same")

@@ -31,7 +31,7 @@ class Pool(EdgeOperation):
         super().__init__(channels=channels, affine=affine, **kwargs)
         self.size = size
 
-    def build_operation(self, height, width):
+    def build_operation(self, height: Any, width: Any) -> None:
         self.pool_size = kernel_extents(height, width, self.size)
         self.normalization = batch_normalization(self.affine, self.dtype_policy, "normalization")
         self.normalization.build((None, height, width, self.channels))
@@ -40,7 +40,7 @@ class Pool(EdgeOperation):
         """The pooled grid, before its normalisation."""
         raise NotImplementedError(f"`{type(self).__name__}` must state `pooled(inputs)`.")
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self.normalization(self.pooled(inputs), training=training)
 
     def get_config(self) -> dict[str, Any]:

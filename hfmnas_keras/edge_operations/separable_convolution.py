@@ -39,7 +39,7 @@ class SeparableConvolution(EdgeOperation):
         super().__init__(channels=channels, affine=affine, **kwargs)
         self.size = size
 
-    def build_operation(self, height, width):
+    def build_operation(self, height: Any, width: Any) -> None:
         extents = kernel_extents(height, width, self.size)
         self.depthwise_kernels, self.pointwise_kernels, self.normalizations = [], [], []
         for stage in (1, 2):
@@ -61,7 +61,7 @@ class SeparableConvolution(EdgeOperation):
             normalization.build((None, height, width, self.channels))
             self.normalizations.append(normalization)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         outputs = inputs
         for depthwise_kernel, pointwise_kernel, normalization in zip(
             self.depthwise_kernels, self.pointwise_kernels, self.normalizations, strict=True
@@ -74,5 +74,5 @@ class SeparableConvolution(EdgeOperation):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size}
 
-    def multiply_accumulates(self, shape):
+    def multiply_accumulates(self, shape: Any) -> int:
         return num_positions(shape) * kernel_sizes(*self.depthwise_kernels, *self.pointwise_kernels)

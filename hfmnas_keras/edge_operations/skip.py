@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from hfmnas_keras.cost.layer_rules import no_products
@@ -20,5 +22,5 @@ class Skip(EdgeOperation):
     has_weights = False
     multiply_accumulates = no_products
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return inputs

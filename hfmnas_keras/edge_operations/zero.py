@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -21,5 +23,5 @@ class Zero(EdgeOperation):
     has_weights = False
     multiply_accumulates = no_products
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return ops.zeros_like(inputs)

@@ -30,7 +30,7 @@ class Abstention:
     max_conflict: float | None = None
     max_uncertainty: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, bound in self._bounds().items():
             if bound is not None and not 0.0 <= bound <= 1.0:
                 raise ValueError(f"`max_{name}` must be in [0, 1], or None to set no bound. Received: {bound!r}.")

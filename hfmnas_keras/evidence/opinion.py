@@ -31,7 +31,7 @@ class Opinion(NamedTuple):
     uncertainty: Any
 
 
-def evidence_of_logits(logits):
+def evidence_of_logits(logits: Any) -> Any:
     """Evidence of a unimodal head, the softplus of its logits (docs/method.md, section 1).
 
     Args:
@@ -43,7 +43,7 @@ def evidence_of_logits(logits):
     return ops.softplus(ops.clip(ops.cast(logits, "float32"), -_LARGEST_EVIDENCE, _LARGEST_EVIDENCE))
 
 
-def opinion(evidence) -> Opinion:
+def opinion(evidence: Any) -> Opinion:
     """Belief and uncertainty of evidence: b = e / S and u = c / S with S = sum(e) + c (HF-MNAS, Eq. 1-2).
 
     Args:
@@ -61,7 +61,7 @@ def opinion(evidence) -> Opinion:
     return Opinion(evidence / strength, ops.squeeze(num_classes / strength, axis=-1))
 
 
-def binary_opinions(logits) -> Opinion:
+def binary_opinions(logits: Any) -> Opinion:
     """One opinion on (yes, no) for each label of a multi-label head.
 
     A logit's evidence for the label is softplus(logit), against it softplus(-logit): the two scores that a sigmoid
@@ -77,7 +77,7 @@ def binary_opinions(logits) -> Opinion:
     return opinion(ops.stack([evidence_of_logits(logits), evidence_of_logits(-logits)], axis=-1))
 
 
-def conflict(first: Opinion, second: Opinion):
+def conflict(first: Opinion, second: Opinion) -> Any:
     """Belief that the two opinions place on different classes, K (HF-MNAS, Eq. 4).
 
     The paper prints the text's belief in both factors; one of them is the image's.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -39,7 +41,7 @@ class OpinionReport(keras.layers.Layer):
 
     multiply_accumulates = no_products
 
-    def __init__(self, multi_label=False, head_shares=None, **kwargs):
+    def __init__(self, multi_label: bool = False, head_shares: Any = None, **kwargs: Any):
         # Probabilities that sum to one, and beliefs, need float32 whatever the policy.
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
@@ -50,7 +52,7 @@ class OpinionReport(keras.layers.Layer):
                 f"`head_shares` must be 0 or more each, and together 1 at most. Received: {self.head_shares}."
             )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if "fusion" not in input_shape or not 2 <= len(input_shape) <= 3:
             raise ValueError(
                 "`OpinionReport` needs the logits `fusion` and those of one or two modalities. "
@@ -62,7 +64,7 @@ class OpinionReport(keras.layers.Layer):
                 f"`head_shares` names {unknown}. The modalities are {sorted(set(input_shape) - {'fusion'})}."
             )
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         logits = _clipped(inputs["fusion"])
         if self.head_shares:
             logits = logits * (1.0 - sum(self.head_shares.values()))
@@ -87,12 +89,12 @@ class OpinionReport(keras.layers.Layer):
             outputs["conflict"] = conflict(*opinions)
         return outputs
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"multi_label": self.multi_label, "head_shares": self.head_shares})
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         classes = tuple(input_shape["fusion"])
         scalar = classes if self.multi_label else classes[:1]
         shapes = {"probabilities": classes, "conflict": scalar, "uncertainty": scalar}
@@ -102,5 +104,5 @@ class OpinionReport(keras.layers.Layer):
         return shapes
 
 
-def _clipped(logits):
+def _clipped(logits: Any) -> Any:
     return ops.clip(ops.cast(logits, "float32"), -_LARGEST_LOGIT, _LARGEST_LOGIT)

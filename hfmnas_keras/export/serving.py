@@ -151,7 +151,7 @@ def export_saved_model(
         return outputs
 
     @tf.function(input_signature=[_strings("examples")])
-    def serving_default(examples):
+    def serving_default(examples: Any) -> Any:
         return predict(*_parsed(examples, modalities))
 
     @tf.function(
@@ -160,18 +160,18 @@ def export_saved_model(
             for modality in modalities
         ]
     )
-    def serve_json(*arguments):
+    def serve_json(*arguments: Any) -> Any:
         numbers = [tf.shape(argument, tf.int64)[0] for argument in arguments]
         told = ["The arguments must have the same number of rows. Received:"]
         for modality, number in zip(modalities, numbers, strict=True):
             told += [modality.argument, number]
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(tf.equal(numbers, numbers[0])), told)]):
-            arguments = [tf.identity(argument) for argument in arguments]
-        parsed = {m.name: m.of_request(argument) for m, argument in zip(modalities, arguments, strict=True)}
+            checked = [tf.identity(argument) for argument in arguments]
+        parsed = {m.name: m.of_request(argument) for m, argument in zip(modalities, checked, strict=True)}
         return predict(parsed, tf.fill(numbers[:1], ""))
 
     @tf.function(input_signature=[_strings("examples")])
-    def transform_features(examples):
+    def transform_features(examples: Any) -> Any:
         transformed = transform_layer(tf.io.parse_example(examples, dict(raw_feature_spec)))
         return {LABEL_OUTPUT: transformed[label_feature]}
 

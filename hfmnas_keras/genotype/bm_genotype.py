@@ -50,7 +50,7 @@ class BMGenotype(BaseGenotype):
     features: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.cells, (tuple, list)) or not 1 <= len(self.cells) <= MOST_BM_CELLS:
             raise ValueError(f"`cells` must be a list of 1 to {MOST_BM_CELLS} cells. Received: {self.cells!r}.")
         cells = tuple(_checked_cell(f"cells[{i}]", cell) for i, cell in enumerate(self.cells))

@@ -35,7 +35,7 @@ class CellGenotype:
     kept: tuple[int, ...]
     importance: tuple[float, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not _is_int(self.num_nodes) or not 1 <= self.num_nodes <= _MAX_NODES:
             raise ValueError(f"`num_nodes` must be an int from 1 to {_MAX_NODES}. Received: {self.num_nodes!r}.")
         object.__setattr__(self, "nodes", tuple(self.nodes))

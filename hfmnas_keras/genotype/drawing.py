@@ -183,7 +183,16 @@ class _CellDrawing:
             self._box(centres[node.place], fill, node.operation, caption=node.name)
         self._box(self.layout.output, _FILLS["output"], "output", colour="white", round_corners=True, width=2.0)
 
-    def _box(self, centre, fill, text, caption="", colour=_INK, round_corners=False, width=None) -> None:
+    def _box(
+        self,
+        centre: Any,
+        fill: Any,
+        text: Any,
+        caption: str = "",
+        colour: Any = _INK,
+        round_corners: bool = False,
+        width: Any = None,
+    ) -> None:
         from matplotlib.patches import FancyBboxPatch
 
         width, height = width or self.layout.box_width, self.layout.box_height
@@ -200,7 +209,7 @@ class _CellDrawing:
         if caption:
             self.axes.text(x, y - 0.26, caption, fontsize=7.5, color=_MUTED, **centred)
 
-    def _connect(self, start, end, colour, label, width) -> None:
+    def _connect(self, start: Any, end: Any, colour: Any, label: Any, width: Any) -> None:
         from matplotlib.patches import FancyArrowPatch
         from matplotlib.path import Path
 
@@ -230,7 +239,7 @@ class _CellDrawing:
         background = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
         self.axes.text(x, y, label, ha="center", va="center", fontsize=8, color=colour, bbox=background, zorder=4)
 
-    def _crossings(self, curve) -> float:
+    def _crossings(self, curve: Any) -> float:
         """How badly a curve runs: its points in boxes, on labels, along earlier curves or out of the frame."""
         inner = curve[1:-1]
         in_boxes = sum(_overlap((x, y, 0.0, 0.25), box) > 0 for x, y in inner for box in self.boxes)
@@ -245,12 +254,12 @@ class _CellDrawing:
         return 3.0 * in_boxes + 0.5 * on_labels + 0.2 * near + 5.0 * outside
 
 
-def _controls(start, end, bow):
+def _controls(start: Any, end: Any, bow: Any) -> Any:
     middle = 0.5 * (end[0] - start[0])
     return [start, (start[0] + middle, start[1] + bow), (end[0] - middle, end[1] + bow), end]
 
 
-def _curve(start, end, bow):
+def _curve(start: Any, end: Any, bow: Any) -> Any:
     """25 points of the Bezier curve with flat ends, bowed up or down where something is in the way."""
     points = _controls(start, end, bow)
     curve = []
@@ -263,7 +272,7 @@ def _curve(start, end, bow):
     return curve
 
 
-def _overlap(one, other) -> float:
+def _overlap(one: Any, other: Any) -> float:
     """1 where two boxes (x, y, half width, half height) meet, else 0."""
     apart = abs(one[0] - other[0]) > one[2] + other[2] or abs(one[1] - other[1]) > one[3] + other[3]
     return 0.0 if apart else 1.0

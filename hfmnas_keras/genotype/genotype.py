@@ -71,7 +71,7 @@ class Genotype(BaseGenotype):
     edge_operations: tuple[str, ...] = EDGE_OPERATIONS
     node_operations: tuple[str, ...] = NODE_OPERATIONS
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in CELLS:
             if not isinstance(getattr(self, name), CellGenotype):
                 raise ValueError(f"`{name}` must be a `CellGenotype`. Received: {getattr(self, name)!r}.")

@@ -29,7 +29,7 @@ class NodeChoice:
     edges: tuple[str, ...]
     fusion: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not _is_int(self.index) or self.index < 0:
             raise ValueError(f"A node's index must be an int from 0. Received: {self.index!r}.")
         label = f"node_{self.index}"

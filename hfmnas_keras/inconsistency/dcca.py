@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -48,7 +50,7 @@ class CorrelationLoss(keras.layers.Layer):
      - [Long et al., 2025, Eq. 26-28]; [Andrew et al., 2013](https://proceedings.mlr.press/v28/andrew13.html)
     """
 
-    def __init__(self, regularisation=1e-2, running_rate=0.1, norm="nuclear", **kwargs):
+    def __init__(self, regularisation: float = 1e-2, running_rate: float = 0.1, norm: str = "nuclear", **kwargs: Any):
         super().__init__(**kwargs)
         if norm not in CORRELATION_NORMS:
             raise ValueError(f"`norm` must be one of {CORRELATION_NORMS}. Received: {norm!r}.")
@@ -60,7 +62,7 @@ class CorrelationLoss(keras.layers.Layer):
         self.running_rate = running_rate
         self.norm = norm
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if len(input_shape) != 2 or input_shape[0][-1] != input_shape[1][-1]:
             raise ValueError(
                 f"`CorrelationLoss` needs two views of equal width. Received shapes: {input_shape}. "
@@ -77,7 +79,7 @@ class CorrelationLoss(keras.layers.Layer):
             name="running_covariance",
         )
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         view_1, view_2 = (ops.reshape(ops.cast(view, self._wide_dtype), (-1, self.dim)) for view in inputs)
         # (observations, 2 * dim)
         views = ops.concatenate([view_1, view_2], axis=-1)
@@ -108,7 +110,7 @@ class CorrelationLoss(keras.layers.Layer):
         loss = loss - ops.sum(slope * (batch_covariance - present)) / self.dim
         return ops.where(enough, loss, ops.zeros_like(loss))
 
-    def _correlation_and_slope(self, covariance):
+    def _correlation_and_slope(self, covariance: Any) -> Any:
         """The correlation, and its derivative by the joint covariance.
 
         With T = L1^-1 S12 L2^-T and P the derivative by T, those by S12, S11 and S22 are L1^-T P L2^-1,
@@ -142,26 +144,26 @@ class CorrelationLoss(keras.layers.Layer):
         return correlation, ops.concatenate([upper, lower], axis=0)
 
     @property
-    def _wide_dtype(self):
+    def _wide_dtype(self) -> Any:
         return keras.backend.result_type(self.variable_dtype, "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"regularisation": self.regularisation, "running_rate": self.running_rate, "norm": self.norm})
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return ()
 
-    def compute_output_spec(self, inputs, training=False):
+    def compute_output_spec(self, inputs: Any, training: bool | None = False) -> Any:
         return keras.KerasTensor((), dtype=self._wide_dtype)
 
 
-def _between(left, matrix, right):
+def _between(left: Any, matrix: Any, right: Any) -> Any:
     return ops.matmul(ops.transpose(left), ops.matmul(matrix, right))
 
 
-def _polar_factor(matrix):
+def _polar_factor(matrix: Any) -> Any:
     """`U V^T` of `U S V^T` for singular values in [0, 1], by the quintic Newton-Schulz iteration.
 
     Matrix products alone: an SVD of a 16 x 16 matrix costs an accelerator milliseconds, and XLA more. The joint

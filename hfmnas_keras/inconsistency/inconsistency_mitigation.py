@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -52,17 +54,17 @@ class InconsistencyMitigation(keras.layers.Layer):
 
     def __init__(
         self,
-        channels,
-        correlation_dim=16,
-        correlation_weight=0.1,
-        attention=True,
-        correlation=True,
-        num_heads=4,
-        dropout=0.1,
-        attention_values="query",
-        correlation_norm="nuclear",
-        attention_inputs="views",
-        **kwargs,
+        channels: int,
+        correlation_dim: int = 16,
+        correlation_weight: float = 0.1,
+        attention: bool = True,
+        correlation: bool = True,
+        num_heads: int = 4,
+        dropout: float = 0.1,
+        attention_values: str = "query",
+        correlation_norm: str = "nuclear",
+        attention_inputs: str = "views",
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if channels < 1 or correlation_dim < 1:
@@ -87,7 +89,7 @@ class InconsistencyMitigation(keras.layers.Layer):
         self.attention_values = attention_values
         self.correlation_norm = correlation_norm
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if len(input_shape) != 2 or tuple(input_shape[0][:-1]) != tuple(input_shape[1][:-1]):
             raise ValueError(
                 "`InconsistencyMitigation` needs two grids that are equal but for their channels. "
@@ -124,7 +126,7 @@ class InconsistencyMitigation(keras.layers.Layer):
         self.output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="output_dropout")
         self.output_dropout.build(self.compute_output_shape(input_shape))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         hidden_outputs = [layer(branch) for layer, branch in zip(self.hidden_layers, inputs, strict=True)]
         views = hidden_outputs
         if self._attends_to_views or (self.correlation and training):
@@ -138,10 +140,10 @@ class InconsistencyMitigation(keras.layers.Layer):
         return self.output_dropout(fused, training=training)
 
     @property
-    def _attends_to_views(self):
+    def _attends_to_views(self) -> Any:
         return self.attention and self.attention_inputs == "views"
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -159,10 +161,10 @@ class InconsistencyMitigation(keras.layers.Layer):
         )
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[0][:-1], self.channels if self.attention else 2 * self.channels)
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         # Views that the attention does not read are of the training alone.
         total = sum(
             multiply_accumulates(hidden, shape) for hidden, shape in zip(self.hidden_layers, shapes, strict=True)

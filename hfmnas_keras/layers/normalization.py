@@ -38,7 +38,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     multiply_accumulates = no_products
 
-    def _moments(self, inputs, mask):
+    def _moments(self, inputs: Any, mask: Any) -> Any:
         if present_replica() is None:
             return super()._moments(inputs, mask)
         if mask is not None:

@@ -28,7 +28,7 @@ def per_position(function: Callable[[Any], Any], grid: Any) -> Any:
 def project_positions(grid: Any, kernel: Any) -> Any:
     """Multiplies the channels of every position with a kernel `(channels, outputs)`; see `per_position`."""
 
-    def project(rows):
+    def project(rows: Any) -> Any:
         return ops.matmul(rows, kernel)
 
     return per_position(project, grid)

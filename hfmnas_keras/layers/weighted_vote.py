@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -41,7 +43,7 @@ class WeightedVote(keras.layers.Layer):
 
     multiply_accumulates = no_products
 
-    def __init__(self, votes, multi_label=False, **kwargs):
+    def __init__(self, votes: Any, multi_label: bool = False, **kwargs: Any):
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.votes = [float(count) for count in votes]
@@ -49,13 +51,13 @@ class WeightedVote(keras.layers.Layer):
         if not self.votes or min(self.votes) <= 0:
             raise ValueError(f"`votes` must be numbers above 0, one a network. Received: {votes}.")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if len(input_shape) != len(self.votes):
             raise ValueError(
                 f"`WeightedVote` has {len(self.votes)} votes and needs as many inputs. Received: {len(input_shape)}."
             )
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         # (networks, batch, classes)
         logits = ops.clip(ops.stack([ops.cast(x, "float32") for x in inputs]), -_LARGEST_LOGIT, _LARGEST_LOGIT)
         log_weights = ops.log(ops.reshape(ops.array(self.votes, "float32") / sum(self.votes), (-1, 1, 1)))
@@ -64,10 +66,10 @@ class WeightedVote(keras.layers.Layer):
         yes = ops.logsumexp(log_weights + ops.log_sigmoid(logits), axis=0)
         return yes - ops.logsumexp(log_weights + ops.log_sigmoid(-logits), axis=0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"votes": self.votes, "multi_label": self.multi_label})
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])

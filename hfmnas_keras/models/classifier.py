@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 
@@ -61,12 +62,12 @@ def multimodal_classifier(
     return keras.Model(inputs, outputs, name="multimodal_classifier")
 
 
-def _input_shapes(network):
+def _input_shapes(network: Any) -> Any:
     """Shapes of a functional model's inputs by name; nothing for another model, which picks from the dict itself."""
     return {tensor.name: tuple(tensor.shape[1:]) for tensor in getattr(network, "inputs", None) or ()}
 
 
-def _fits(received, expected):
+def _fits(received: Any, expected: Any) -> Any:
     return len(received) == len(expected) and all(
         side is None or side == other for side, other in zip(expected, received, strict=True)
     )

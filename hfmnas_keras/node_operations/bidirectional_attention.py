@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -25,7 +27,7 @@ class BidirectionalAttention(NodeOperation):
     (2, 4, 4, 8)
     """
 
-    def build_fusion(self, height, width):
+    def build_fusion(self, height: Any, width: Any) -> None:
         self.num_positions = height * width
         self.affinity_kernel = self.add_weight(
             shape=(self.channels, self.channels), initializer="glorot_uniform", name="affinity_kernel"
@@ -33,7 +35,7 @@ class BidirectionalAttention(NodeOperation):
         self.dense = keras.layers.Dense(self.channels, dtype=self.dtype_policy, name="dense")
         self.dense.build((None, 2 * self.channels))
 
-    def fuse(self, first, second, training=None):
+    def fuse(self, first: Any, second: Any, training: bool | None = None) -> Any:
         # (batch, positions, channels)
         rows_1, rows_2 = (ops.reshape(grid, (-1, self.num_positions, self.channels)) for grid in (first, second))
         queries = project_positions(rows_1, self.affinity_kernel)
@@ -45,7 +47,7 @@ class BidirectionalAttention(NodeOperation):
         fused = per_position(self.dense, ops.concatenate([attended_1, attended_2], axis=-1))
         return ops.reshape(fused, (-1, *first.shape[1:]))
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         positions, channels = num_positions(shapes[0]), shapes[0][-1]
         queries = positions * channels * channels
         # One affinity, two ways of attending.

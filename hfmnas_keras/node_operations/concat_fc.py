@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -23,15 +25,15 @@ class ConcatFC(NodeOperation):
     (2, 4, 4, 8)
     """
 
-    def build_fusion(self, height, width):
+    def build_fusion(self, height: Any, width: Any) -> None:
         self.dense = keras.layers.Dense(self.channels, use_bias=False, dtype=self.dtype_policy, name="dense")
         self.dense.build((None, 2 * self.channels))
         self.batch_normalization = batch_normalization(self.affine, self.dtype_policy, "batch_normalization")
         self.batch_normalization.build((None, height, width, self.channels))
 
-    def fuse(self, first, second, training=None):
+    def fuse(self, first: Any, second: Any, training: bool | None = None) -> Any:
         projected = per_position(self.dense, ops.concatenate([first, second], axis=-1))
         return ops.relu(self.batch_normalization(projected, training=training))
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         return multiply_accumulates(self.dense, (*shapes[0][:-1], 2 * shapes[0][-1]))

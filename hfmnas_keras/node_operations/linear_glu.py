@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -27,14 +29,14 @@ class LinearGLU(NodeOperation):
      - gate after [Dauphin et al., 2017](https://arxiv.org/abs/1612.08083)
     """
 
-    def build_fusion(self, height, width):
+    def build_fusion(self, height: Any, width: Any) -> None:
         self.value = keras.layers.Dense(self.channels, use_bias=False, dtype=self.dtype_policy, name="value")
         self.value.build((None, self.channels))
         self.gate = keras.layers.Dense(self.channels, use_bias=False, dtype=self.dtype_policy, name="gate")
         self.gate.build((None, self.channels))
 
-    def fuse(self, first, second, training=None):
+    def fuse(self, first: Any, second: Any, training: bool | None = None) -> Any:
         return per_position(self.value, first) * ops.sigmoid(per_position(self.gate, second))
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         return multiply_accumulates(self.value, shapes[0]) + multiply_accumulates(self.gate, shapes[1])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -29,7 +31,7 @@ class MambaFusion(NodeOperation):
     (2, 4, 4, 8)
     """
 
-    def build_fusion(self, height, width):
+    def build_fusion(self, height: Any, width: Any) -> None:
         extents = kernel_extents(height, width)
         self.projection_1 = self._dense(2 * self.channels, "projection_1")
         self.projection_2 = self._dense(2 * self.channels, "projection_2")
@@ -43,7 +45,7 @@ class MambaFusion(NodeOperation):
         self.scan = ES2D(self.channels, affine=self.affine, dtype=self.dtype_policy, name="scan")
         self.scan.build((None, height, width, self.channels))
 
-    def fuse(self, first, second, training=None):
+    def fuse(self, first: Any, second: Any, training: bool | None = None) -> Any:
         value_1, gate_1 = ops.split(per_position(self.projection_1, first), 2, axis=-1)
         value_2, gate_2 = ops.split(per_position(self.projection_2, second), 2, axis=-1)
         # Both depthwise convolutions in one: (batch, height, width, 2 * channels)
@@ -54,7 +56,7 @@ class MambaFusion(NodeOperation):
         # m * a + m * b = m * (a + b)
         return per_position(self.output_projection, scanned * (ops.silu(gate_1) + ops.silu(gate_2)))
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         projections = multiply_accumulates(self.projection_1, shapes[0]) + multiply_accumulates(
             self.projection_2, shapes[1]
         )

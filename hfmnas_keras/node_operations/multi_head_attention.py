@@ -44,17 +44,17 @@ class MultiHeadAttention(NodeOperation):
         self.num_heads = num_heads
         self.values = values
 
-    def build_fusion(self, height, width):
+    def build_fusion(self, height: Any, width: Any) -> None:
         self.attention = MultiHeadFusionAttention(
             self.channels, self.num_heads, self.values, dtype=self.dtype_policy, name="attention"
         )
         self.attention.build([(None, height, width, self.channels)] * 2)
 
-    def fuse(self, first, second, training=None):
+    def fuse(self, first: Any, second: Any, training: bool | None = None) -> Any:
         return self.attention([first, second])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_heads": self.num_heads, "values": self.values}
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         return multiply_accumulates(self.attention, shapes)

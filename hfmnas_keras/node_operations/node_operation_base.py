@@ -39,7 +39,7 @@ class NodeOperation(keras.layers.Layer):
         self.dropout = dropout
         self.affine = affine
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         shapes = [tuple(shape) for shape in input_shape]
         grids = [shape[1:] for shape in shapes]
         if len(shapes) != 2 or grids[0] != grids[1] or len(grids[0]) != 3 or grids[0][-1] != self.channels:
@@ -62,7 +62,7 @@ class NodeOperation(keras.layers.Layer):
         """The operation itself, from two grids to one, before dropout and normalisation."""
         raise NotImplementedError(f"`{type(self).__name__}` must state `fuse(first, second, training)`.")
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         first, second = inputs
         fused = self.dropout_layer(self.fuse(first, second, training), training=training)
         return self.normalization(fused)
@@ -75,5 +75,5 @@ class NodeOperation(keras.layers.Layer):
             "affine": self.affine,
         }
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])

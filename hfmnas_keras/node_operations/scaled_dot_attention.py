@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -20,7 +22,7 @@ class ScaledDotAttention(NodeOperation):
     (2, 4, 4, 8)
     """
 
-    def fuse(self, first, second, training=None):
+    def fuse(self, first: Any, second: Any, training: bool | None = None) -> Any:
         # (batch, positions, channels)
         queries, keys = (ops.reshape(grid, (-1, self.num_positions, self.channels)) for grid in (first, second))
         # (batch, positions of the first, positions of the second)
@@ -28,10 +30,10 @@ class ScaledDotAttention(NodeOperation):
         gathered = ops.matmul(ops.cast(scores, keys.dtype), keys)
         return ops.reshape(gathered, (-1, *first.shape[1:]))
 
-    def build_fusion(self, height, width):
+    def build_fusion(self, height: Any, width: Any) -> None:
         self.num_positions = height * width
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         positions, channels = num_positions(shapes[0]), shapes[0][-1]
         # Logits, then what is attended to.
         return 2 * positions * positions * channels

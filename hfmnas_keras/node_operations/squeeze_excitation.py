@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -22,13 +24,13 @@ class SqueezeExcitation(NodeOperation):
     (2, 4, 4, 8)
     """
 
-    def build_fusion(self, height, width):
+    def build_fusion(self, height: Any, width: Any) -> None:
         self.dense = keras.layers.Dense(self.channels, activation="sigmoid", dtype=self.dtype_policy, name="dense")
         self.dense.build((None, self.channels))
 
-    def fuse(self, first, second, training=None):
+    def fuse(self, first: Any, second: Any, training: bool | None = None) -> Any:
         excitation = self.dense(ops.mean(first, axis=(1, 2)))
         return excitation[:, None, None, :] * second
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         return multiply_accumulates(self.dense, (shapes[0][-1],))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from hfmnas_keras.cost.layer_rules import no_products
@@ -19,5 +21,5 @@ class Sum(NodeOperation):
 
     multiply_accumulates = no_products
 
-    def fuse(self, first, second, training=None):
+    def fuse(self, first: Any, second: Any, training: bool | None = None) -> Any:
         return first + second

@@ -66,14 +66,14 @@ class DataParallel:
         if self._strategy is None:
             return compute(*batches)
 
-        def compute_part(whole):
+        def compute_part(whole: Any) -> Any:
             context = tf.distribute.get_replica_context()
             index = int(tf.get_static_value(context.replica_id_in_sync_group))
             (rows,) = {tensor.shape[0] for tensor in tf.nest.flatten(whole)}
             begin, end = (rows * bound // len(self.names) for bound in (index, index + 1))
             parts = tf.nest.map_structure(lambda tensor: tensor[begin:end], whole)
 
-            def sum_over_replicas(values):
+            def sum_over_replicas(values: Any) -> Any:
                 return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
             with computing_on(Replica(index, (end - begin) / rows, sum_over_replicas)):

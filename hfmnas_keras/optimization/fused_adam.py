@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -30,7 +32,14 @@ class FusedAdam(keras.optimizers.Adam):
     """
 
     def __init__(
-        self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, decay_rate=0.0, decays=None, **kwargs
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        decay_rate: float = 0.0,
+        decays: Any = None,
+        **kwargs: Any,
     ):
         for name in ("amsgrad", "weight_decay"):
             if kwargs.get(name):
@@ -40,7 +49,7 @@ class FusedAdam(keras.optimizers.Adam):
         self._decays = decays
         self._powers: list = []
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         # Once a step and not once a variable.
         steps = tf.cast(self.iterations.value, tf.float32) + 1.0
         self._powers = [tf.pow(tf.constant(beta, tf.float32), steps) for beta in (self.beta_1, self.beta_2)]
@@ -51,7 +60,7 @@ class FusedAdam(keras.optimizers.Adam):
                     variable.assign(variable.value * tf.cast(kept, variable.dtype))
         super().apply(grads, trainable_variables)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
         dtype = variable.dtype
         tf.raw_ops.ResourceApplyAdam(
@@ -68,7 +77,7 @@ class FusedAdam(keras.optimizers.Adam):
             grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"decay_rate": self.decay_rate})
         return config

@@ -115,7 +115,7 @@ class LossScale:
         floats = [value for value in (*values, *(value for _, value in held_back)) if value.dtype.is_floating]
         is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in floats])
 
-        def make_changes():
+        def make_changes() -> Any:
             for variable, value in held_back:
                 variable.assign(value)
             apply()
@@ -126,7 +126,7 @@ class LossScale:
             self._steps.assign(tf.where(grows, 0.0, self._steps.value + 1.0))
             return tf.zeros(())
 
-        def leave_all():
+        def leave_all() -> Any:
             scale = self._scale.value
             skip(tf.where(scale > 1.0, 0.0, float("nan")))
             self._scale.assign(tf.maximum(scale / 2.0, 1.0))

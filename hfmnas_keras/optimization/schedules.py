@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -44,7 +45,7 @@ class CosineWithRestarts(keras.optimizers.schedules.LearningRateSchedule):
             self._starts.append(self._starts[-1] + self._lengths[-1])
             self._lengths.append(self._lengths[-1] * 2)
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "int32")
         starts = ops.convert_to_tensor(self._starts, dtype="int32")
         lengths = ops.convert_to_tensor(self._lengths, dtype="int32")
@@ -54,7 +55,7 @@ class CosineWithRestarts(keras.optimizers.schedules.LearningRateSchedule):
         fraction = ops.minimum(position / ops.cast(ops.take(lengths, cycle), "float32"), 1.0)
         return self.minimum + 0.5 * (self.maximum - self.minimum) * (1.0 + ops.cos(math.pi * fraction))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "maximum": self.maximum,
             "minimum": self.minimum,

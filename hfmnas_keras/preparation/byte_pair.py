@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 PADDING, UNKNOWN, START, END = "<pad>", "<unk>", "<s>", "</s>"
@@ -89,7 +91,7 @@ class BytePair(tf.Module):
         codes = tf.cast(tf.io.decode_raw(letters.flat_values, tf.uint8, fixed_length=1)[:, 0], tf.int32)
         symbols = tf.gather(tf.constant(characters_of_bytes()), codes)
 
-        def merge(symbols, owners, done, done_owners):
+        def merge(symbols: Any, owners: Any, done: Any, done_owners: Any) -> Any:
             # All that counts here is of symbols in the order of their words: (symbols,)
             followers = tf.concat([symbols[1:], [""]], axis=0)
             has_follower = tf.concat([tf.equal(owners[1:], owners[:-1]), [False]], axis=0)
@@ -129,7 +131,7 @@ def characters_of_bytes() -> list[str]:
     return [chr(code if code in visible else 256 + hidden.index(code)) for code in range(256)]
 
 
-def _line_numbers(path, default):
+def _line_numbers(path: Any, default: Any) -> Any:
     index = tf.lookup.TextFileIndex
     return tf.lookup.StaticHashTable(
         tf.lookup.TextFileInitializer(path, tf.string, index.WHOLE_LINE, tf.int64, index.LINE_NUMBER), default

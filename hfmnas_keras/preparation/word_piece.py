@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
+from typing import Any
 
 import tensorflow as tf
 
@@ -117,7 +118,7 @@ class WordPiece(tf.Module):
         # From the longest: (candidates,)
         sizes = tf.range(tf.reduce_max(tf.concat([lengths, [1]], axis=0)), 0, -1)
 
-        def take_one(number, starts, is_known, pieces):
+        def take_one(number: Any, starts: Any, is_known: Any, pieces: Any) -> Any:
             # (words, candidates)
             shape = [tf.size(words), tf.size(sizes)]
             candidates = tf.strings.substr(
@@ -173,7 +174,7 @@ def normal_forms(lower_case: bool, strip_accents: bool) -> tuple[list[int], list
     return codes, forms
 
 
-def _normal_form(code, lower_case, strip_accents):
+def _normal_form(code: Any, lower_case: Any, strip_accents: Any) -> Any:
     character = chr(code)
     category = unicodedata.category(character)
     if character in "\t\n\r" or (character.isspace() and category[0] == "Z"):
@@ -191,11 +192,11 @@ def _normal_form(code, lower_case, strip_accents):
     return "".join(f" {part} " if _is_punctuation(part) else part for part in parts)
 
 
-def _is_punctuation(character):
+def _is_punctuation(character: Any) -> Any:
     # In ASCII, everything that is no letter, digit, blank or control.
     is_ascii_sign = "!" <= character <= "~" and not character.isalnum()
     return is_ascii_sign or unicodedata.category(character)[0] == "P"
 
 
-def _within(codes, ranges):
+def _within(codes: Any, ranges: Any) -> Any:
     return tf.reduce_any([(start <= codes) & (codes <= stop) for start, stop in ranges], axis=0)

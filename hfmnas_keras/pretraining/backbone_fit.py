@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -41,7 +42,7 @@ class BackboneFit:
         dtype = keras.backend.standardize_dtype(network.inputs[0].dtype)
 
         @tf.function(reduce_retracing=True)
-        def step(rows, labels, weights):
+        def step(rows: Any, labels: Any, weights: Any) -> Any:
             with tf.GradientTape() as tape:
                 loss = task_loss(labels, network(tf.cast(rows, dtype), training=True), class_weights=weights)
             self._optimizer.apply(tape.gradient(loss, variables), variables)
@@ -105,7 +106,7 @@ class BackboneFit:
             bar.update(epoch + 1, list(shown.items()))
         return curves
 
-    def _epoch(self, inputs, labels, rows, epoch) -> float:
+    def _epoch(self, inputs: Any, labels: Any, rows: Any, epoch: Any) -> float:
         # Half a cosine, from the rate to nearly nothing.
         share = 0.5 * (1 + math.cos(math.pi * epoch / self.settings.max_epochs))
         self._optimizer.learning_rate = self.settings.learning_rate * share
@@ -113,7 +114,7 @@ class BackboneFit:
         order = BatchOrder(len(rows), min(self.settings.batch_size, len(rows)), self.settings.seed)
         numbers = range(epoch * order.steps_per_pass, (epoch + 1) * order.steps_per_pass)
 
-        def read(batch):
+        def read(batch: Any) -> Any:
             return tf.constant(inputs[batch]), tf.constant(labels[batch])
 
         losses = [self._step(*batch, weights) for batch in prefetched(read, (rows[order.batch(n)] for n in numbers))]
@@ -125,9 +126,9 @@ class BackboneFit:
             )
         return loss
 
-    def _snapshot(self):
+    def _snapshot(self) -> Any:
         return [keras.ops.convert_to_numpy(variable) for variable in self._state]
 
-    def _restore(self, values):
+    def _restore(self, values: Any) -> None:
         for variable, value in zip(self._state, values, strict=True):
             variable.assign(value)

@@ -30,7 +30,7 @@ class BatchedOutputs:
         dtype = keras.backend.standardize_dtype(model.inputs[0].dtype)
 
         @tf.function(reduce_retracing=True)
-        def outputs(rows):
+        def outputs(rows: Any) -> Any:
             return model(tf.cast(rows, dtype), training=False)
 
         self._outputs = outputs

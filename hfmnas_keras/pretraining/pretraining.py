@@ -141,13 +141,13 @@ class _ModalityRun:
             logging.warning(record["warning"])
         return record
 
-    def _pass_on(self, backbone):
+    def _pass_on(self, backbone: Any) -> Any:
         logging.info("%s: weights from %s, no pre-training.", self.modality, self.recipe.weights)
         _save(backbone, self.folder / "reference.keras")
         outputs = BatchedOutputs(backbone)
         return self._record(0, {}, *(outputs(inputs)["logits"] for inputs, _ in (self.train, self.dev)))
 
-    def _train_head_on_taps(self, backbone):
+    def _train_head_on_taps(self, backbone: Any) -> Any:
         if self._finished("reference"):
             return _read_json(self.folder / "reference.json")
         head = backbone.get_layer("head")
@@ -161,7 +161,7 @@ class _ModalityRun:
         self._keep_reference(backbone, record)
         return record
 
-    def _train_all(self, backbone):
+    def _train_all(self, backbone: Any) -> Any:
         (train_inputs, train_labels), (dev_inputs, dev_labels) = self.train, self.dev
         fit = BackboneFit(keras.Model(backbone.input, backbone.output["logits"]), self.settings, self.modality)
         if self._finished("reference"):
@@ -175,7 +175,7 @@ class _ModalityRun:
             self._train_folds(backbone, fit, record)
         return record
 
-    def _train_folds(self, backbone, fit, record):
+    def _train_folds(self, backbone: Any, fit: Any, record: Any) -> None:
         (train_inputs, train_labels), (dev_inputs, _) = self.train, self.dev
         reference = _load(self.folder / "reference.keras")
         reference_taps = BatchedOutputs(reference)(dev_inputs)
@@ -216,9 +216,9 @@ class _ModalityRun:
         shares_by_fold = []
         for fold in range(self.settings.folds):
             fold_record = _read_json(self.folder / f"fold_{fold}.json")
-            rows = self.fold_of_row == fold
-            if rows.any():
-                logits[rows] = fold_record["unseen_logits"]
+            of_fold = np.asarray(self.fold_of_row) == fold
+            if of_fold.any():
+                logits[of_fold] = fold_record["unseen_logits"]
             shares_by_fold.append(fold_record["alignment"])
         record["folds"] = self.settings.folds
         record["cross_fitted_macro_f1"] = macro_f1(train_labels, logits, self._own_thresholds(record))
@@ -231,7 +231,7 @@ class _ModalityRun:
                 for tap in TAPS
             }
 
-    def _record(self, epochs, curves, train_logits, dev_logits):
+    def _record(self, epochs: Any, curves: Any, train_logits: Any, dev_logits: Any) -> Any:
         (_, train_labels), (_, dev_labels) = self.train, self.dev
         record = {
             "sees_labels": self.recipe.sees_labels and self.recipe.weights is None,
@@ -252,10 +252,10 @@ class _ModalityRun:
         record["dev_macro_f1"] = macro_f1(dev_labels, dev_logits, thresholds)
         return record
 
-    def _own_thresholds(self, record):
+    def _own_thresholds(self, record: Any) -> Any:
         return 0.5 if record["thresholds"] is None else np.array(record["thresholds"]["per_class"])
 
-    def _warning(self, record):
+    def _warning(self, record: Any) -> Any:
         gap = record["train_macro_f1"] - record["dev_macro_f1"]
         # The head over a frozen trunk may know its rows by heart; the taps do not.
         frozen = not self.recipe.sees_labels and self.recipe.weights is None
@@ -268,18 +268,18 @@ class _ModalityRun:
             "seen these rows."
         )
 
-    def _keep_reference(self, backbone, record):
+    def _keep_reference(self, backbone: Any, record: Any) -> None:
         # The record first: a network counts as finished when its file is there.
         _write_json(self.folder / "reference.json", record)
         _save(backbone, self.folder / "reference.keras")
 
-    def _finished(self, name):
+    def _finished(self, name: str) -> Any:
         finished = (self.folder / f"{name}.keras").exists() and (self.folder / f"{name}.json").exists()
         if finished:
             logging.info("%s: %s is there already.", self.modality, name)
         return finished
 
-    def _open_folder(self, fingerprint):
+    def _open_folder(self, fingerprint: Any) -> None:
         marker = self.folder / "fingerprint.json"
         if marker.exists() and _read_json(marker) == fingerprint:
             return
@@ -327,7 +327,7 @@ def load_given_weights(backbone: keras.Model, path: str) -> keras.Model:
     return given
 
 
-def _shapes(model):
+def _shapes(model: keras.Model) -> Any:
     # A sequential model returns one tensor, so it is none of ours whatever its shapes.
     outputs = {} if isinstance(model, keras.Sequential) else model.output
     outputs = outputs if isinstance(outputs, dict) else {"output": outputs}
@@ -335,7 +335,7 @@ def _shapes(model):
     return {"input": tuple(model.inputs[0].shape[1:]) if len(model.inputs) == 1 else None, **shapes}
 
 
-def _arrays(inputs, recipes, num_rows, split):
+def _arrays(inputs: Any, recipes: Any, num_rows: Any, split: Any) -> Any:
     missing = sorted(set(recipes) - set(inputs))
     if missing:
         raise ValueError(f"The {split} split lacks inputs of: {', '.join(missing)}.")
@@ -352,28 +352,28 @@ def _arrays(inputs, recipes, num_rows, split):
     return arrays
 
 
-def _labels(labels):
+def _labels(labels: Any) -> Any:
     labels = np.asarray(labels)
     return labels.astype("float32" if labels.ndim == 2 else "int64")
 
 
-def _fingerprint(backbone, settings, train, dev, fold_of_row):
+def _fingerprint(backbone: Any, settings: Any, train: Any, dev: Any, fold_of_row: Any) -> Any:
     """All that must be equal for a network found in the work folder to be the one that would be trained."""
     arrays = [*backbone.get_weights(), *train, *dev] + ([] if fold_of_row is None else [fold_of_row])
     digest = hashlib.sha256((backbone.to_json() + array_digest(*arrays)).encode())
     return {"version": _VERSION, "settings": dataclasses.asdict(settings), "sha256": digest.hexdigest()}
 
 
-def _save(model, path):
+def _save(model: keras.Model, path: Any) -> None:
     with atomic_path(path) as partial:
         model.save(partial)
 
 
-def _load(path):
+def _load(path: Any) -> Any:
     return keras.saving.load_model(path, compile=False)
 
 
-def _copy_networks(source, target, folds):
+def _copy_networks(source: Any, target: Any, folds: Any) -> None:
     if source.resolve() == target.resolve():
         return
     for name in ["reference.keras", *(f"fold_{fold}.keras" for fold in range(folds))]:
@@ -381,10 +381,10 @@ def _copy_networks(source, target, folds):
             shutil.copyfile(source / name, partial)
 
 
-def _write_json(path, record):
+def _write_json(path: Any, record: Any) -> None:
     with atomic_file(path) as file:
         file.write((json.dumps(record, indent=1) + "\n").encode())
 
 
-def _read_json(path):
+def _read_json(path: Any) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))

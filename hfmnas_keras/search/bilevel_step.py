@@ -177,7 +177,7 @@ class BilevelStep:
         (loss, added), gradients, held_back = self._devices.run(self._differentiate_weights, batch)
         gradients = self._decay.added_to(gradients, self.weight_variables, batch[1])
 
-        def apply():
+        def apply() -> None:
             self.weight_optimizer.apply(gradients, self.weight_variables)
             self._sums["train_loss"].assign_add(loss)
             self._sums["added_loss"].assign_add(added)
@@ -218,7 +218,7 @@ class BilevelStep:
         loss, gradients = self._devices.run(self._differentiate_architecture, *batches)
         gradients = self._architecture_decay.added_to(gradients, self.architecture_variables, batches[0][1])
 
-        def apply():
+        def apply() -> None:
             self.architecture_optimizer.apply(gradients, self.architecture_variables)
             self._sums["architecture_loss"].assign_add(loss)
             self._counts["architecture"].assign_add(1.0)

@@ -45,7 +45,7 @@ class TextBackboneSettings:
     weights: str | None = None
     """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.embedding_dim >= 1, "embedding_dim", self.embedding_dim, "at least 1")
         require(
             len(self.hidden_units) == 2 and min(self.hidden_units) >= 1,
@@ -89,7 +89,7 @@ class ImageBackboneSettings:
     weights: str | None = None
     """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.depth in VGG_CONVOLUTIONS, "depth", self.depth, "16 or 19")
         for name in ("low_tap", "high_tap"):
             taps = vgg_layers(self.depth)
@@ -135,7 +135,7 @@ class EncoderBackboneSettings:
     kind: str = "encoder"
     """What asks for this kind of backbone."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.kind == "encoder", "kind", self.kind, '"encoder"')
         require(self.train_last >= 0, "train_last", self.train_last, "at least 0")
         is_free = self.lora_rank >= 0 and not (self.lora_rank and self.train_last)
@@ -181,7 +181,7 @@ class VideoBackboneSettings:
     weights: str | None = None
     """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.network in VIDEO_NETWORKS, "network", self.network, f"one of {VIDEO_NETWORKS}")
         require(self.width > 0, "width", self.width, "above 0")
         require(
@@ -230,7 +230,7 @@ class SkeletonBackboneSettings:
     weights: str | None = None
     """Path of a `.keras` or `.weights.h5` file that replaces pre-training."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.width > 0, "width", self.width, "above 0")
         for name in ("dropout", "head_dropout"):
             require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")

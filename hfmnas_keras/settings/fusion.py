@@ -38,7 +38,7 @@ class FusionSettings:
     attention_values: str = "query"
     dropout: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.num_heads >= 1, "num_heads", self.num_heads, "at least 1")
         require(len(self.grid) == 2 and min(self.grid) >= 1, "grid", self.grid, "two ints, each at least 1")
         require(
@@ -78,7 +78,7 @@ class MitigationSettings:
     correlation_norm: str = "nuclear"
     in_bm_nas: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(
             self.attention_inputs in ATTENTION_INPUTS,
             "attention_inputs",
@@ -113,7 +113,7 @@ class FinalModelSettings:
     sequence_encoder: bool = False
     ensemble: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.channels >= 1, "channels", self.channels, "at least 1")
         require(self.num_cells >= 1, "num_cells", self.num_cells, "at least 1")
         require(self.ensemble >= 1, "ensemble", self.ensemble, "at least 1")

@@ -47,7 +47,7 @@ class KerasBackboneSettings:
     """What asks for this kind of backbone."""
     train_trunk: ClassVar[bool] = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.kind == "keras", "kind", self.kind, '"keras"')
         require(
             self.is_file or _FUNCTION.fullmatch(self.model) is not None,

@@ -36,7 +36,7 @@ class PretrainingSettings:
     align_folds: bool = True
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
         require(self.class_weights in CLASS_WEIGHTS, "class_weights", self.class_weights, f"one of {CLASS_WEIGHTS}")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")

@@ -49,7 +49,7 @@ class RaceSettings:
     max_parameters: int | None = None
     max_flops: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         # From JSON, which has lists.
         object.__setattr__(self, "rungs", tuple(self.rungs))
         require(self.candidates >= 2, "race.candidates", self.candidates, "at least 2")

@@ -105,7 +105,7 @@ class SearchSettings:
     devices: int | str = execution_field("all")
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.race, dict):
             # From JSON.
             object.__setattr__(self, "race", RaceSettings(**self.race))

@@ -39,7 +39,7 @@ class SpaceSettings:
     edge_operations: tuple[str, ...] = EDGE_OPERATIONS
     node_operations: tuple[str, ...] = NODE_OPERATIONS
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.node_inputs in NODE_INPUTS, "node_inputs", self.node_inputs, f"one of {NODE_INPUTS}")
         require(
             1 <= self.kept_nodes <= self.num_nodes,
@@ -68,7 +68,7 @@ class BMSpaceSettings:
     cells: int = 2
     inner_steps: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("cells", "inner_steps"):
             value = getattr(self, name)
             require(1 <= value <= MOST_BM_CELLS, name, value, f"between 1 and {MOST_BM_CELLS}")

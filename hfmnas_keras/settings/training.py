@@ -67,7 +67,7 @@ class TrainingSettings:
     devices: int | str = execution_field("all")
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
         require(self.device_bytes >= 0, "device_bytes", self.device_bytes, "0 (stream all) or more")
         require_devices(self.devices)

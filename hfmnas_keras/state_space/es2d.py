@@ -69,7 +69,7 @@ class ES2D(keras.layers.Layer):
         self.state_size = state_size
         self.affine = affine
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if len(input_shape) != 4 or None in input_shape[1:] or input_shape[-1] != self.channels:
             raise ValueError(
                 f"`ES2D` needs an input of shape (batch, height, width, {self.channels}) with known height and width. "
@@ -115,7 +115,7 @@ class ES2D(keras.layers.Layer):
         steps = ops.convert_to_numpy(self.to_sequences(ops.convert_to_tensor(ones)))
         self.real_steps = None if steps.all() else steps
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         sequences = self.to_sequences(ops.cast(inputs, dtype))
         return self.normalization(ops.cast(self.put_back(self.scan(sequences)), self.compute_dtype))
@@ -189,10 +189,10 @@ class ES2D(keras.layers.Layer):
             "affine": self.affine,
         }
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
 
-    def multiply_accumulates(self, shape):
+    def multiply_accumulates(self, shape: Any) -> int:
         sequences, channels, states = self.row_parities * self.column_parities, self.channels, self.state_size
         # Padded steps count, as they are computed.
         steps = sequences * self.length
@@ -235,13 +235,13 @@ def _unrolled_scan(decays: Any, updates: Any, axis: int) -> tuple[list[Any], lis
     return states, decays_so_far
 
 
-def _initial_step_bias(shape, dtype=None):
+def _initial_step_bias(shape: Any, dtype: Any = None) -> Any:
     """The bias for which softplus gives steps between 0.001 and 0.1, evenly spread over the orders of magnitude."""
     logarithms = keras.initializers.RandomUniform(math.log(1e-3), math.log(1e-1))(shape, dtype)
     steps = ops.exp(logarithms)
     return steps + ops.log(-ops.expm1(-steps))
 
 
-def _initial_decay_log(shape, dtype=None):
+def _initial_decay_log(shape: Any, dtype: Any = None) -> Any:
     """log(1..states) in every channel: S4D-real."""
     return ops.broadcast_to(ops.log(ops.arange(1, shape[-1] + 1, dtype=dtype)), shape)

@@ -142,7 +142,7 @@ def train_fusion_network(
     )
     names = tuple(tensor.name for tensor in network.inputs)
 
-    def make_rows(rows):
+    def make_rows(rows: Any) -> Any:
         if settings.unfreeze_backbones:
             return EncodedRows(rows, list(backbones))
         return feature_rows(rows, names, settings.device_bytes)

@@ -109,7 +109,7 @@ class TrainingStep:
         (loss, added), gradients, held_back = self._devices.run(self._differentiate, (inputs, labels))
         gradients = self._decay.added_to(gradients, self._trained_variables, labels)
 
-        def apply():
+        def apply() -> None:
             start = 0
             for optimizer, group in self._optimizers:
                 optimizer.apply(gradients[start : start + len(group)], group)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -24,11 +26,11 @@ class AverageLogits(keras.layers.Layer):
 
     multiply_accumulates = no_products
 
-    def __init__(self, multi_label=False, **kwargs):
+    def __init__(self, multi_label: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.multi_label = multi_label
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         # log of a mean of exponentials: no probability is rounded to 0 on the way.
         log_count = ops.log(ops.cast(len(inputs), inputs[0].dtype))
         stacked = ops.stack(inputs)
@@ -38,10 +40,10 @@ class AverageLogits(keras.layers.Layer):
             return log_yes - log_no
         return ops.logsumexp(ops.log_softmax(stacked, axis=-1), axis=0) - log_count
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"multi_label": self.multi_label})
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])

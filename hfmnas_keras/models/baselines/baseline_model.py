@@ -87,13 +87,13 @@ class NetworkShape(NamedTuple):
     dropout: float
 
 
-def _unimodal(position, low, high, num_outputs, shape, multi_label):
+def _unimodal(position: Any, low: Any, high: Any, num_outputs: int, shape: Any, multi_label: bool) -> Any:
     del multi_label
     hidden = hidden_stream(_joined(low, high)[position], shape.channels, shape.dropout, _MODALITIES[position])
     return {"logits": logits_of(hidden, num_outputs, shape.dropout, "logits")}
 
 
-def _concatenation(low, high, num_outputs, shape, multi_label):
+def _concatenation(low: Any, high: Any, num_outputs: int, shape: Any, multi_label: bool) -> Any:
     del multi_label
     hidden = [
         hidden_stream(feature, shape.channels, shape.dropout, name)
@@ -103,12 +103,12 @@ def _concatenation(low, high, num_outputs, shape, multi_label):
     return {"logits": logits_of(joined, num_outputs, shape.dropout, "logits")}
 
 
-def _late_average(low, high, num_outputs, shape, multi_label):
+def _late_average(low: Any, high: Any, num_outputs: int, shape: Any, multi_label: bool) -> Any:
     own = _classifiers(_joined(low, high), num_outputs, shape)
     return {"logits": AverageLogits(multi_label, dtype="float32", name="logits")(list(own.values())), **own}
 
 
-def _two_stream(low, high, num_outputs, shape, multi_label):
+def _two_stream(low: Any, high: Any, num_outputs: int, shape: Any, multi_label: bool) -> Any:
     own = _classifiers(_joined(low, high), num_outputs, shape)
     activation = "sigmoid" if multi_label else "softmax"
     scores = []
@@ -121,7 +121,7 @@ def _two_stream(low, high, num_outputs, shape, multi_label):
     return {"logits": classifier(stacked), **own}
 
 
-def _gated_multimodal_unit(low, high, num_outputs, shape, multi_label):
+def _gated_multimodal_unit(low: Any, high: Any, num_outputs: int, shape: Any, multi_label: bool) -> Any:
     del multi_label
     features = [
         normalised(feature, shape.dropout, name) for name, feature in zip(_MODALITIES, _joined(low, high), strict=True)
@@ -131,7 +131,7 @@ def _gated_multimodal_unit(low, high, num_outputs, shape, multi_label):
     return {"logits": logits_of(fused, num_outputs, shape.dropout, "logits")}
 
 
-def _central_net(low, high, num_outputs, shape, multi_label):
+def _central_net(low: Any, high: Any, num_outputs: int, shape: Any, multi_label: bool) -> Any:
     del multi_label
     width, dropout = shape.channels, shape.dropout
     levels = []
@@ -152,14 +152,14 @@ def _central_net(low, high, num_outputs, shape, multi_label):
     return {"logits": logits_of(central, num_outputs, dropout, "logits"), **own}
 
 
-def _multimodal_transfer(low, high, num_outputs, shape, multi_label):
+def _multimodal_transfer(low: Any, high: Any, num_outputs: int, shape: Any, multi_label: bool) -> Any:
     low = MultimodalTransfer(name="low_transfer")(low)
     high = MultimodalTransfer(name="high_transfer")(high)
     own = _classifiers(_joined(low, high), num_outputs, shape)
     return {"logits": AverageLogits(multi_label, dtype="float32", name="logits")(list(own.values()))}
 
 
-def _bitransformer(low, high, num_outputs, shape, multi_label):
+def _bitransformer(low: Any, high: Any, num_outputs: int, shape: Any, multi_label: bool) -> Any:
     del multi_label
     # Of each modality the low and the high feature.
     features = [feature for levels in zip(low, high, strict=True) for feature in levels]
@@ -178,11 +178,11 @@ def _bitransformer(low, high, num_outputs, shape, multi_label):
     return {"logits": logits_of(hidden[:, 0], num_outputs, shape.dropout, "logits")}
 
 
-def _layer_normalised(hidden, name):
+def _layer_normalised(hidden: Any, name: str) -> Any:
     return keras.layers.LayerNormalization(epsilon=1e-12, name=f"{name}_norm")(hidden)
 
 
-def _joined(low, high) -> list[Any]:
+def _joined(low: Any, high: Any) -> list[Any]:
     """Both features of each modality as one vector."""
     return [
         keras.layers.Concatenate(name=f"{name}_levels")([keras.layers.Flatten()(feature) for feature in levels])
@@ -190,7 +190,7 @@ def _joined(low, high) -> list[Any]:
     ]
 
 
-def _classifiers(features, num_outputs, shape) -> dict[str, Any]:
+def _classifiers(features: Any, num_outputs: int, shape: Any) -> dict[str, Any]:
     """Logits of each modality alone."""
     own = {}
     for name, feature in zip(_MODALITIES, features, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -31,12 +32,12 @@ class FeatureTokens(keras.layers.Layer):
      - [Kiela et al., 2019, section 3](https://arxiv.org/abs/1909.02950)
     """
 
-    def __init__(self, channels, segments, **kwargs):
+    def __init__(self, channels: int, segments: Any, **kwargs: Any):
         super().__init__(**kwargs)
         self.channels = channels
         self.segments = [int(segment) for segment in segments]
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if len(input_shape) != len(self.segments) or any(len(shape) not in (2, 4) for shape in input_shape):
             raise ValueError(
                 f"`FeatureTokens` needs {len(self.segments)} vectors or maps. Received shapes: {input_shape}."
@@ -57,7 +58,7 @@ class FeatureTokens(keras.layers.Layer):
             projection.build((None, None, shape[-1]))
             self.projections.append(projection)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         batch = ops.shape(inputs[0])[0]
         parts = [ops.broadcast_to(self.class_token, (batch, 1, self.channels))]
         for feature, positions, projection, segment in zip(
@@ -68,16 +69,16 @@ class FeatureTokens(keras.layers.Layer):
             parts.append(tokens + positions + self.segment_vectors[segment])
         return ops.concatenate(parts, axis=1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"channels": self.channels, "segments": self.segments})
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         positions = sum(math.prod(shape[1:-1]) for shape in input_shape)
         return (input_shape[0][0], 1 + positions, self.channels)
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         return sum(
             multiply_accumulates(projection, (positions.shape[0], shape[-1]))
             for shape, positions, projection in zip(shapes, self.positions, self.projections, strict=True)

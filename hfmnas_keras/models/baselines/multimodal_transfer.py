@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -29,13 +31,13 @@ class MultimodalTransfer(keras.layers.Layer):
      - [Joze et al., 2020, Eq. 2-6](https://arxiv.org/abs/1911.08670)
     """
 
-    def __init__(self, reduction=4, **kwargs):
+    def __init__(self, reduction: int = 4, **kwargs: Any):
         super().__init__(**kwargs)
         if reduction <= 0:
             raise ValueError(f"`reduction` must be above 0. Received: {reduction}.")
         self.reduction = reduction
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if len(input_shape) != 2 or any(len(shape) not in (2, 4) for shape in input_shape):
             raise ValueError(f"`MultimodalTransfer` needs two vectors or maps. Received shapes: {input_shape}.")
         widths = [shape[-1] for shape in input_shape]
@@ -50,7 +52,7 @@ class MultimodalTransfer(keras.layers.Layer):
             excitation.build((None, units))
             self.excitations.append(excitation)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         means = [ops.mean(tensor, axis=(1, 2)) if len(tensor.shape) == 4 else tensor for tensor in inputs]
         joint = self.squeeze(ops.concatenate(means, axis=-1))
         outputs = []
@@ -59,14 +61,14 @@ class MultimodalTransfer(keras.layers.Layer):
             outputs.append(tensor * (gate[:, None, None, :] if len(tensor.shape) == 4 else gate))
         return outputs
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"reduction": self.reduction})
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return [tuple(shape) for shape in input_shape]
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         squeeze = multiply_accumulates(self.squeeze, (shapes[0][-1] + shapes[1][-1],))
         return squeeze + sum(multiply_accumulates(own, (self.squeeze.units,)) for own in self.excitations)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -19,7 +21,7 @@ class StackedIdentity(keras.initializers.Initializer):
     [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
     """
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         if len(shape) != 2 or shape[0] % shape[1]:
             raise ValueError(f"`StackedIdentity` needs a shape (n * classes, classes). Received: {tuple(shape)}.")
         kernel = np.tile(np.eye(shape[1]), (shape[0] // shape[1], 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -78,6 +79,6 @@ def is_mitigated(mitigation: MitigationSettings, cells: Sequence) -> bool:
     return mitigation.in_bm_nas and len(cells) == 2
 
 
-def join(outputs):
+def join(outputs: Any) -> Any:
     """The cells' outputs side by side, as BM-NAS has them."""
     return outputs[0] if len(outputs) == 1 else keras.layers.Concatenate(name="cells")(outputs)

@@ -45,8 +45,9 @@ class BMSupernet(BaseSupernet):
     """
 
     SPACE_CLASS = BMSpaceSettings
+    built: bool
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if self.built:
             return
         fusion = self.fusion
@@ -102,7 +103,7 @@ class BMSupernet(BaseSupernet):
         self.head.build((None, int(np.prod(joined_shape[1:]))))
         self.built = True
 
-    def call(self, inputs, training=False, choices=None):
+    def call(self, inputs: Any, training: bool | None = False, choices: Any = None) -> Any:
         choices = self._mixtures() if choices is None else choices
         states = [
             grid(inputs[name], training=training)
@@ -181,11 +182,11 @@ class BMSupernet(BaseSupernet):
                 choices["operations"][number, step, FUSION_OPERATIONS.index(chosen["operation"])] = 1.0
         return choices
 
-    def discretised_logits(self, inputs, choices):
+    def discretised_logits(self, inputs: Any, choices: Any) -> Any:
         """As of `BaseSupernet`."""
         return self(inputs, training=False, choices=choices)
 
-    def _shapes(self):
+    def _shapes(self) -> Any:
         cells, steps = self.space.cells, self.space.inner_steps
         return {
             "upper": (cells, 2, len(self.feature_names) + cells),
@@ -193,7 +194,7 @@ class BMSupernet(BaseSupernet):
             "operations": (cells, steps, len(FUSION_OPERATIONS)),
         }
 
-    def _mixtures(self):
+    def _mixtures(self) -> Any:
         """The weights of all sums, x and y alike, padded with zeros where an edge does not exist."""
         shapes = self._shapes()
         cells, steps = self.space.cells, self.space.inner_steps
@@ -213,7 +214,7 @@ class BMSupernet(BaseSupernet):
         }
 
 
-def _padded(values, lengths, width):
+def _padded(values: Any, lengths: Any, width: Any) -> Any:
     """Rows of different lengths, one after the other in `values`, as one matrix."""
     rows, start = [], 0
     for length in lengths:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -19,13 +21,13 @@ class _Cell(keras.layers.Layer):
     (Dense, BN, ReLU, dropout); x is added; grid normalisation.
     """
 
-    def __init__(self, channels, inner_steps=1, dropout=0.1, **kwargs):
+    def __init__(self, channels: int, inner_steps: int = 1, dropout: float = 0.1, **kwargs: Any):
         super().__init__(**kwargs)
         self.channels = channels
         self.inner_steps = inner_steps
         self.dropout = dropout
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         grid_shape = tuple(input_shape[0])
         self.operations = []
         for step in range(self.inner_steps):
@@ -45,7 +47,7 @@ class _Cell(keras.layers.Layer):
         self.output_norm = grid_normalization(self.dtype_policy, "output_norm")
         self.output_norm.build(grid_shape)
 
-    def _way_out(self, first, outputs, training):
+    def _way_out(self, first: Any, outputs: Any, training: bool | None) -> Any:
         if self.inner_steps > 1:
             joined = per_position(self.projection, ops.concatenate(outputs, axis=-1))
             out = self.output_dropout(ops.relu(self.norm(joined, training=training)), training=training)
@@ -53,12 +55,12 @@ class _Cell(keras.layers.Layer):
             (out,) = outputs
         return self.output_norm(out + first)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"channels": self.channels, "dropout": self.dropout})
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])
 
 
@@ -80,7 +82,7 @@ class OpenFusionCell(_Cell):
         Tensor of shape `(batch, height, width, channels)`.
     """
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         first, second, mixing, probabilities = inputs
         states = [first, second]
         for step in range(self.inner_steps):
@@ -97,11 +99,11 @@ class OpenFusionCell(_Cell):
             )
         return self._way_out(first, states[2:], training)
 
-    def _names_of_step(self, step):
+    def _names_of_step(self, step: Any) -> Any:
         del step
         return FUSION_OPERATIONS
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "inner_steps": self.inner_steps}
 
 
@@ -122,23 +124,23 @@ class FusionCell(_Cell):
         Tensor of shape `(batch, height, width, channels)`.
     """
 
-    def __init__(self, steps, channels, dropout=0.1, **kwargs):
+    def __init__(self, steps: Any, channels: int, dropout: float = 0.1, **kwargs: Any):
         super().__init__(channels, len(steps), dropout, **kwargs)
         self.steps = [{"inputs": list(step["inputs"]), "operation": step["operation"]} for step in steps]
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         states = list(inputs)
         for step, operation in zip(self.steps, self.operations, strict=True):
             states.append(operation([states[number] for number in step["inputs"]], training=training))
         return self._way_out(inputs[0], states[2:], training)
 
-    def _names_of_step(self, step):
+    def _names_of_step(self, step: Any) -> Any:
         return (self.steps[step]["operation"],)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "steps": self.steps}
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         grid = shapes[0]
         total = sum(multiply_accumulates(operation, [grid, grid]) for operation in self.operations)
         if self.inner_steps > 1:

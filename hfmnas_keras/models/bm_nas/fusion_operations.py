@@ -38,26 +38,26 @@ class FusionOperation(keras.layers.Layer):
      - Yin et al., "BM-NAS: Bilevel Multimodal Neural Architecture Search", AAAI 2022; docs/method.md, section 11
     """
 
-    def __init__(self, channels, dropout=0.1, **kwargs):
+    def __init__(self, channels: int, dropout: float = 0.1, **kwargs: Any):
         super().__init__(**kwargs)
         self.channels = channels
         self.dropout = dropout
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if len(input_shape) != 2 or any(tuple(shape)[-1] != self.channels for shape in input_shape):
             raise ValueError(
                 f"`{type(self).__name__}` needs two grids of {self.channels} channels. Received: {input_shape}."
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"channels": self.channels, "dropout": self.dropout})
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])
 
-    def _make_projection(self, units, input_shape):
+    def _make_projection(self, units: int, input_shape: Any) -> None:
         joined_shape = (*input_shape[0][:-1], 2 * self.channels)
         self.projection = keras.layers.Dense(units, dtype=self.dtype_policy, name="projection")
         self.projection.build(joined_shape)
@@ -65,11 +65,11 @@ class FusionOperation(keras.layers.Layer):
         self.norm.build((*joined_shape[:-1], units))
         self._make_dropout(self.dropout, input_shape)
 
-    def _make_dropout(self, rate, input_shape):
+    def _make_dropout(self, rate: Any, input_shape: Any) -> None:
         self.output_dropout = keras.layers.Dropout(rate, dtype=self.dtype_policy, name="output_dropout")
         self.output_dropout.build(input_shape[0])
 
-    def _project(self, inputs, training):
+    def _project(self, inputs: Any, training: bool | None) -> Any:
         return self.norm(per_position(self.projection, ops.concatenate(inputs, axis=-1)), training=training)
 
 
@@ -79,7 +79,7 @@ class Sum(FusionOperation):
 
     multiply_accumulates = no_products
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         return inputs[0] + inputs[1]
 
 
@@ -87,19 +87,19 @@ class Sum(FusionOperation):
 class ScaledDotAttention(FusionOperation):
     """softmax(x y^T / sqrt C) y over the positions, without weights; dropout .1, grid normalisation."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         self._make_dropout(_ATTENTION_DROPOUT, input_shape)
         self.output_norm = grid_normalization(self.dtype_policy, "output_norm")
         self.output_norm.build(input_shape[0])
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         query, values = (ops.reshape(grid, (-1, grid.shape[1] * grid.shape[2], self.channels)) for grid in inputs)
         attention = ops.cast(ops.softmax(attention_logits("bqd,bkd->bqk", query, values)), values.dtype)
         attended = ops.reshape(ops.matmul(attention, values), (-1, *inputs[0].shape[1:]))
         return self.output_norm(self.output_dropout(attended, training=training))
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         positions, channels = num_positions(shapes[0]), shapes[0][-1]
         # Logits, then what is attended to.
         return 2 * positions * positions * channels
@@ -109,15 +109,15 @@ class ScaledDotAttention(FusionOperation):
 class LinearGLU(FusionOperation):
     """Dense(2C -> 2C) on both, BN, the first half times the sigmoid of the second; dropout."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         self._make_projection(2 * self.channels, input_shape)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         values, gates = ops.split(self._project(inputs, training), 2, axis=-1)
         return self.output_dropout(values * ops.sigmoid(gates), training=training)
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         return multiply_accumulates(self.projection, (*shapes[0][:-1], 2 * self.channels))
 
 
@@ -125,14 +125,14 @@ class LinearGLU(FusionOperation):
 class ConcatFC(FusionOperation):
     """Dense(2C -> C) on both, BN, ReLU; dropout."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         self._make_projection(self.channels, input_shape)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         return self.output_dropout(ops.relu(self._project(inputs, training)), training=training)
 
-    def multiply_accumulates(self, shapes):
+    def multiply_accumulates(self, shapes: Any) -> int:
         return multiply_accumulates(self.projection, (*shapes[0][:-1], 2 * self.channels))
 
 

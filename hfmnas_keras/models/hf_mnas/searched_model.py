@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -91,7 +92,7 @@ def searched_model(
 
 def _branch(
     name: str, cell_genotype: CellGenotype, grids: list, fusion: FusionSettings, final_model: FinalModelSettings
-):
+) -> Any:
     """The stacked cells of a branch (Fig. 11-12): cell 1 reads the features, a later one the two outputs before it."""
     channels = final_model.channels
     outputs = _cell(cell_genotype, channels, fusion, f"{name}_cell_1")(grids)

@@ -48,8 +48,9 @@ class Supernet(BaseSupernet):
     """
 
     SPACE_CLASS = SpaceSettings
+    built: bool
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if self.built:
             return
         fusion = self.fusion
@@ -86,7 +87,7 @@ class Supernet(BaseSupernet):
         self.head.build((None, int(np.prod(fused_shape[1:]))))
         self.built = True
 
-    def call(self, inputs, training=False, discretised=False):
+    def call(self, inputs: Any, training: bool | None = False, discretised: bool = False) -> Any:
         branches = []
         for name in CELLS:
             grids = [
@@ -105,7 +106,7 @@ class Supernet(BaseSupernet):
             choices[name] = (*one_hot_logits(cell, genotype.edge_operations, genotype.node_operations), in_output)
         return choices
 
-    def discretised_logits(self, inputs, choices):
+    def discretised_logits(self, inputs: Any, choices: Any) -> Any:
         """As of `BaseSupernet`: the searched model has one cell a branch and no sequence encoder.
 
         Raises:
@@ -129,7 +130,7 @@ class Supernet(BaseSupernet):
         with keras.StatelessScope(state_mapping=state):
             return self(inputs, training=False, discretised=True)
 
-    def _make_cell(self, name):
+    def _make_cell(self, name: str) -> Any:
         return SupernetCell(
             self.channels,
             num_nodes=self.space.num_nodes,
@@ -144,7 +145,7 @@ class Supernet(BaseSupernet):
         )
 
     @property
-    def _searched_operations(self):
+    def _searched_operations(self) -> Any:
         return {name: getattr(self.space, name) for name in ("edge_operations", "node_operations")}
 
     def feature_grids_of(self, cell: str) -> list[FeatureGrid]:

@@ -43,14 +43,14 @@ class BaseSupernet(keras.Model):
 
     def __init__(
         self,
-        feature_shapes,
-        num_outputs,
-        fusion=None,
-        mitigation=None,
-        space=None,
-        channels=64,
-        partial_channels=1,
-        **kwargs,
+        feature_shapes: Any,
+        num_outputs: int,
+        fusion: Any = None,
+        mitigation: Any = None,
+        space: Any = None,
+        channels: int = 64,
+        partial_channels: int = 1,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.fusion = _settings(FusionSettings, fusion)
@@ -95,7 +95,7 @@ class BaseSupernet(keras.Model):
         """A genotype as nested arrays, which `discretised_logits` takes."""
         raise NotImplementedError
 
-    def discretised_logits(self, inputs, choices):
+    def discretised_logits(self, inputs: Any, choices: Any) -> Any:
         """What the searched model of a genotype would say, had it this supernet's weights, in inference mode.
 
         The searched model is that of this width, without what the search has not. Nothing is assigned, neither here
@@ -110,7 +110,7 @@ class BaseSupernet(keras.Model):
         """
         raise NotImplementedError
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -125,7 +125,7 @@ class BaseSupernet(keras.Model):
         )
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         batch = next(iter(input_shape.values()))[0]
         return (batch, self.num_outputs)
 

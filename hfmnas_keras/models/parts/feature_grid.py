@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -36,7 +38,9 @@ class FeatureGrid(keras.layers.Layer):
      - [Long et al., 2025, Eq. 6-9]; docs/method.md, section 3
     """
 
-    def __init__(self, channels, grid=(4, 4), vector_to_grid="project", dropout=0.1, **kwargs):
+    def __init__(
+        self, channels: int, grid: Any = (4, 4), vector_to_grid: str = "project", dropout: float = 0.1, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         if vector_to_grid not in VECTOR_TO_GRID:
             raise ValueError(f"`vector_to_grid` must be one of {VECTOR_TO_GRID}. Received: {vector_to_grid!r}.")
@@ -49,7 +53,7 @@ class FeatureGrid(keras.layers.Layer):
         self.vector_to_grid = vector_to_grid
         self.dropout = dropout
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self._check_shape(input_shape)
         height, width = self.grid
         is_projected_vector = len(input_shape) == 2 and self.vector_to_grid == "project"
@@ -67,7 +71,7 @@ class FeatureGrid(keras.layers.Layer):
         self.output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="output_dropout")
         self.output_dropout.build(output_shape)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         height, width = self.grid
         outputs = per_position(self.projection, inputs)
         if len(inputs.shape) == 2 and self.vector_to_grid == "tile":
@@ -76,7 +80,7 @@ class FeatureGrid(keras.layers.Layer):
         outputs = ops.relu(self.norm(outputs, training=training))
         return self.output_dropout(outputs, training=training)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -88,13 +92,13 @@ class FeatureGrid(keras.layers.Layer):
         )
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], *self.grid, self.channels)
 
-    def multiply_accumulates(self, shape):
+    def multiply_accumulates(self, shape: Any) -> int:
         return multiply_accumulates(self.projection, shape)
 
-    def _check_shape(self, input_shape):
+    def _check_shape(self, input_shape: Any) -> None:
         is_vector = len(input_shape) == 2
         is_map = len(input_shape) == 4 and tuple(input_shape[1:3]) == self.grid
         if not (is_vector or is_map):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -31,7 +33,7 @@ class SequenceEncoder(keras.layers.Layer):
      - [Long et al., 2025, Fig. 7]; docs/method.md, section 6
     """
 
-    def __init__(self, channels, vocabulary_size=None, **kwargs):
+    def __init__(self, channels: int, vocabulary_size: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         if channels < 2 or channels % 2:
             raise ValueError(f"`channels` must be even, one half a direction. Received: {channels}.")
@@ -42,7 +44,7 @@ class SequenceEncoder(keras.layers.Layer):
         self.channels = channels
         self.vocabulary_size = vocabulary_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         sequence_shape = tuple(input_shape)
         if len(sequence_shape) != (3 if self.vocabulary_size is None else 2):
             expected = "(batch, steps, any)" if self.vocabulary_size is None else "(batch, steps)"
@@ -63,21 +65,21 @@ class SequenceEncoder(keras.layers.Layer):
         self.norm = layer_normalization(affine=True, dtype=self.dtype_policy, name="norm")
         self.norm.build((None, self.channels))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         if self.vocabulary_size is None:
             return self.norm(self.encoder(inputs, training=training))
         known = ops.logical_and(ops.not_equal(inputs, 0), ops.not_equal(inputs, self.vocabulary_size - 1))
         return self.norm(self.encoder(self.embedding(inputs), mask=known, training=training))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"channels": self.channels, "vocabulary_size": self.vocabulary_size})
         return config
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.channels)
 
-    def multiply_accumulates(self, shape):
+    def multiply_accumulates(self, shape: Any) -> int:
         inputs = self.channels if self.vocabulary_size is not None else shape[-1]
         units = self.channels // 2
         # Two directions; four gates, each a matrix for the input and one for the state. Padding is computed, too.

@@ -52,6 +52,8 @@ class CandidateNetwork(keras.Model):
         dict of `logits`, float32 `(batch, num_outputs)`, as a `TrainingStep` takes it.
     """
 
+    built: bool
+
     def __init__(
         self,
         feature_shapes: Mapping[str, Sequence[int]],
@@ -81,7 +83,7 @@ class CandidateNetwork(keras.Model):
         self._node_bank = OperationBank({name: node_layer(name, fusion, channels) for name in nodes}, 2)
         self.build({name: (None, *shape) for name, shape in self.feature_shapes.items()})
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if self.built:
             return
         places = {"edges": 2 * int(self._first_edge[-1]), "nodes": 2 * self.space.num_nodes}
@@ -105,7 +107,7 @@ class CandidateNetwork(keras.Model):
         self.seeds = keras.random.SeedGenerator(0, name="places")
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
         *grids, mitigation, head = self.parts
         edge_rows, node_rows = (
             list(zip(*(tf.unstack(tf.convert_to_tensor(variable)) for variable in self._rows[name]), strict=True))
@@ -115,10 +117,10 @@ class CandidateNetwork(keras.Model):
             tf.unstack(tf.convert_to_tensor(self._numbers[name])) for name in ("edges", "nodes")
         )
         predecessors = tf.unstack(tf.convert_to_tensor(self._predecessors))
-        seed = self.seeds.next() if training else None
+        seed: Any = self.seeds.next() if training else None
         after: dict[str, list[Any]] = {"edges": [], "nodes": []}
 
-        def place(name, bank, number, grids, row):
+        def place(name: str, bank: Any, number: Any, grids: Any, row: Any) -> Any:
             if not training:
                 return bank.infer(number, grids, row)
             # Another mask for each place.
@@ -252,7 +254,7 @@ class CandidateNetwork(keras.Model):
             self.feature_shapes, self.num_outputs, self.fusion, self.mitigation, self.space.kept_nodes, self.channels
         )
 
-    def _choice(self, shape, name, dtype):
+    def _choice(self, shape: Any, name: str, dtype: Any) -> Any:
         return self.add_weight(
             shape=shape, initializer="zeros", trainable=False, dtype=dtype, autocast=False, name=name
         )

@@ -78,9 +78,9 @@ class OperationBank:
                 variable.assign(np.reshape(values[begin : begin + _size(variable)], variable.shape))
                 begin += _size(variable)
 
-    def _trained(self, number, inputs, row, seed):
-        def branch(layer):
-            def run():
+    def _trained(self, number: Any, inputs: Any, row: Any, seed: int) -> Any:
+        def branch(layer: Any) -> Any:
+            def run() -> Any:
                 with self._scope(layer, row, seed) as scope:
                     output = layer(inputs if self.num_inputs > 1 else inputs[0], training=True)
                 _, _, kept = variables_by_part(layer)
@@ -90,14 +90,14 @@ class OperationBank:
 
             return run
 
-        def absent():
+        def absent() -> Any:
             return tf.zeros_like(inputs[0]), tf.identity(row[2])
 
         return tf.switch_case(number, [absent, *map(branch, self._layers.values())])
 
-    def _inferred(self, number, inputs, row):
-        def branch(layer):
-            def run():
+    def _inferred(self, number: Any, inputs: Any, row: Any) -> Any:
+        def branch(layer: Any) -> Any:
+            def run() -> Any:
                 with self._scope(layer, row, None):
                     return layer(inputs if self.num_inputs > 1 else inputs[0], training=False)
 
@@ -106,7 +106,7 @@ class OperationBank:
         branches = [lambda: tf.zeros_like(inputs[0]), *map(branch, self._layers.values())]
         return tf.switch_case(number, branches)
 
-    def _scope(self, layer, row, seed):
+    def _scope(self, layer: Any, row: Any, seed: Any) -> Any:
         state = []
         for values, variables in zip(row, variables_by_part(layer), strict=True):
             # One split: its gradient is one concatenation.
