@@ -64,6 +64,18 @@ def roll_back(folder: str, to: int | None = None) -> tuple[list[int], int]:
     return withdrawn, to
 
 
+def withdrawn_versions(folder: str) -> list[int]:
+    """Returns the versions that `roll_back` took out of service and nobody renamed back, the oldest first.
+
+    Args:
+        folder: str. Path or address of a push destination; one that is not there has none.
+    """
+    if not tf.io.gfile.isdir(folder):
+        return []
+    names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
+    return sorted(int(name[len(WITHDRAWN) :]) for name in names if re.fullmatch(f"{WITHDRAWN}[0-9]+", name))
+
+
 def server_config(name: str, base_path: str, versions: Sequence[int], canary: bool = False) -> str:
     """Returns the text of a `ModelServerConfig`, TensorFlow Serving's `--model_config_file`.
 

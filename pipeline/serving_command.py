@@ -29,8 +29,8 @@ def list_versions(folder: str) -> None:
 def rollback(folder: str, to: int | None) -> None:
     """Lets an older version serve again.
 
-    Newer ones are renamed to withdrawn-<version>, which servers do not look at. A run that comes from the cache would
-    push the withdrawn model again: change the configuration or the data first.
+    Newer ones are renamed to withdrawn-<version>, which servers do not look at. A run from the cache does not push
+    such a model again.
     """
     from pipeline.served_versions import roll_back
 
