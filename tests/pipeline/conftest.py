@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import pathlib
+import shutil
 import sys
 
 import pytest
@@ -82,6 +83,8 @@ def run_once(config_path: pathlib.Path) -> FinishedRun:
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
-    """The first run, on data that can be learnt."""
+    """The first run, on data that can be learnt. `pristine` beside it is its folder as the run left it."""
     folder = tmp_path_factory.mktemp("shapes")
-    return run_once(write_config(folder, write_shapes(folder / "data")))
+    finished = run_once(write_config(folder, write_shapes(folder / "data")))
+    shutil.copytree(finished.config.root, folder / "pristine", symlinks=True)
+    return finished

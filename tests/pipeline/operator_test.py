@@ -28,13 +28,14 @@ from pipeline.run_summary import summarise_run
 
 @pytest.fixture
 def whole(finished_run, tmp_path):
-    """The finished run, whose folder is as it was after the test."""
+    """The finished run in the folder that it left, whatever other tests ran there; afterwards theirs is back."""
     assert finished_run.code in (BLESSED, NOT_BLESSED), finished_run.text
     root = finished_run.config.root
-    shutil.copytree(root, tmp_path / "backup", symlinks=True)
+    root.rename(tmp_path / "of_others")
+    shutil.copytree(root.parent / "pristine", root, symlinks=True)
     yield finished_run
     shutil.rmtree(root, ignore_errors=True)
-    shutil.copytree(tmp_path / "backup", root, symlinks=True)
+    (tmp_path / "of_others").rename(root)
 
 
 def changed(finished, folder, **changes):
