@@ -24,6 +24,16 @@ def check_address(path: str | os.PathLike) -> None:
         )
 
 
+def is_file(path: str) -> bool:
+    """Whether there is a file to read, at a path or an address.
+
+    A named pipe, a device and a socket are none: reading them would wait, or never end.
+    """
+    if scheme_of(path):
+        return tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
+    return os.path.isfile(path)
+
+
 def copy_file(source: str, target: str) -> None:
     """Copies a file, from or to an address or not; folders of the target are made, a file that is there is replaced.
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from components.multimodal_example_gen.record import in_short, is_utf8, jsonl_records
 from components.multimodal_example_gen.row import SkipRowError
+from hfmnas_keras.data.stored_files import is_file
 
 COLUMNS = ("id", "split", "text", "image", "label", "labels")
 
@@ -35,7 +36,7 @@ def manifest_records(path: str, columns: Mapping[str, str]) -> Iterator[tuple[st
         FileNotFoundError: when there is no such file.
         ValueError: when it is UTF-16, or a CSV without the columns that are needed.
     """
-    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
+    if not is_file(path):
         raise FileNotFoundError(f"There is no manifest at {path!r}.")
     with tf.io.gfile.GFile(path, "rb") as file:
         data = file.read()

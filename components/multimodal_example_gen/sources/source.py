@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from components.multimodal_example_gen.row import OTHER_LABEL, SHARES_LABEL, Row, Skip
 from hfmnas_keras.addresses import is_address
+from hfmnas_keras.data.stored_files import is_file
 from hfmnas_keras.registry import Registry
 
 _CHUNK = 1 << 20
@@ -154,7 +155,7 @@ class Source(abc.ABC):
             digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
             try:
                 # A file that the manifest names and that is not there is a fact about the data too.
-                digest.update(digest_of[by](path) if _is_file(path) else b"absent")
+                digest.update(digest_of[by](path) if is_file(path) else b"absent")
             except OSError:
                 # As it may not be read, no example depends on it; its row is left out.
                 digest.update(b"unreadable")
@@ -227,9 +228,3 @@ def _metadata_digest(path: str) -> bytes:
         return f"{listed.length}:{listed.mtime_nsec}".encode()
     status = os.stat(path)
     return f"{status.st_size}:{status.st_mtime_ns}".encode()
-
-
-def _is_file(path: str) -> bool:
-    if is_address(path):
-        return tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
-    return os.path.isfile(path)

@@ -4,6 +4,7 @@ import pathlib
 import time
 
 import pytest
+import tensorflow as tf
 from tfx import v1 as tfx
 from tfx.types.channel import Channel
 from tfx.utils import proto_utils
@@ -102,7 +103,7 @@ def test_no_version_is_ever_seen_half(tmp_path, monkeypatch):
     """Looks at the destination at every copied file, and lets the copy of the last one fail."""
     model, destination = _write_model(tmp_path / "model"), tmp_path / "serving"
     copied = []
-    copy = executor.fileio.copy
+    copy = tf.io.gfile.copy
 
     def watched_copy(source, target, overwrite=False):
         assert executor.newest_version(str(destination)) is None
@@ -112,7 +113,7 @@ def test_no_version_is_ever_seen_half(tmp_path, monkeypatch):
             raise OSError("disk full")
         copy(source, target, overwrite=overwrite)
 
-    monkeypatch.setattr(executor.fileio, "copy", watched_copy)
+    monkeypatch.setattr(tf.io.gfile, "copy", watched_copy)
     with pytest.raises(OSError, match="disk full"):
         executor.push_model(str(model / "Format-Serving"), str(destination))
     assert copied[-1] == "saved_model.pb" and len(copied) == 4

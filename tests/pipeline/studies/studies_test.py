@@ -126,7 +126,7 @@ SWITCHED = {
     ("batch", "64 rows a batch"): {"search.batch_size": 64, "training.batch_size": 64},
     ("dropout", "dropout 0.5"): {"fusion.dropout": 0.5},
     ("search", "node inputs: shared"): {"space.node_inputs": "shared"},
-    ("search", "strategy: race"): {"search.strategy": "race"},
+    ("search", "strategy: bilevel"): {"search.strategy": "bilevel"},
     ("search", "strategy: race, 4 networks vote"): {"search.strategy": "race", "final_model.ensemble": 4},
     ("search", "0 folds in place of 5"): {"pretraining.folds": 0},
 }
