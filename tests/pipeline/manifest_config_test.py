@@ -210,10 +210,10 @@ def test_few_rows_get_the_demos_sizes_and_many_the_papers():
     few, many = values_of(make_look()), values_of(make_look(rows={"train": 30_000, "dev": 2000, "test": 8000}))
     assert (few["final_model.channels"], few["search.channels"], few["training.max_epochs"]) == (64, 32, 15)
     assert (many["final_model.channels"], many["search.channels"], many["training.max_epochs"]) == (192, 64, 30)
-    assert (few["search.batch_size"], few["search.epochs"], few["pretraining.folds"]) == (32, 10, 5)
-    assert (many["search.batch_size"], many["search.epochs"], many["pretraining.folds"]) == (32, 10, 2)
+    assert (few["search.batch_size"], few["search.epochs"], few["pretraining.folds"]) == (32, 15, 5)
+    assert (many["search.batch_size"], many["search.epochs"], many["pretraining.folds"]) == (32, 7, 2)
     tiny = values_of(make_look(rows={"train": 200, "dev": 40, "test": 60}))
-    assert (tiny["search.batch_size"], tiny["search.epochs"], tiny["training.batch_size"]) == (8, 14, 8)
+    assert (tiny["search.batch_size"], tiny["search.epochs"], tiny["training.batch_size"]) == (8, 15, 8)
     # A tenth an epoch: 1,875 and 25 steps at a rate of 1e-3.
     assert (many["training.weight_decay"], tiny["training.weight_decay"]) == (0.05, 4.0)
     # The demo's two points at 425 test rows, more with fewer.
