@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping
 
+import keras
 import numpy as np
 
 from hfmnas_keras.data.feature_set import FeatureSet
@@ -37,7 +38,7 @@ def with_head_shares(
         is 0.
     """
     heads = {
-        modality: np.asarray(backbone.get_layer("head").predict(dev.features[f"{modality}_high"], verbose=0))
+        modality: _outputs(backbone.get_layer("head"), dev.features[f"{modality}_high"])
         for modality, backbone in result.backbones.items()
         if any(layer.name == "head" for layer in backbone.layers)
     }
@@ -89,3 +90,8 @@ def mixed_logits(fused: np.ndarray, heads: Mapping[str, np.ndarray], shares: Map
     for modality, share in shares.items():
         total = total + share * np.asarray(heads[modality], "float64")
     return total
+
+
+def _outputs(layer: keras.layers.Layer, rows: np.ndarray) -> np.ndarray:
+    inputs = keras.Input(rows.shape[1:])
+    return np.asarray(keras.Model(inputs, layer(inputs)).predict(rows, verbose=0))

@@ -149,7 +149,7 @@ def _started(file: str, max_seconds: float, max_memory: int) -> subprocess.Popen
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
     """Its standard input and output, which `_started` made pipes."""
-    return cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+    return cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:

@@ -41,10 +41,23 @@ def test_a_head_that_adds_nothing_has_no_share():
     assert choose_head_shares(labels, fused, {}) == {}
 
 
+def backbone_of_ours():
+    return text_backbone(9, 4, CLASSES, TextBackboneSettings(8, (6, 5), 2))
+
+
+def backbone_of_others():
+    """Its head is a single layer and no model."""
+    tokens = keras.Input((4,), dtype="int64", name="text")
+    low = keras.layers.Flatten()(keras.layers.Embedding(9, 2)(tokens))
+    high = keras.layers.Dense(5, activation="relu")(low)
+    return keras.Model(tokens, {"low": low, "high": high, "logits": keras.layers.Dense(CLASSES, name="head")(high)})
+
+
+@pytest.mark.parametrize("make_backbone", [backbone_of_ours, backbone_of_others])
 @pytest.mark.parametrize("multi_label", [True, False])
-def test_the_classifier_answers_what_dev_was_scored_by(multi_label):
+def test_the_classifier_answers_what_dev_was_scored_by(multi_label, make_backbone):
     keras.utils.set_random_seed(0)
-    backbone = text_backbone(9, 4, CLASSES, TextBackboneSettings(8, (6, 5), 2))
+    backbone = make_backbone()
     taps = backbone.output
     inputs = {name: keras.Input(taps[name].shape[1:], name=f"text_{name}") for name in ("low", "high")}
     joined = keras.layers.Concatenate()(list(inputs.values()))
