@@ -198,12 +198,18 @@ class CandidateNetwork(keras.Model):
         """
         for part, name in zip(self.parts, COMMON_NAMES, strict=True):
             copy_weights(part, model.get_layer(name))
-        rows = {name: [np.array(variable) for variable in variables] for name, variables in self._rows.items()}
+        rows = {
+            name: [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+            for name, variables in self._rows.items()
+        }
         for name, bank, number, layer in self._places({name: model.get_layer(f"{name}_cell_1") for name in CELLS}):
             bank.assign(layer, [part[number] for part in rows[name]])
 
     def _take(self, cells: Mapping[str, SearchedCell]) -> None:
-        rows = {name: [np.array(variable) for variable in variables] for name, variables in self._rows.items()}
+        rows = {
+            name: [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+            for name, variables in self._rows.items()
+        }
         for name, bank, number, layer in self._places(cells):
             for part, values in zip(rows[name], bank.row(layer), strict=True):
                 part[number] = values

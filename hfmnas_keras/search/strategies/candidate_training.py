@@ -102,7 +102,9 @@ class CandidateTraining:
         )
         own = {id(variable) for variable in self._network.variables}
         self._optimizer_state = [
-            (variable, np.array(variable)) for variable in self._step.variables if id(variable) not in own
+            (variable, np.array(keras.ops.convert_to_numpy(variable)))
+            for variable in self._step.variables
+            if id(variable) not in own
         ]
         self._memory = SavedState(self._folder / "race.npz", self._fingerprint)
         self._records: dict[int, dict[str, Any]] = {}

@@ -140,9 +140,9 @@ def training_steps(devices, model="hf_mnas", **settings):
 
 
 def record_of(step, run):
-    before = [np.array(variable) for variable in step.variables]
+    before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in step.variables]
     losses = run()
-    after = [np.array(variable) for variable in step.variables]
+    after = [np.array(keras.ops.convert_to_numpy(variable)) for variable in step.variables]
     return {
         "losses": losses,
         "variables": [(variable.path, value) for variable, value in zip(step.variables, after, strict=True)],

@@ -18,9 +18,12 @@ def test_heads_learn_by_their_weight(head_weight):
     model = keras.Model({"x": inputs}, outputs)
     settings = TrainingSettings(batch_size=4, head_weight=head_weight, weight_decay=0.0, devices=1)
     kernels = {name: model.get_layer(name).kernel for name in outputs}
-    before = {name: np.array(kernel) for name, kernel in kernels.items()}
+    before = {name: np.array(keras.ops.convert_to_numpy(kernel)) for name, kernel in kernels.items()}
     step = TrainingStep(model, [], settings, total_steps=10)
     step.run({"x": tf.constant(np.random.default_rng(0).normal(size=(4, 3)), tf.float32)}, tf.constant([0, 1, 0, 1]))
-    moved = {name: np.abs(np.array(kernel) - before[name]).max() for name, kernel in kernels.items()}
+    moved = {
+        name: np.abs(np.array(keras.ops.convert_to_numpy(kernel)) - before[name]).max()
+        for name, kernel in kernels.items()
+    }
     assert moved["logits"] > 0
     assert (moved["text_head"] > 0) == (head_weight > 0)

@@ -71,7 +71,11 @@ def by_name(model):
 def test_candidate_trains_as_its_searched_model_alone(candidate):
     network, step = candidate
     own = {id(variable) for variable in network.variables}
-    fresh = [(variable, np.array(variable)) for variable in step.variables if id(variable) not in own]
+    fresh = [
+        (variable, np.array(keras.ops.convert_to_numpy(variable)))
+        for variable in step.variables
+        if id(variable) not in own
+    ]
     inputs, _ = batch(99)
     for number, genotype in enumerate(genotypes()):
         network.draw(genotype, seed=number)
@@ -108,7 +112,7 @@ def test_draws_follow_from_the_seed_and_share_what_all_genotypes_have(candidate)
 
     def drawn(genotype, seed):
         network.draw(genotype, seed)
-        return {variable.path: np.array(variable) for variable in network.variables}
+        return {variable.path: np.array(keras.ops.convert_to_numpy(variable)) for variable in network.variables}
 
     values = drawn(first, 3)
     again = drawn(first, 3)
