@@ -6,7 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
-PADDING, UNKNOWN, START, END = "<pad>", "<unk>", "<s>", "</s>"
+from hfmnas_keras.preparation.piece_tokenizer import Marks, PieceTokenizer, line_numbers
+
+_MARKS = Marks("<pad>", "<unk>", "<s>", "</s>")
 #: In bytes; what a longer word has beyond is left out.
 LONGEST_WORD = 1024
 # White space as Unicode has it. The regular expressions of TensorFlow know that of ASCII alone.
@@ -20,7 +22,7 @@ _WORD = rf"('s|'t|'re|'ve|'m|'ll|'d| ?\p{{L}}+| ?\p{{N}}+| ?[^{_BLANK}\p{{L}}\p{
 _NONE = 1 << 40
 
 
-class BytePair(tf.Module):
+class BytePair(PieceTokenizer):
     """Turns texts into ids of pieces of words as the tokenizer of RoBERTa (and GPT-2) does.
 
     A word is a run of letters, of digits or of other signs, with a blank before it, or a run of blanks. It starts as
@@ -50,29 +52,9 @@ class BytePair(tf.Module):
     """
 
     def __init__(self, vocabulary: str, merges: str, max_tokens: int):
-        super().__init__(name="byte_pair")
-        if max_tokens < 2:
-            raise ValueError(f"`max_tokens` must hold {START} and {END}. Received: {max_tokens}.")
-        self._max_tokens = max_tokens
-        with tf.io.gfile.GFile(vocabulary) as file:
-            ids = {piece.rstrip("\n"): number for number, piece in enumerate(file)}
-        if not {UNKNOWN, START, END} <= ids.keys() or ids.get(PADDING) != 0:
-            raise ValueError(
-                f"The vocabulary {vocabulary!r} must have {PADDING} in its first line, and {UNKNOWN}, {START}, {END}."
-            )
-        self._start, self._end = ids[START], ids[END]
-        self._pieces = _line_numbers(vocabulary, ids[UNKNOWN])
-        self._ranks = _line_numbers(merges, _NONE)
-
-    def __call__(self, text: tf.Tensor) -> tf.Tensor:
-        # Every word makes a piece at least, so that more words than fit need not be split.
-        words = self.words(text)[:, : self._max_tokens - 2]
-        unique, places = tf.unique(words.flat_values)
-        pieces = tf.gather(self._split(unique), words.with_flat_values(places)).merge_dims(1, 2)
-        pieces = pieces[:, : self._max_tokens - 2]
-        one = tf.ones([pieces.nrows(), 1], tf.int64)
-        ids = tf.concat([self._start * one, pieces, self._end * one], axis=1)
-        return tf.ensure_shape(ids.to_tensor(0, shape=[None, self._max_tokens]), [None, self._max_tokens])
+        super().__init__("byte_pair", vocabulary, max_tokens, _MARKS)
+        self._pieces = line_numbers(vocabulary, self._unknown)
+        self._ranks = line_numbers(merges, _NONE)
 
     def words(self, text: tf.Tensor) -> tf.RaggedTensor:
         """The words of texts `(batch,)` with the blanks before them, `(batch, words)`."""
@@ -129,10 +111,3 @@ def characters_of_bytes() -> list[str]:
     visible = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     hidden = [code for code in range(256) if code not in visible]
     return [chr(code if code in visible else 256 + hidden.index(code)) for code in range(256)]
-
-
-def _line_numbers(path: Any, default: Any) -> Any:
-    index = tf.lookup.TextFileIndex
-    return tf.lookup.StaticHashTable(
-        tf.lookup.TextFileInitializer(path, tf.string, index.WHOLE_LINE, tf.int64, index.LINE_NUMBER), default
-    )

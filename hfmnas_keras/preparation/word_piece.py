@@ -8,7 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-PADDING, UNKNOWN, START, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+from hfmnas_keras.preparation.piece_tokenizer import Marks, PieceTokenizer, line_numbers
+
+_MARKS = Marks("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 #: In characters; longer words are unknown as a whole.
 LONGEST_WORD = 100
 # Chinese characters, each a word of its own; as in BERT's own code, without those that decompose.
@@ -28,7 +30,7 @@ _REST = ((0, 0x33FF), (0xA000, 0xD7FF), (0xF900, 0x1FFFF), (0x2F800, 0x2FA1F), (
 _ITSELF = "\0"
 
 
-class WordPiece(tf.Module):
+class WordPiece(PieceTokenizer):
     """Turns texts into ids of pieces of words as the tokenizer of BERT does.
 
     Controls and formats (the joiner in emoji too) go; with `strip_accents` characters are decomposed and marks go; with
@@ -60,35 +62,12 @@ class WordPiece(tf.Module):
     """
 
     def __init__(self, vocabulary: str, max_tokens: int, lower_case: bool = True, strip_accents: bool = True):
-        super().__init__(name="word_piece")
-        if max_tokens < 2:
-            raise ValueError(f"`max_tokens` must hold [CLS] and [SEP]. Received: {max_tokens}.")
-        self._max_tokens = max_tokens
-        with tf.io.gfile.GFile(vocabulary) as file:
-            ids = {piece.rstrip("\n"): number for number, piece in enumerate(file)}
-        if not {UNKNOWN, START, END} <= ids.keys() or ids.get(PADDING) != 0:
-            raise ValueError(
-                f"The vocabulary {vocabulary!r} must have {PADDING} in its first line, and {UNKNOWN}, {START}, {END}."
-            )
-        self._unknown, self._start, self._end = (ids[piece] for piece in (UNKNOWN, START, END))
-        index = tf.lookup.TextFileIndex
-        self._pieces = tf.lookup.StaticHashTable(
-            tf.lookup.TextFileInitializer(vocabulary, tf.string, index.WHOLE_LINE, tf.int64, index.LINE_NUMBER), -1
-        )
+        super().__init__("word_piece", vocabulary, max_tokens, _MARKS)
+        self._pieces = line_numbers(vocabulary, -1)
         codes, forms = normal_forms(lower_case, strip_accents)
         self._forms = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(tf.constant(codes, tf.int32), tf.constant(forms)), _ITSELF
         )
-
-    def __call__(self, text: tf.Tensor) -> tf.Tensor:
-        # Every word makes a piece at least, so that more words than fit need not be split.
-        words = self.words(text)[:, : self._max_tokens - 2]
-        unique, places = tf.unique(words.flat_values)
-        pieces = tf.gather(self._split(unique), words.with_flat_values(places)).merge_dims(1, 2)
-        pieces = pieces[:, : self._max_tokens - 2]
-        one = tf.ones([pieces.nrows(), 1], tf.int64)
-        ids = tf.concat([self._start * one, pieces, self._end * one], axis=1)
-        return tf.ensure_shape(ids.to_tensor(0, shape=[None, self._max_tokens]), [None, self._max_tokens])
 
     def words(self, text: tf.Tensor) -> tf.RaggedTensor:
         """The words of texts `(batch,)` before they are looked up, `(batch, words)`."""
