@@ -68,7 +68,7 @@ class BaseSupernet(keras.Model):
     @property
     def architecture_variables(self) -> list[keras.Variable]:
         """Gamma and beta: what the dev loss trains (Eq. 29)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"`{type(self).__name__}` must state `architecture_variables`.")
 
     @property
     def weight_variables(self) -> list[keras.Variable]:
@@ -81,7 +81,7 @@ class BaseSupernet(keras.Model):
 
         In every gamma the first two columns are `none` and `skip`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"`{type(self).__name__}` must state `probabilities`.")
 
     def genotype(self, metadata: Mapping[str, Any] | None = None) -> BaseGenotype:
         """The architecture that the present logits stand for.
@@ -89,11 +89,11 @@ class BaseSupernet(keras.Model):
         Args:
             metadata: mapping of JSON-able values to add to the genotype's.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"`{type(self).__name__}` must state `genotype`.")
 
     def choices_of(self, genotype: Any) -> Any:
         """A genotype as nested arrays, which `discretised_logits` takes."""
-        raise NotImplementedError
+        raise NotImplementedError(f"`{type(self).__name__}` must state `choices_of`.")
 
     def discretised_logits(self, inputs: Any, choices: Any) -> Any:
         """What the searched model of a genotype would say, had it this supernet's weights, in inference mode.
@@ -108,7 +108,7 @@ class BaseSupernet(keras.Model):
         Returns:
             Logits, float32 `(batch, num_outputs)`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"`{type(self).__name__}` must state `discretised_logits`.")
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
