@@ -75,9 +75,7 @@ def run_fn(fn_args: FnArgs) -> None:
         others=genotypes[1:],
         fixed_threshold=config["threshold"],
     )
-    head_shares: dict[str, float] = {}
-    if settings.head_shares == "dev" and not settings.unfreeze_backbones and not result.members:
-        result, head_shares = with_head_shares(result, dev, settings.threshold, config["threshold"])
+    result, head_shares = with_head_shares(result, dev, settings, config["threshold"])
     head_thresholds = None
     if config["multi_label"]:
         head_thresholds = {

@@ -28,7 +28,7 @@ from hfmnas_keras.pretraining.extraction import extract_features, load_backbone
 from hfmnas_keras.pretraining.pretraining import pretrain_backbones
 from hfmnas_keras.search.architecture_search import search_architecture
 from hfmnas_keras.settings.backbones import EncoderBackboneSettings
-from hfmnas_keras.training.final_training import train_fusion_network
+from hfmnas_keras.training.final_model import train_final_model
 from hfmnas_keras.training.head_shares import with_head_shares
 
 MODEL_FOLDER = "saved_model"
@@ -122,10 +122,11 @@ def fit_model(
     result.genotype.save(folder / "genotype.json")
     training = settings.training
     if deadline is not None and result.candidates:
-        epochs = fitting_epochs(training.max_epochs, result.candidates, deadline - time.monotonic() - _EXPORT_SECONDS)
+        left = (deadline - time.monotonic() - _EXPORT_SECONDS) / settings.final_model.ensemble
+        epochs = fitting_epochs(training.max_epochs, result.candidates, left)
         training = dataclasses.replace(training, max_epochs=epochs, patience=max(training.patience, epochs))
     say("Training the model that was found.")
-    trained = train_fusion_network(
+    trained = train_final_model(
         result.genotype,  # type: ignore[arg-type]
         features["train"],
         features["dev"],
@@ -137,10 +138,9 @@ def fit_model(
         vocabulary_size=preparation.vocabulary_size,
         final_model=settings.final_model,
         mitigation=settings.mitigation,
+        others=result.others,  # type: ignore[arg-type]
     )
-    head_shares: dict[str, float] = {}
-    if training.head_shares == "dev":
-        trained, head_shares = with_head_shares(trained, features["dev"], training.threshold)
+    trained, head_shares = with_head_shares(trained, features["dev"], training)
     classifier = multimodal_classifier(trained.fusion_network, trained.backbones, multi_label, head_shares)
     say("Exporting.")
     export_saved_model(
@@ -161,6 +161,7 @@ def fit_model(
         "search_verdict": result.verdict,
         "epochs": trained.epochs,
         "head_shares": head_shares,
+        "members": trained.members,
         "thresholds": None if trained.thresholds is None else trained.thresholds.tolist(),
     }
 
@@ -171,7 +172,7 @@ def fitting_epochs(most: int, candidates: Sequence[Mapping[str, Any]], seconds_l
     Args:
         most: int. Epochs where there is time for them.
         candidates: records of the search, whose epochs' `seconds` tell how fast this machine is.
-        seconds_left: float.
+        seconds_left: float. For one network, which is trained twice.
 
     Returns:
         int: `most` at most, and 8 at least where `most` allows.

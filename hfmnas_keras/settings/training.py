@@ -37,8 +37,8 @@ class TrainingSettings:
             says; `"dev"`, one for all labels, chosen on dev; `"per_class"` (default), one for each, drawn towards that
             one, see `hfmnas_keras.evidence.thresholds`. It travels with the model.
         head_shares: str. What of the answer is the unimodal heads' own: `"dev"` (default), a share of the logits for
-            each, at most half in all, chosen by average precision on dev, where backbones are frozen and one fusion
-            network is trained; `"none"`, nothing. Studies compare the networks alone.
+            each, at most half in all, chosen by average precision on dev, where backbones are frozen; `"none"`,
+            nothing. Studies compare the networks alone.
         deterministic: bool. As in the search. Defaults to `True`.
         precision: str. What the fusion network computes in while it trains, as in the search; the trained model, and
             backbones, compute in float32. Defaults to `"float32"`.

@@ -60,8 +60,8 @@ def train_final_model(
         **more: further arguments of `train_fusion_network`, but `retrain`.
 
     Returns:
-        `TrainingResult`. Of several networks `history`, `epochs` and `dev_logits` are those of the one with the most
-        votes, and `members` tells of each.
+        `TrainingResult`. Of several networks `history` and `epochs` are those of the one with the most votes,
+        `dev_logits` are those of the vote, and `members` tells of each.
 
     Raises:
         ValueError: as `train_fusion_network`, and for several networks with unfrozen backbones.
@@ -95,8 +95,10 @@ def train_final_model(
     if size == 1:
         return trained(0, folder)
 
-    def scores(results: Sequence[TrainingResult], votes: Sequence[int]) -> dict[str, Any]:
-        logits = vote([result.dev_logits for result in results], votes, dev.labels.ndim == 2)
+    def voted(results: Sequence[TrainingResult], votes: Sequence[int]) -> np.ndarray:
+        return vote([result.dev_logits for result in results], votes, dev.labels.ndim == 2)
+
+    def scores(logits: np.ndarray) -> dict[str, Any]:
         return dev_scores(dev.labels, logits, settings.threshold, fixed_threshold)
 
     contents = [one and json.loads(one.to_json()) for one in genotypes]
@@ -110,8 +112,8 @@ def train_final_model(
             alone = {
                 name: getattr(fit, name) for name in ("epochs", "dev_macro_f1", "dev_average_precision", "seconds")
             }
-            alone["dev_loss"] = scores([fit], [1])["dev_loss"]
-            without = scores(fits, rest)["dev_loss"] if any(rest) else None
+            alone["dev_loss"] = scores(fit.dev_logits)["dev_loss"]
+            without = scores(voted(fits, rest))["dev_loss"] if any(rest) else None
             members.append({"votes": votes[number], **alone, "dev_loss_without": without})
         selection.save([], {"members": members})
     members = selection.record()["members"]
@@ -120,7 +122,8 @@ def train_final_model(
     results = [trained(number, folder / f"member_{number}") for number in chosen]
     for number, result in zip(chosen, results, strict=True):
         members[number]["seconds"] = result.seconds
-    whole = scores(results, votes)
+    logits = voted(results, votes)
+    whole = scores(logits)
     logging.info(
         "Final model: votes %s, dev loss %.4f, macro F1 %.4f.", votes, whole["dev_loss"], whole["dev_macro_f1"]
     )
@@ -130,5 +133,6 @@ def train_final_model(
         dev_macro_f1=whole["dev_macro_f1"],
         dev_average_precision=whole["dev_average_precision"],
         thresholds=np.array(whole["thresholds"]) if "thresholds" in whole else None,
+        dev_logits=logits,
         members=members,
     )

@@ -12,6 +12,7 @@ import numpy as np
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.optimization.average_precision import macro_average_precision
 from hfmnas_keras.optimization.epoch_choice import dev_scores
+from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.training_result import TrainingResult
 
 #: Of all heads together, in steps: the fusion network keeps the rest.
@@ -21,22 +22,26 @@ _LEAST_GAIN = 1e-9
 
 
 def with_head_shares(
-    result: TrainingResult, dev: FeatureSet, threshold: str, fixed_threshold: float = 0.5
+    result: TrainingResult, dev: FeatureSet, settings: TrainingSettings, fixed_threshold: float = 0.5
 ) -> tuple[TrainingResult, dict[str, float]]:
     """Chooses how much of the answer is the heads' own, and takes scores and thresholds anew.
 
     Dev has been seen neither by the heads nor by the fit whose `dev_logits` the result has.
 
     Args:
-        result: that of one fusion network on frozen backbones.
+        result: what the final training made.
         dev: `FeatureSet` of the same backbones.
-        threshold, fixed_threshold: as of `dev_scores`.
+        settings: those of that training, `head_shares` and `threshold` among them.
+        fixed_threshold: as of `dev_scores`.
 
     Returns:
-        The result with `dev_macro_f1`, `dev_average_precision`, `thresholds` and `dev_logits` of the mixture, and the
+        `result` and no shares where `settings.head_shares` is `"none"` or backbones were trained along; else
+        the result with `dev_macro_f1`, `dev_average_precision`, `thresholds` and `dev_logits` of the mixture, and the
         shares by modality, for `multimodal_classifier`. A backbone from a file may have no head of its own: its share
         is 0.
     """
+    if settings.head_shares == "none" or settings.unfreeze_backbones:
+        return result, {}
     heads = {
         modality: _outputs(backbone.get_layer("head"), dev.features[f"{modality}_high"])
         for modality, backbone in result.backbones.items()
@@ -44,7 +49,7 @@ def with_head_shares(
     }
     shares = choose_head_shares(dev.labels, result.dev_logits, heads)
     mixed = mixed_logits(result.dev_logits, heads, shares)
-    scores = dev_scores(dev.labels, mixed, threshold, fixed_threshold)
+    scores = dev_scores(dev.labels, mixed, settings.threshold, fixed_threshold)
     changed = dataclasses.replace(
         result,
         dev_macro_f1=scores["dev_macro_f1"],

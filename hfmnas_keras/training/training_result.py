@@ -24,7 +24,7 @@ class TrainingResult:
         dev_average_precision: float. Macro average precision on dev at that epoch of the fit, which chose it.
         thresholds: float array `(classes,)` or None. Of multi-label data the probabilities above which a label is
             given, chosen on dev at that epoch of the fit, which had not seen dev.
-        dev_logits: float array `(dev rows, classes)`, of that epoch of the fit.
+        dev_logits: float array `(dev rows, classes)`, of that epoch of the fit, or of the vote.
         members: list of dicts, of several networks that vote, one for each that was fitted: `votes`, 0 for one that is
             left out; of its own fit `epochs`, `dev_loss`, `dev_macro_f1` and `dev_average_precision`;
             `dev_loss_without`, that of the vote of the others, None where there are none; `seconds`. Empty of one

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from hfmnas_keras import FusionClassifier
 from hfmnas_keras.estimator.fitting import fitting_epochs
+from hfmnas_keras.estimator.fusion_classifier import read_record
 from tests import source_files
 
 COLOURS = {"red": (200, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 200)}
@@ -20,7 +21,7 @@ TINY = {
     "pretraining": {"max_epochs": 15, "folds": 0, "learning_rate": 1e-2},
     "space": {"num_nodes": 1, "kept_nodes": 1},
     "search": {"channels": 4, "race": {"candidates": 2, "rungs": (1,)}, "learning_rate": 1e-2},
-    "final_model": {"channels": 8},
+    "final_model": {"channels": 8, "ensemble": 2},
     "training": {"max_epochs": 20, "learning_rate": 3e-3, "weight_decay": 0.1},
 }
 
@@ -103,6 +104,9 @@ def test_it_learns_what_colours_are_called(fitted, rows, folder):
     assert scores["accuracy"] == np.mean([name == row["kind"] for name, row in zip(predicted, new, strict=True)])
     assert scores["macro_f1"] > 0.8
     assert fitted.classes_.tolist() == ["blue", "green", "red"]
+    # Two networks were fitted, as the settings ask for.
+    members = read_record(fitted.path)["members"]
+    assert len(members) == 2 and sum(member["votes"] for member in members) > 0
     assert repr(fitted).startswith("FusionClassifier(3 classes, dev macro F1 ")
 
 

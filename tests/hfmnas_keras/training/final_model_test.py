@@ -87,6 +87,7 @@ def test_the_network_is_the_vote_of_networks_trained_alone(trained, tmp_path):
     # Scores and thresholds are those of the whole, on what the fits said of dev.
     squash = expit if multi_label else (lambda array: softmax(array, axis=1))
     whole = sum(votes[n] * squash(one.dev_logits.astype("float64")) for n, one in alone.items()) / sum(votes)
+    np.testing.assert_allclose(squash(result.dev_logits), whole, atol=1e-9)
     if multi_label:
         thresholds = choose_thresholds(dev.labels, np.log(whole / (1 - whole)), "per_class")
         np.testing.assert_allclose(result.thresholds, thresholds, rtol=1e-6)

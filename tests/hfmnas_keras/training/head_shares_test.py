@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hfmnas_keras.evidence.thresholds import choose_thresholds
 from hfmnas_keras.models.classifier import multimodal_classifier
 from hfmnas_keras.optimization.f1_score import macro_f1
 from hfmnas_keras.settings.backbones import TextBackboneSettings
+from hfmnas_keras.settings.training import TrainingSettings
 from hfmnas_keras.training.head_shares import choose_head_shares, mixed_logits, with_head_shares
 from hfmnas_keras.training.training_result import TrainingResult
 
@@ -72,7 +75,8 @@ def test_the_classifier_answers_what_dev_was_scored_by(multi_label, make_backbon
     dev = FeatureSet(ids=[str(row) for row in range(ROWS)], features=features, labels=labels, tokens=None)
     result = TrainingResult(network, {"text": backbone}, {}, 1, 0.0, 0.0, None, fused)
 
-    mixed, shares = with_head_shares(result, dev, "dev")
+    settings = TrainingSettings(threshold="dev", unfreeze_backbones=False)
+    mixed, shares = with_head_shares(result, dev, settings)
     assert shares == {"text": 0.5}
     expected = 0.5 * fused + 0.5 * outputs["logits"]
     np.testing.assert_allclose(mixed.dev_logits, expected, atol=1e-5)
@@ -92,4 +96,7 @@ def test_the_classifier_answers_what_dev_was_scored_by(multi_label, make_backbon
     own = keras.layers.Dense(CLASSES, name="answer")(taps["high"])
     foreign = keras.Model(backbone.input, {"low": taps["low"], "high": taps["high"], "logits": own})
     result = TrainingResult(network, {"text": foreign}, {}, 1, 0.0, 0.0, None, fused)
-    assert with_head_shares(result, dev, "dev")[1] == {}
+    assert with_head_shares(result, dev, settings)[1] == {}
+    # Nobody asked for them; or the backbones of the result are others than those of the features.
+    for changes in ({"head_shares": "none"}, {"unfreeze_backbones": True}):
+        assert with_head_shares(result, dev, dataclasses.replace(settings, **changes)) == (result, {})
