@@ -12,7 +12,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
 from pipeline.config import RunConfig
-from pipeline.served_versions import WITHDRAWN, served_versions
+from pipeline.served_versions import WITHDRAWN, served_versions, withdrawn_versions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,8 @@ def clean_run(config: RunConfig, keep: int = 1, versions: int = 2, dry_run: bool
         config: `RunConfig`.
         keep: int. Newest artifacts of each output of each stage that stay. Defaults to `1`.
         versions: int. Newest pushed versions that stay. Defaults to `2`: what serves and what one can go back to.
-            The newest blessed model, by which the gate judges, and what kept artifacts were made of stay, too.
+            The newest withdrawn version, the newest blessed model, by which the gate judges, and what kept artifacts
+            were made of stay, too.
         dry_run: bool. Whether nothing is removed. Defaults to `False`.
 
     Returns:
@@ -123,9 +124,10 @@ def _number(artifact: metadata_store_pb2.Artifact, name: str) -> int:
 def _old_versions(folder: str, versions: int) -> list[str]:
     if not tf.io.gfile.isdir(folder):
         return []
-    old = [os.path.join(folder, str(version)) for version in served_versions(folder)[:-versions]]
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
-    return old + [os.path.join(folder, name) for name in names if name.startswith(WITHDRAWN)]
+    old = [str(version) for version in served_versions(folder)[:-versions]]
+    # The newest withdrawn one tells a run from the cache that its model is not wanted.
+    old += [f"{WITHDRAWN}{version}" for version in withdrawn_versions(folder)[:-1]]
+    return [os.path.join(folder, name) for name in old]
 
 
 def _bytes_below(folder: str) -> int:

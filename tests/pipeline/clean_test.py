@@ -92,11 +92,12 @@ def test_the_last_blessed_model_stays_though_newer_ones_were_refused(config, run
 
 def test_old_versions_go_but_those_that_serve_and_can_be_gone_back_to(config, runs):
     destination = pathlib.Path(config.push_destination)
-    for name in ("1", "2", "3", "withdrawn-4", "model_cards"):
+    for name in ("1", "2", "3", "withdrawn-4", "withdrawn-5", "model_cards"):
         (destination / name).mkdir(parents=True)
         (destination / name / "saved_model.pb").write_text("")
     clean_run(config)
-    assert {path.name for path in destination.iterdir()} == {"2", "3", "model_cards"}
+    # By the newest withdrawn one a run from the cache knows that it must not push that model again.
+    assert {path.name for path in destination.iterdir()} == {"2", "3", "withdrawn-5", "model_cards"}
 
 
 def test_what_lies_outside_of_the_run_is_left_alone(config, runs, tmp_path):
