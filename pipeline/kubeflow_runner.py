@@ -27,6 +27,7 @@ import click
 from pipeline.config import RunConfig
 from pipeline.config_file import load_config
 from pipeline.kubeflow_spec import PLATFORMS, is_on_every_machine, legal_name, write_compiled
+from pipeline.local_runner import quiet_imports
 
 PARAMETERS_HELP = """
 Parameters of the compiled file, each a default that a run may replace: the source's paths, such as data-root or
@@ -67,6 +68,7 @@ def main(config_path: str | None, platform: str, output: str | None, given: tupl
     """Compiles the pipeline that a configuration describes."""
     try:
         config = load_config(config_path)
+        quiet_imports()
         path = compile_pipeline(config, output, platform, _pairs(given))
     except (ValueError, ImportError) as error:
         click.echo(str(error), err=True)

@@ -225,6 +225,16 @@ def test_what_cannot_be_compiled_is_refused(tmp_path, changes, arguments, said):
     assert said in result.output
 
 
+def test_a_person_sees_one_line(tmp_path):
+    command = [sys.executable, "-m", "pipeline.kubeflow_runner", "--config", "demo", "--output", tmp_path / "demo.yaml"]
+    # As in a shell of somebody who has set nothing.
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    root = pathlib.Path(__file__).parents[2]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root, env=environment)
+    assert shown.stderr == ""
+    assert shown.stdout == f"Compiled 'demo' for kubeflow to {tmp_path / 'demo.yaml'}\n"
+
+
 @pytest.mark.long
 def test_the_clients_take_every_preset(tmp_path):
     """kfp's own loader, in an environment of its own: its dependencies do not go with those of TFX."""
