@@ -98,7 +98,6 @@ def compile_pipeline(
         ValueError: when `config` asks for TFX's InfraValidator, which Kubeflow cannot run; for an output of another
             kind of file; for an unknown parameter.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if config.serving.infra_validation:
         raise ValueError("Kubeflow cannot run InfraValidator. Set `serving.infra_validation` to false.")
     if platform not in PLATFORMS:
