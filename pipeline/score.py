@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -15,9 +14,8 @@ from components.multimodal_example_gen.record import inside
 from components.multimodal_example_gen.row import SkipRowError
 from components.multimodal_example_gen.sources.manifest_source import ManifestSource
 from hfmnas_keras.data.picture_headers import MAX_BYTES
-
-_SIGNATURE = "serve_json"
-_INPUTS = {"text", "image_bytes"}
+from hfmnas_keras.data.stored_files import is_file
+from hfmnas_keras.export.served_model import ServedModel, answers_by_row
 
 
 def score_manifest(
@@ -42,7 +40,7 @@ def score_manifest(
         beam_args: sequence of str. Options of Beam, for example of Dataflow. One process by default.
 
     Raises:
-        ValueError: when the model does not take texts and pictures, or the manifest cannot be read.
+        ValueError: when the model takes something else than texts and pictures, or the manifest cannot be read.
         FileNotFoundError: when there is no manifest.
     """
     rows = list(ManifestSource(manifest, data_root).unlabelled_rows())
@@ -66,55 +64,33 @@ class _Score(beam.DoFn):
         self._root = root
 
     def setup(self) -> None:
-        loaded = tf.saved_model.load(self._model_folder)
-        self._serve: Any = loaded.signatures.get(_SIGNATURE)
-        inputs = set(self._serve.structured_input_signature[1]) if self._serve else set()
-        if inputs != _INPUTS:
-            raise ValueError(
-                f"The model in {self._model_folder!r} must take {sorted(_INPUTS)} by its signature {_SIGNATURE!r}. "
-                f"Received: {sorted(inputs)}."
-            )
-        # The signature keeps what it needs only as long as the model is there.
-        self._model = loaded
+        self._model = ServedModel(self._model_folder)
 
     def process(self, batch: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         rows, pictures = [], []
         for row in batch:
-            picture, error = _picture(self._root, row)
+            picture, error = _picture(self._root, row) if "image" in self._model.modalities else (b"", "")
             if error:
                 yield {"id": row["id"], "error": error}
             else:
                 rows.append(row)
                 pictures.append(picture)
         if rows:
-            answer = self._serve(text=tf.constant([row["text"] for row in rows]), image_bytes=tf.constant(pictures))
-            values = {name: value.numpy() for name, value in answer.items()}
-            for place, row in enumerate(rows):
-                yield {"id": row["id"], **_of_row(values, place)}
+            values = {"text": [row["text"] for row in rows], "image": pictures}
+            answers = self._model.answers_to({modality: values[modality] for modality in self._model.modalities})
+            for row, answer in zip(rows, answers_by_row(answers), strict=True):
+                yield {"id": row["id"], **answer}
 
 
 def _picture(root: str, row: dict[str, Any]) -> tuple[bytes, str]:
     try:
-        with tf.io.gfile.GFile(inside(root, row["image"], "image"), "rb") as file:
+        path = inside(root, row["image"], "image")
+        if not is_file(path):
+            return b"", f"there is no picture {row['image']!r}"
+        with tf.io.gfile.GFile(path, "rb") as file:
             # One more than a request may have: the model tells it is too large.
             return file.read(MAX_BYTES + 1), ""
     except SkipRowError as error:
         return b"", error.detail
     except tf.errors.OpError as error:
         return b"", f"the picture {row['image']!r} cannot be read: {type(error).__name__}"
-
-
-def _of_row(values: dict[str, np.ndarray], place: int) -> dict[str, Any]:
-    names = [name.decode() for name in values["class_names"][place]]
-    answer: dict[str, Any] = {}
-    if "labels" in values:
-        answer["labels"] = [name.decode() for name in values["labels"][place] if name]
-    else:
-        answer["label"], answer["score"] = values["label"][place].decode(), float(values["score"][place])
-    answer["probabilities"] = dict(zip(names, map(float, values["probabilities"][place]), strict=True))
-    for name in ("conflict", "uncertainty"):
-        if name in values:
-            answer[name] = np.asarray(values[name][place], float).tolist()
-    answer["abstain"] = np.asarray(values["abstain"][place], bool).tolist()
-    answer["error"] = values["error"][place].decode()
-    return answer

@@ -146,7 +146,7 @@ def opened(
 
 def _answers(table: Table, columns: dict[str, str], served: ServedModel) -> Iterator[dict[str, Any]]:
     """What the model says of each row, as JSON has it; rows are read as they are asked for."""
-    from hfmnas_keras.export.served_model import ROWS_A_CALL
+    from hfmnas_keras.export.served_model import ROWS_A_CALL, answers_by_row
 
     texts = table.texts(columns["text"]) if "text" in columns else []
     ids = table.columns.get("id", list(range(table.num_rows)))
@@ -158,19 +158,8 @@ def _answers(table: Table, columns: dict[str, str], served: ServedModel) -> Iter
             values["text"] = [texts[row] for row in rows]
         if "image" in columns:
             values["image"] = [picture_or_fault(table, columns["image"], row, told) for row in rows]
-        answers = served.answers_to(values)
-        names = [str(name) for name in answers["class_names"][0]]
-        for place, row in enumerate(rows):
-            answer: dict[str, Any] = {"id": ids[row]}
-            if "label" in answers:
-                answer.update(label=answers["label"][place], score=_number(answers["score"][place]))
-            else:
-                answer["labels"] = [name for name in answers["labels"][place] if name]
-            answer["probabilities"] = dict(zip(names, map(_number, answers["probabilities"][place]), strict=True))
-            for name in ("conflict", "uncertainty", "abstain"):
-                answer[name] = answers[name][place].tolist()
-            answer["error"] = told.get(row) or answers["error"][place]
-            yield answer
+        for row, answer in zip(rows, answers_by_row(served.answers_to(values)), strict=True):
+            yield {"id": ids[row], **answer, "error": told.get(row) or answer["error"]}
 
 
 def picture_or_fault(table: Table, column: str, row: int, told: dict[int, str]) -> bytes:
@@ -196,7 +185,3 @@ def _csv_line(answer: dict[str, Any], is_first: bool) -> str:
         writer.writerow(flat)
     writer.writerow(flat.values())
     return line.getvalue()
-
-
-def _number(value: Any) -> float:
-    return round(float(value), 6)

@@ -71,6 +71,9 @@ class Table:
         path = self.folder / value
         if self.within and not path.resolve().is_relative_to(self.folder.resolve()):
             raise ValueError(f"Row {row}: {str(value)!r} leads out of the folder {str(self.folder)!r}.")
+        if not path.is_file():
+            # Nor does a pipe or a device, which would be waited for.
+            raise FileNotFoundError(f"Row {row}: {str(path)!r} is no file.")
         if (size := path.stat().st_size) > _LARGEST_PICTURE:
             raise ValueError(f"Row {row}: {path} has {size:,} bytes. At most {_LARGEST_PICTURE:,} are read.")
         return path.read_bytes()

@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import os
-import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from hfmnas_keras.data.stored_files import is_file
 
 #: Names of outputs by modality.
 MODALITY_BELIEF, MODALITY_UNCERTAINTY = "{}_belief", "{}_uncertainty"
 #: Rows of a call; within it the network runs over fewer at a time.
 ROWS_A_CALL = 64
+# Of a row, beside label and probabilities.
+_ALSO_TOLD = ("conflict", "uncertainty", "abstain")
 
 
 class ServedModel:
     """A SavedModel that `export_saved_model` wrote, of texts and pictures.
 
     Args:
-        path: its folder.
+        path: its folder, a path or an address.
 
     Raises:
         ValueError: when it is none, or of other modalities.
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = pathlib.Path(path)
-        if not (self.path / "saved_model.pb").is_file():
-            raise ValueError(f"There is no exported model in {str(self.path)!r}: it has no saved_model.pb.")
-        self._model = tf.saved_model.load(str(self.path))
+        folder = os.fspath(path)
+        if not is_file(os.path.join(folder, "saved_model.pb")):
+            raise ValueError(f"There is no exported model in {folder!r}: it has no saved_model.pb.")
+        self._model = tf.saved_model.load(folder)
         signature = self._model.signatures.get("serve_json")
         arguments = {} if signature is None else signature.structured_input_signature[1]
         if signature is None or not arguments or not set(arguments) <= {"text", "image_bytes"}:
             raise ValueError(
-                f"The model in {str(self.path)!r} must have a signature `serve_json` of `text` and `image_bytes`. "
+                f"The model in {folder!r} must have a signature `serve_json` of `text` and `image_bytes`. "
                 f"Received: {sorted(arguments) or sorted(self._model.signatures)}."
             )
         self._call = signature
@@ -82,6 +86,34 @@ class ServedModel:
         }
         outputs = self._call(**arguments)
         return {name: _as_array(value.numpy()) for name, value in outputs.items()}
+
+
+def answers_by_row(answers: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+    """What a `ServedModel` says of each row, as JSON has it.
+
+    Args:
+        answers: dict of arrays, as of `ServedModel.answers`.
+
+    Yields:
+        dict of `label` and `score`, or `labels`; `probabilities` by class; `conflict`, `uncertainty` and `abstain`, of
+        which a model of one modality lacks some; and `error`, `""` where there is none.
+    """
+    names = [str(name) for name in answers["class_names"][0]]
+    for row in range(len(answers["error"])):
+        told: dict[str, Any] = {}
+        if "label" in answers:
+            told.update(label=answers["label"][row], score=_number(answers["score"][row]))
+        else:
+            told["labels"] = [name for name in answers["labels"][row] if name]
+        told["probabilities"] = dict(zip(names, map(_number, answers["probabilities"][row]), strict=True))
+        told.update(
+            {name: answers[name][row].tolist() for name in ("conflict", "uncertainty", "abstain") if name in answers}
+        )
+        yield {**told, "error": answers["error"][row]}
+
+
+def _number(value: Any) -> float:
+    return round(float(value), 6)
 
 
 def _as_array(values: np.ndarray) -> np.ndarray:

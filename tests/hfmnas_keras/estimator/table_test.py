@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -83,6 +84,11 @@ def test_pictures_are_read_from_paths_bytes_and_arrays(tmp_path):
     assert open_table.picture("photo", 2).startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="Row 4: a picture.*Received: int"):
         open_table.picture("photo", 4)
+    # A pipe would be waited for.
+    os.mkfifo(tmp_path / "in" / "pipe.png")
+    for name in ("pipe.png", "missing.png"):
+        with pytest.raises(FileNotFoundError, match=f"Row 0: .*{name}.* is no file"):
+            Table({"photo": [name]}, tmp_path / "in").picture("photo", 0)
     # Of a file that others may have written, paths stay in its folder.
     with pytest.raises(ValueError, match="leads out of the folder"):
         Table({"photo": values}, tmp_path / "in", within=True).picture("photo", 3)
