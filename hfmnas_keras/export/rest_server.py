@@ -87,13 +87,13 @@ class RestServer(http.server.ThreadingHTTPServer):
             elif all(isinstance(row, dict) and set(row) == set(specs) for row in rows):
                 given = {key: [row[key] for row in rows] for key in specs}
             else:
-                raise ValueError(f'Every row of "instances" must have {", ".join(specs)}.')
+                raise ValueError(f'Every row of "instances" must have {", ".join(sorted(specs))}.')
         else:
             given = request["inputs"]
             if len(specs) == 1 and not (isinstance(given, dict) and set(given) == set(specs)):
                 given = {next(iter(specs)): given}
             if not isinstance(given, dict) or set(given) != set(specs):
-                raise ValueError(f'"inputs" must have {", ".join(specs)}.')
+                raise ValueError(f'"inputs" must have {", ".join(sorted(specs))}.')
         arguments = {}
         for key, spec in specs.items():
             value = _decoded(given[key]) if spec.dtype == tf.string else given[key]

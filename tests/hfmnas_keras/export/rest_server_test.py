@@ -60,7 +60,7 @@ def test_the_state_of_the_model(server):
     [
         (b"{", 400, ""),
         ([1], 400, "inputs"),
-        ({"inputs": {"text": ["a"]}}, 400, "must have text, image_bytes"),
+        ({"inputs": {"text": ["a"]}}, 400, "must have image_bytes, text"),
         ({"inputs": {"text": ["a"], "image_bytes": [{"b64": "?"}]}}, 400, "no base64"),
         ({"inputs": {"text": [["a"]], "image_bytes": ["b"]}}, 400, "`text` must have the shape"),
         ({"inputs": {"text": [3], "image_bytes": ["b"]}}, 400, "Expected strings"),
