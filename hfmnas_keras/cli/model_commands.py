@@ -129,7 +129,7 @@ def opened(
     label: str | None = None,
 ) -> tuple[Table, dict[str, str], ServedModel]:
     """The rows of a command, the columns that the model reads, and the model."""
-    from hfmnas_keras.estimator.fusion_classifier import RECORD_FILE, read_record
+    from hfmnas_keras.estimator.record import RECORD_FILE, read_record
     from hfmnas_keras.estimator.table import find_columns, read_table
     from hfmnas_keras.export.find_model import find_model
     from hfmnas_keras.export.served_model import ServedModel

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 import shutil
@@ -15,22 +14,19 @@ from typing import Any
 import keras
 import numpy as np
 
-from hfmnas_keras.atomic_file import atomic_file
 from hfmnas_keras.estimator.explanation import Explanation, explain_row
+from hfmnas_keras.estimator.fitted_labels import check_dev, checked_classes
 from hfmnas_keras.estimator.fitting import MODEL_FOLDER, fit_model
 from hfmnas_keras.estimator.labels import Labels, dev_rows, read_labels, value_of
 from hfmnas_keras.estimator.presets import FitSettings, fit_settings
+from hfmnas_keras.estimator.record import VERSION, read_record, write_record
 from hfmnas_keras.estimator.scores import scores_of
 from hfmnas_keras.estimator.table import Table, find_columns, read_table
 from hfmnas_keras.export.served_model import ServedModel
 from hfmnas_keras.genotype.genotype import Genotype
 from hfmnas_keras.genotype.load_genotype import load_genotype
 
-RECORD_FILE = "fusion_classifier.json"
-_VERSION = 1
-_LARGEST_RECORD = 10_000_000
 _DEV_SHARE = 0.2
-_LEAST_ROWS = 8
 
 
 class FusionClassifier:
@@ -121,7 +117,7 @@ class FusionClassifier:
             raise ValueError(f"`time_limit` must be seconds above 0, or None. Received: {time_limit}.")
         train, train_labels, dev_table, dev_labels = self._splits(data, label, dev)
         columns = find_columns(train, self.columns, train_labels.columns)
-        classes = _checked_classes(train_labels, train)
+        classes = checked_classes(train_labels, train.num_rows)
         if dev_table is None:
             held_out = dev_rows(train.texts(columns["text"]), train_labels, _DEV_SHARE, self.seed)
             train, dev_table, train_labels, dev_labels = (
@@ -131,7 +127,7 @@ class FusionClassifier:
                 _subset(train_labels, held_out),
             )
         assert dev_labels is not None
-        _check_dev(dev_labels, train_labels.multi_label, classes)
+        check_dev(dev_labels, train_labels.multi_label, classes)
         counts = [sum(name in row for row in train_labels.rows) for name in classes]
         settings = fit_settings(presets, train.num_rows, max(counts) / max(min(counts), 1), self.seed, self._changes)
         self._say(
@@ -150,7 +146,7 @@ class FusionClassifier:
             self._say,
         )
         record = {
-            "version": _VERSION,
+            "version": VERSION,
             "columns": columns,
             "label_columns": list(train_labels.columns),
             "label_kind": train_labels.kind,
@@ -163,8 +159,7 @@ class FusionClassifier:
             **result,
             "seconds": round(time.monotonic() - started, 1),
         }
-        with atomic_file(self.path / RECORD_FILE) as file:
-            file.write((json.dumps(record, indent=1) + "\n").encode())
+        write_record(self.path, record)
         self._record = record
         self._say(f"Fitted in {record['seconds']:.0f} s; dev macro F1 {record['dev_macro_f1']:.3f}.")
         return self
@@ -320,24 +315,6 @@ class FusionClassifier:
             print(text, flush=True)
 
 
-def read_record(path: str | os.PathLike) -> dict[str, Any]:
-    """The record of a fitted classifier's folder.
-
-    Raises:
-        ValueError: when there is none, or of another version.
-    """
-    file = pathlib.Path(path) / RECORD_FILE
-    if not file.is_file() or file.stat().st_size > _LARGEST_RECORD:
-        raise ValueError(f"There is no fitted classifier in {str(path)!r}: it has no {RECORD_FILE}.")
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} cannot be read: {error}") from error
-    if not isinstance(record, dict) or record.get("version") != _VERSION:
-        raise ValueError(f"{file} is not of version {_VERSION}. Fit the classifier again.")
-    return record
-
-
 def _check_new(path: pathlib.Path) -> None:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"{str(path)!r} must be a new or an empty folder, and holds something. Name another one.")
@@ -345,28 +322,6 @@ def _check_new(path: pathlib.Path) -> None:
 
 def _subset(labels: Labels, is_in: np.ndarray) -> Labels:
     return dataclasses.replace(labels, rows=[row for row, taken in zip(labels.rows, is_in, strict=True) if taken])
-
-
-def _checked_classes(train: Labels, table: Table) -> tuple[str, ...]:
-    classes = train.classes
-    if len(classes) < 2 or table.num_rows < _LEAST_ROWS:
-        raise ValueError(
-            f"A fit needs two classes and {_LEAST_ROWS} rows to train on at least. Received: {len(classes)} classes "
-            f"({', '.join(classes[:3])}) in {table.num_rows} rows."
-        )
-    if len(classes) > table.num_rows / 2 and not train.multi_label:
-        raise ValueError(
-            f"There are {len(classes)} different labels in {table.num_rows} rows. These are no classes: name another "
-            "column by `label`."
-        )
-    return classes
-
-
-def _check_dev(dev: Labels, multi_label: bool, classes: tuple[str, ...]) -> None:
-    if unknown := sorted(set(dev.classes) - set(classes)):
-        raise ValueError(f"`dev` has labels that no row to train on has: {', '.join(unknown[:5])}.")
-    if dev.multi_label and not multi_label:
-        raise ValueError("`dev` has rows of several labels, the rows to train on have one each.")
 
 
 def _as_json(settings: FitSettings) -> dict[str, Any]:

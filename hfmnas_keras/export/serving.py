@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from hfmnas_keras.addresses import is_address
 from hfmnas_keras.data.modalities import MODALITIES
 from hfmnas_keras.data.modality import Modality
-from hfmnas_keras.data.stored_files import copy_folder
 from hfmnas_keras.evidence.abstention import Abstention
-from hfmnas_keras.evidence.opinion import binary_opinions
-from hfmnas_keras.layers.layers_within import layers_within
+from hfmnas_keras.export.decision import PROBABILITIES, decision_of, heads_of
+from hfmnas_keras.export.saved_model_folder import check_destination, portable_recurrent_layers, write_whole
 
 LABEL_OUTPUT = "label"
-PROBABILITIES = "probabilities"
-_BELIEF = "_belief"
 # A row of 224 x 224 pixels takes some 200 MB in VGG; a batch of any size takes what so many rows take.
 ROWS_AT_ONCE = 16
 
@@ -106,7 +98,7 @@ def export_saved_model(
                 f"`thresholds` must be {len(class_names)}, one a class. Received: shape {np.shape(values)} ({name})."
             )
     _check_raw_features(raw_feature_spec, modalities)
-    _check_destination(path)
+    check_destination(path)
     label_feature = "labels" if multi_label else "label"
 
     def predict(parsed: dict[str, Any], errors: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -142,7 +134,7 @@ def export_saved_model(
         )
         is_good = tf.equal(errors, "")
         outputs = {name: value[:batch] for name, value in outputs.items()}
-        outputs.update(_decision(outputs, class_names, multi_label, bounds))
+        outputs.update(decision_of(outputs, class_names, multi_label, bounds))
         outputs = {name: _zeroed(value, is_good) for name, value in outputs.items()}
         abstains = abstention(outputs)
         outputs["abstain"] = abstains | ~tf.reshape(is_good, [-1] + [1] * (len(abstains.shape) - 1))
@@ -185,8 +177,8 @@ def export_saved_model(
         "serve_json": serve_json,
         "transform_features": transform_features,
     }
-    with _portable_recurrent_layers(classifier):
-        _write_whole(module, signatures, path)
+    with portable_recurrent_layers(classifier):
+        write_whole(module, signatures, path)
 
 
 def _strings(name: str) -> tf.TensorSpec:
@@ -213,52 +205,13 @@ def _check_outputs(classifier: keras.Model, class_names: list[str]) -> None:
         received = sorted(outputs) if isinstance(outputs, dict) else outputs
         raise ValueError(f"`classifier` must return a dictionary with {sorted(needed)}. Received: {received}.")
     added = {"abstain", "class_names", "label", "labels", "score", "error"}
-    for name in (added | {f"{modality}_labels" for modality in _heads(outputs)}) & set(outputs):
+    for name in (added | {f"{modality}_labels" for modality in heads_of(outputs)}) & set(outputs):
         raise ValueError(f"`classifier` must not have an output `{name}`: the export adds it.")
     num_classes = outputs["probabilities"].shape[-1]
     if num_classes != len(class_names):
         raise ValueError(
             f"`class_names` must name the {num_classes} outputs of the classifier. Received: {class_names}."
         )
-
-
-def _decision(
-    outputs: Mapping[str, tf.Tensor],
-    class_names: list[str],
-    multi_label: bool,
-    thresholds: Mapping[str, np.ndarray | None],
-) -> dict[str, tf.Tensor]:
-    names, probabilities = tf.constant(class_names), outputs[PROBABILITIES]
-    if not multi_label:
-        return {"label": tf.gather(names, tf.argmax(probabilities, axis=-1)), "score": tf.reduce_max(probabilities, -1)}
-
-    def named(scores: tf.Tensor, bounds: Any) -> tf.Tensor:
-        given = scores > tf.cast(bounds, tf.float32)
-        order = tf.argsort(tf.where(given, scores, -1.0), direction="DESCENDING", stable=True)
-        return tf.gather(tf.where(given, names, ""), order, batch_dims=1)
-
-    fused = thresholds[PROBABILITIES]
-    decision = {"labels": named(probabilities, 0.5 if fused is None else fused)}
-    for modality in _heads(outputs):
-        own = thresholds.get(modality)
-        # The probability of yes in an opinion grows with the logit, so a bound on the one is a bound on the other.
-        bounds = 0.5 if own is None else _projected(*_opinion_of_yes(np.log(own) - np.log1p(-own)))
-        scores = _projected(outputs[f"{modality}{_BELIEF}"], outputs[f"{modality}_uncertainty"])
-        decision[f"{modality}_labels"] = named(scores, bounds)
-    return decision
-
-
-def _heads(outputs: Mapping[str, Any]) -> list[str]:
-    return [name.removesuffix(_BELIEF) for name in outputs if name.endswith(_BELIEF)]
-
-
-def _opinion_of_yes(logits: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
-    opinions = binary_opinions(tf.constant(logits[None], tf.float32))
-    return opinions.belief[..., 0], opinions.uncertainty
-
-
-def _projected(belief: tf.Tensor, uncertainty: tf.Tensor) -> tf.Tensor:
-    return belief + uncertainty / 2
 
 
 def _check_raw_features(raw_feature_spec: Mapping[str, Any], modalities: Sequence[Modality]) -> None:
@@ -275,11 +228,6 @@ def _check_raw_features(raw_feature_spec: Mapping[str, Any], modalities: Sequenc
                 f"Raw feature `{name}` must be a `tf.io.FixedLenFeature` or a `tf.io.VarLenFeature`. Received: {spec}. "
                 "Give it a fixed shape in the schema, or none."
             )
-
-
-def _check_destination(path: str) -> None:
-    if tf.io.gfile.exists(path) and (not tf.io.gfile.isdir(path) or tf.io.gfile.listdir(path)):
-        raise ValueError(f"`path` must be a new or an empty folder. Received: {path}, which holds something.")
 
 
 def _parsed(examples: tf.Tensor, modalities: Sequence[Modality]) -> tuple[dict[str, Any], tf.Tensor]:
@@ -339,44 +287,3 @@ def _empty_features(raw_feature_spec: Mapping[str, Any], batch_size: tf.Tensor) 
                 tf.zeros([0, 2], tf.int64), tf.zeros([0], spec.dtype), tf.stack([batch_size, tf.constant(0, tf.int64)])
             )
     return features
-
-
-@contextlib.contextmanager
-def _portable_recurrent_layers(model: keras.Model) -> Iterator[None]:
-    """Keeps cuDNN out of the traced graphs: a model exported beside a GPU must also serve without one."""
-    changed = []
-    for layer in layers_within(model):
-        if getattr(layer, "use_cudnn", False):
-            changed.append((layer, layer.use_cudnn))
-            layer.use_cudnn = False
-    try:
-        yield
-    finally:
-        for layer, value in changed:
-            layer.use_cudnn = value
-
-
-def _write_whole(module: tf.Module, signatures: Mapping[str, Any], path: str) -> None:
-    """Writes beside `path` and moves the finished folder there, so that no one ever sees half of it.
-
-    In an object store no folder can be moved at once: there `saved_model.pb` comes last.
-    """
-    path = path.rstrip("/")
-    if is_address(path):
-        with tempfile.TemporaryDirectory() as folder:
-            tf.saved_model.save(module, folder, signatures=dict(signatures))
-            copy_folder(folder, path, last="saved_model.pb")
-        return
-    parent, name = os.path.split(path)
-    unfinished = os.path.join(parent, f".{name}.{uuid.uuid4().hex}")
-    if parent:
-        tf.io.gfile.makedirs(parent)
-    try:
-        tf.saved_model.save(module, unfinished, signatures=dict(signatures))
-        if tf.io.gfile.exists(path):
-            # Empty, as checked before: TFX makes the folder in advance.
-            tf.io.gfile.rmtree(path)
-        tf.io.gfile.rename(unfinished, path)
-    finally:
-        if tf.io.gfile.exists(unfinished):
-            tf.io.gfile.rmtree(unfinished)

@@ -19,10 +19,11 @@ from sklearn.metrics import f1_score
 
 from components.linear_references.references import STRENGTHS
 from hfmnas_keras.backbones import encoder_folder
-from pipeline import manifest_config
+from pipeline import manifest_config, manifest_rules
 from pipeline.config_file import load_config
-from pipeline.manifest_config import chosen, main, to_yaml
+from pipeline.manifest_config import main, to_yaml
 from pipeline.manifest_look import ManifestLook
+from pipeline.manifest_rules import chosen
 
 
 def write_rows(folder, rows, name="rows.jsonl", size=(24, 24)):
@@ -124,12 +125,12 @@ def test_columns_of_other_names_are_written_and_read(tmp_path):
 def test_two_manifests_of_one_name_do_not_share_a_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first, second = (str(tmp_path / folder / "data.jsonl") for folder in ("a", "b"))
-    assert [manifest_config._name(path) for path in (first, second)] == ["data", "data"]
+    assert [manifest_rules.run_name(path) for path in (first, second)] == ["data", "data"]
     (tmp_path / "runs" / "data").mkdir(parents=True)
     kept = {"data": {"source": "manifest", "manifest": first}}
     (tmp_path / "runs" / "data" / "configuration.yaml").write_text(yaml.safe_dump(kept), encoding="utf-8")
-    assert manifest_config._name(first) == "data"
-    assert re.fullmatch("data-[0-9a-f]{8}", manifest_config._name(second))
+    assert manifest_rules.run_name(first) == "data"
+    assert re.fullmatch("data-[0-9a-f]{8}", manifest_rules.run_name(second))
 
 
 def test_several_labels_make_it_multi_label(tmp_path):
@@ -285,10 +286,10 @@ def test_encoders_are_taken_where_they_were_fetched(tmp_path, monkeypatch):
 
     monkeypatch.setattr(encoder_folder, "encoder_home", lambda: tmp_path)
     for encoder in ("minilm", "efficientnet_lite0"):
-        assert not manifest_config.encoders_are_here(), encoder
+        assert not manifest_rules.encoders_are_here(), encoder
         (tmp_path / encoder).mkdir()
         (tmp_path / encoder / "encoder.json").write_text("{}", encoding="utf-8")
-    assert manifest_config.encoders_are_here()
+    assert manifest_rules.encoders_are_here()
 
 
 def test_an_existing_file_is_kept(tmp_path):
@@ -305,7 +306,7 @@ def test_a_missing_manifest_is_told(tmp_path):
 
 def test_a_long_or_foreign_name_becomes_one_of_its_own():
     names = [
-        manifest_config._name(f"data/{stem}.jsonl") for stem in ("a" * 80, "a" * 79, "猫", "犬", "große", "Plain 1")
+        manifest_rules.run_name(f"data/{stem}.jsonl") for stem in ("a" * 80, "a" * 79, "猫", "犬", "große", "Plain 1")
     ]
     assert names[-1] == "plain-1" and len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,60}", name) for name in names)

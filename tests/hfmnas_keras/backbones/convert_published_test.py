@@ -4,7 +4,7 @@ import pytest
 
 from hfmnas_keras.backbones.convert_published import convert_published
 from hfmnas_keras.backbones.published_networks import PUBLISHED_NETWORKS
-from hfmnas_keras.pretraining.pretraining import load_given_weights
+from hfmnas_keras.pretraining.given_weights import load_given_weights
 from hfmnas_keras.settings.backbones import ImageBackboneSettings, SkeletonBackboneSettings, VideoBackboneSettings
 from tests.hfmnas_keras.backbones.published_case import SETTINGS, build, case_of, tensors_of
 from tests.hfmnas_keras.backbones.tensor_files import write_safetensors, write_torch

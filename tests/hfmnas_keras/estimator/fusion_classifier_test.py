@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from hfmnas_keras import FusionClassifier
 from hfmnas_keras.estimator.fitting import fitting_epochs
-from hfmnas_keras.estimator.fusion_classifier import read_record
+from hfmnas_keras.estimator.record import read_record
 from tests import source_files
 
 COLOURS = {"red": (200, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 200)}

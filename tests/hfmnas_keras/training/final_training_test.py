@@ -19,7 +19,7 @@ from hfmnas_keras.optimization.f1_score import macro_f1
 from hfmnas_keras.settings.backbones import SkeletonBackboneSettings, VideoBackboneSettings
 from hfmnas_keras.settings.pretraining import PretrainingSettings
 from hfmnas_keras.settings.training import TrainingSettings
-from hfmnas_keras.training import final_training
+from hfmnas_keras.training import final_training, two_fits
 from hfmnas_keras.training.final_training import train_fusion_network
 from tests.hfmnas_keras.network_settings import NetworkSettings
 
@@ -308,7 +308,7 @@ def test_patience_stops_the_fit(tmp_path, monkeypatch):
     def dev_scores(*arguments):
         return {"dev_average_precision": next(precisions), "dev_loss": 1.0, "dev_macro_f1": 0.5}
 
-    monkeypatch.setattr(final_training, "dev_scores", dev_scores)
+    monkeypatch.setattr(two_fits, "dev_scores", dev_scores)
     result = train_frozen(tmp_path, dataclasses.replace(SETTINGS, max_epochs=30, patience=2), retrain=False)
     assert len(result.history["fit"]) == 5
     assert (result.epochs, result.dev_average_precision) == (3, 0.8)
