@@ -16,7 +16,9 @@ PNG, JPEG, BMP = 1, 2, 3
 _MAX_PARTS = 1000
 _MAX_NOTES = 100
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
-_ORIENTATION_TAG, _SHORT = 0x0112, 3
+_ORIENTATION_TAG = 0x0112
+# Types of whole numbers in EXIF, without sign and with one: of 16 bits, as the standard asks, and of 32.
+_SHORTS, _LONGS = (3, 8), (4, 9)
 
 
 class PictureHeaders(NamedTuple):
@@ -83,6 +85,10 @@ def read_headers(encoded: tf.Tensor) -> PictureHeaders:
                 "The picture is a PNG with a transparent colour of 2, 4 or 16 bits. Send it with 8 bits a channel."
             ),
         ),
+        (
+            png.is_endless | jpeg.is_endless,
+            tf.constant(f"The picture has more than {_MAX_PARTS} parts before its pixels."),
+        ),
         (is_large, tf.strings.join(["The picture has ", size, f" pixels, at most {MAX_PIXELS} are decoded."])),
         ((width == 0) | (height == 0), tf.constant("The picture is broken: its header names no size.")),
     ]
@@ -101,12 +107,16 @@ def read_headers(encoded: tf.Tensor) -> PictureHeaders:
 
 
 class _PngNotes(NamedTuple):
-    """What the chunks of a PNG say before its pixels; EXIF lies from `exif` to `exif_end`, 0 for none."""
+    """What the chunks of a PNG say before its pixels.
+
+    EXIF lies from `exif` to `exif_end`, 0 for none; `is_endless`: there are more than `_MAX_PARTS` of them.
+    """
 
     has_clear_colour: tf.Tensor
     is_animated: tf.Tensor
     exif: tf.Tensor
     exif_end: tf.Tensor
+    is_endless: tf.Tensor
 
 
 class _JpegNotes(NamedTuple):
@@ -118,6 +128,7 @@ class _JpegNotes(NamedTuple):
     has_adobe: tf.Tensor
     exif: tf.Tensor
     exif_end: tf.Tensor
+    is_endless: tf.Tensor
 
 
 def _png_notes(encoded: tf.Tensor, is_png: tf.Tensor) -> _PngNotes:
@@ -134,13 +145,14 @@ def _png_notes(encoded: tf.Tensor, is_png: tf.Tensor) -> _PngNotes:
             notes.is_animated | (is_active & _begins(name, b"acTL")),
             tf.where(is_exif, places + 8, notes.exif),
             tf.where(is_exif, after - 4, notes.exif_end),
+            notes.is_endless,
         )
         is_last = _begins(name, b"IDAT") | _begins(name, b"IEND")
         return number + 1, after, is_active & ~is_last & (after < ends), notes
 
     no, none = tf.zeros_like(is_png), tf.zeros_like(ends)
     # Behind the signature and the header.
-    return _walk(step, none + 33, is_png, _PngNotes(no, no, none, none))
+    return _walk(step, none + 33, is_png, _PngNotes(no, no, none, none, no))
 
 
 def _jpeg_notes(encoded: tf.Tensor, is_jpeg: tf.Tensor) -> _JpegNotes:
@@ -169,6 +181,7 @@ def _jpeg_notes(encoded: tf.Tensor, is_jpeg: tf.Tensor) -> _JpegNotes:
             notes.has_adobe | is_adobe,
             tf.where(is_exif, places + 10, notes.exif),
             tf.where(is_exif, after, notes.exif_end),
+            notes.is_endless,
         )
         is_last = has_content & ((marker == 0xDA) | (marker == 0xD9))
         return number + 1, after, is_active & ~is_last & (after < ends), notes
@@ -176,7 +189,7 @@ def _jpeg_notes(encoded: tf.Tensor, is_jpeg: tf.Tensor) -> _JpegNotes:
     no, none = tf.zeros_like(is_jpeg), tf.zeros_like(ends)
     sizes = tf.cast(none, tf.int64)
     # Behind the signature.
-    return _walk(step, none + 2, is_jpeg, _JpegNotes(sizes, sizes, none, no, none, none))
+    return _walk(step, none + 2, is_jpeg, _JpegNotes(sizes, sizes, none, no, none, none, no))
 
 
 def _orientation(encoded: tf.Tensor, places: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:
@@ -198,19 +211,25 @@ def _orientation(encoded: tf.Tensor, places: tf.Tensor, ends: tf.Tensor) -> tf.T
     is_inside = (directory[:, tf.newaxis] + 2 + 12 * (index + 1) <= ends[:, tf.newaxis]) & (
         tf.cast(index, tf.int64) < count[:, tf.newaxis]
     )
-    is_asked = is_inside & (number(notes[:, :, 0:2]) == _ORIENTATION_TAG) & (number(notes[:, :, 2:4]) == _SHORT)
-    value = tf.reduce_max(tf.where(is_asked, number(notes[:, :, 8:10]), 0), axis=1)
+    kind = number(notes[:, :, 2:4])[..., tf.newaxis]
+    is_short, is_long = (tf.reduce_any(kind == kinds, axis=-1) for kinds in (_SHORTS, _LONGS))
+    is_asked = is_inside & (number(notes[:, :, 0:2]) == _ORIENTATION_TAG) & (is_short | is_long)
+    values = tf.where(is_long, number(notes[:, :, 8:12]), number(notes[:, :, 8:10]))
+    # Of several the last, as Pillow has it.
+    last = tf.reduce_max(tf.where(is_asked, index + 1, 0), axis=1)
+    value = tf.reduce_sum(tf.where(is_asked & (index + 1 == last[:, tf.newaxis]), values, 0), axis=1)
     is_turned = is_known & (value >= 1) & (value <= 8)
     return tf.cast(tf.where(is_turned, value, 1), tf.int32)
 
 
 def _walk(step: Any, places: Any, is_active: Any, notes: Any) -> Any:
     """Walks over the parts of all files at once, until the last of them has told all, or has too many parts."""
-    return tf.while_loop(
+    _, _, is_endless, notes = tf.while_loop(
         lambda number, places, is_active, notes: tf.reduce_any(is_active) & (number < _MAX_PARTS),
         step,
         (tf.constant(0), places, is_active, notes),
-    )[-1]
+    )
+    return notes._replace(is_endless=is_endless)
 
 
 def _onward(places: tf.Tensor, by: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:

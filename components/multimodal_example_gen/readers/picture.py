@@ -11,6 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.multimodal_example_gen.readers import limited_process, picture_decoding
+from components.multimodal_example_gen.readers.as_requested import difference_from_request
 from components.multimodal_example_gen.readers.picture_decoding import MAX_BYTES, MAX_PIXELS, encode_png
 from components.multimodal_example_gen.row import SkipRowError
 from hfmnas_keras.addresses import is_address
@@ -28,7 +29,8 @@ class StoredPicture(bytes):
     """A picture as it is stored, which knows where it came from.
 
     Attributes:
-        foreign: str. Name of the encoding that the file had, where a served model refuses it; else `""`.
+        foreign: str. Name of the encoding that the file had, where a served model refuses it or reads it otherwise;
+            else `""`.
     """
 
     foreign: str = ""
@@ -79,6 +81,9 @@ def read_picture(
         raise SkipRowError("decoder_crashed", f"the decoder of {path!r} gave no picture")
     stored = StoredPicture(parts[0])
     stored.foreign = str(answer.get("foreign", ""))
+    if not stored.foreign:
+        with open(path, "rb") as file:
+            stored.foreign = difference_from_request(file.read(), stored, stored.startswith(_JPEG_SIGNATURE))
     return stored
 
 

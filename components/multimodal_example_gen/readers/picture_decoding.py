@@ -232,11 +232,19 @@ def _unidentified(data: bytes, name: str) -> PictureError:
     """Tells a format that is not taken from bytes that are no picture at all."""
     if not data:
         return PictureError("unreadable_image", f"{name} is empty")
-    known = (b"%!PS", b"8BPS", b"<svg", b"<?xml", b"II*\0", b"\0\0\1\0", b"P4", b"P5", b"P6", b"icns", b"%PDF")
     heif = data[4:12] in (b"ftypheic", b"ftypmif1", b"ftypavif", b"ftypheix")
-    if heif or data.startswith(known):
+    if heif or data.startswith(_OTHER_FORMATS):
         return PictureError("unsupported_image_format", f"{name} is none of {', '.join(FORMATS)}")
     return PictureError("unreadable_image", f"{name} is no picture of the formats {', '.join(FORMATS)}")
+
+
+#: How files of formats begin that are known and not taken.
+_OTHER_FORMATS = (
+    *(b"%!PS", b"8BPS", b"<svg", b"<?xml", b"II*\0", b"\0\0\1\0", b"P4", b"P5", b"P6"),
+    *(b"icns", b"%PDF", b"qoif", b"DDS "),
+    # JPEG 2000, as a file of boxes and as the bare stream.
+    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+)
 
 
 def _eight_bits(grey: np.ndarray, sixteen_bits: bool) -> Image.Image:
