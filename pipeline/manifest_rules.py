@@ -21,10 +21,6 @@ ENCODERS = {"text": "minilm", "image": "efficientnet_lite0"}
 _MOST_WORDS = 20_000
 # What the demo's pictures are scaled to; VGG leaves a 4 x 4 map of it.
 _PICTURE_SIDE, _PICTURE_STEP = 128, 32
-# At least as many steps as the demo's search.
-_SEARCH_STEPS = 350
-# With which the third, fourth and fifth cycle of the search's cosine end, the first being one epoch long.
-_SEARCH_EPOCHS = (7, 15, 31)
 #: Rows of the most frequent class for one of the rarest, from which on rare ones count for more in the loss.
 _UNEVEN = 3.0
 # Letters of a run's name, see `RunConfig`.
@@ -38,7 +34,7 @@ class Choice:
     """One value and why.
 
     Args:
-        key: str. Dotted, such as `"search.epochs"`.
+        key: str. Dotted, such as `"search.channels"`.
         value: what YAML can hold.
         why: str. The comment; may be empty.
     """
@@ -62,7 +58,6 @@ def chosen(manifest: str, look: ManifestLook, encoders: bool) -> list[Choice]:
     steps = math.ceil(train / batch_size)
     training_batch = max(8, batch_size // 2)
     weight_decay = float(f"{0.1 / (math.ceil(train / training_batch) * TrainingSettings.learning_rate):.1g}")
-    search_epochs = next((epochs for epochs in _SEARCH_EPOCHS if epochs * steps >= _SEARCH_STEPS), _SEARCH_EPOCHS[-1])
     least, words = next(
         ((least, words) for least, words in look.vocabulary.items() if words <= _MOST_WORDS),
         list(look.vocabulary.items())[-1],
@@ -99,15 +94,12 @@ def chosen(manifest: str, look: ManifestLook, encoders: bool) -> list[Choice]:
         Choice("preparation.min_frequency", least, f"{words} words occur as often in train"),
         *_backbones(encoders, small),
         Choice("pretraining.folds", 5 if train < 20_000 else 2, "each fold is one more training of the text network"),
+        Choice("search.strategy", "race", "trains candidates for a few epochs; bilevel in the paper"),
         Choice("search.channels", 32 if small else 64),
         Choice("search.batch_size", batch_size, f"{steps} steps an epoch; 8 in the paper"),
-        Choice(
-            "search.epochs",
-            search_epochs,
-            f"{search_epochs * steps} steps; ends a cosine cycle; 30 epochs in the paper",
-        ),
         Choice("search.class_weights", weights, uneven),
         Choice("final_model.channels", 64 if small else 192, f"{train} train rows; 192 in the paper"),
+        Choice("final_model.ensemble", 3 if small else 1, "networks that vote, as far as dev likes it; 1 in the paper"),
         Choice("training.max_epochs", 15 if small else 30),
         Choice("training.patience", 15 if small else 10, "the rate falls over all epochs"),
         Choice("training.batch_size", training_batch),

@@ -96,7 +96,7 @@ def test_the_bar_lies_a_bit_below_the_best_linear_model_on_one_modality(shapes):
 def test_every_value_that_was_chosen_says_why(shapes):
     *_, path = shapes
     text = path.read_text(encoding="utf-8")
-    for key in ("image_size", "max_tokens", "min_frequency", "channels", "epochs", "batch_size", "min_f1_m"):
+    for key in ("image_size", "max_tokens", "min_frequency", "channels", "ensemble", "batch_size", "min_f1_m"):
         assert re.search(rf"^ +{key}: .+ # .*\d", text, re.MULTILINE), key
     assert "min_f1_m: 0.97 # a linear model on text alone has 1.000 on dev, less 0.03; guessing has 0.333" in text
 
@@ -211,10 +211,10 @@ def test_few_rows_get_the_demos_sizes_and_many_the_papers():
     few, many = values_of(make_look()), values_of(make_look(rows={"train": 30_000, "dev": 2000, "test": 8000}))
     assert (few["final_model.channels"], few["search.channels"], few["training.max_epochs"]) == (64, 32, 15)
     assert (many["final_model.channels"], many["search.channels"], many["training.max_epochs"]) == (192, 64, 30)
-    assert (few["search.batch_size"], few["search.epochs"], few["pretraining.folds"]) == (32, 15, 5)
-    assert (many["search.batch_size"], many["search.epochs"], many["pretraining.folds"]) == (32, 7, 2)
+    assert (few["search.batch_size"], few["final_model.ensemble"], few["pretraining.folds"]) == (32, 3, 5)
+    assert (many["search.batch_size"], many["final_model.ensemble"], many["pretraining.folds"]) == (32, 1, 2)
     tiny = values_of(make_look(rows={"train": 200, "dev": 40, "test": 60}))
-    assert (tiny["search.batch_size"], tiny["search.epochs"], tiny["training.batch_size"]) == (8, 15, 8)
+    assert (tiny["search.batch_size"], tiny["search.strategy"], tiny["training.batch_size"]) == (8, "race", 8)
     # A tenth an epoch: 1,875 and 25 steps at a rate of 1e-3.
     assert (many["training.weight_decay"], tiny["training.weight_decay"]) == (0.05, 4.0)
     # The demo's two points at 425 test rows, more with fewer.
