@@ -45,15 +45,21 @@ def test_no_lock_file_has_a_known_hole_that_nobody_weighed(lock):
 
 
 def test_a_version_with_a_hole_is_seen():
-    assert concerned("keras==3.12.0 \\\n    --hash=sha256:00\n") == {"CVE-2026-0897"}
-    assert concerned("keras==3.12.1 \\\n") == set()
-    assert concerned("pillow==11.2.1 ; python_version < '3.12' \\\npillow==12.0.0 ; python_version >= '3.12'\n") == {
-        "CVE-2025-48379"
+    assert {"CVE-2026-0897", "CVE-2026-1669"} < concerned("keras==3.12.0 \\\n    --hash=sha256:00\n")
+    assert concerned("keras==3.12.4 \\\n") == set()
+    assert concerned("h11==0.14.0 ; python_version < '3.12' \\\nh11==0.16.0 ; python_version >= '3.12'\n") == {
+        "CVE-2025-43859"
     }
 
 
 def test_the_hotfix_that_an_excuse_names_is_locked():
     assert "pyarrow-hotfix" in pins((FOLDER / "stack-a.txt").read_text(encoding="utf-8"))
+
+
+def test_an_entry_names_a_package_that_is_locked():
+    """A name that is written in another way would hold nothing to anything."""
+    locked = set().union(*(pins((FOLDER / lock).read_text(encoding="utf-8")) for lock in LOCKS))
+    assert {advisory["package"] for advisory in CONTENT["advisories"]} <= locked
 
 
 def test_every_entry_is_whole_and_the_list_has_a_date():
