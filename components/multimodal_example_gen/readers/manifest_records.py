@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -95,6 +96,18 @@ def _csv_records(
             continue
         if not fields:
             continue
+        last = before + reader.line_num
+        if last > number and _are_rows(lines[number - 1 : last], header, fields):
+            yield (
+                place,
+                SkipRowError(
+                    "broken_row",
+                    f"the row reads on to line {last}, over lines that look like rows of their own: a quotation mark "
+                    "is not closed where its text ends",
+                ),
+            )
+            before, reader = number, csv.reader(_from(lines, number), strict=True)
+            continue
         if len(fields) != len(header):
             yield place, SkipRowError("broken_row", f"the row has {len(fields)} fields, the header {len(header)}")
             continue
@@ -105,6 +118,22 @@ def _csv_records(
         if record.get("labels"):
             record["labels"] = record["labels"].split("|")
         yield place, record
+
+
+def _are_rows(lines: Sequence[str], header: Sequence[str], fields: Sequence[str]) -> bool:
+    """Whether each line of a row looks like a row: so many fields, and the name of a picture of the same kind in one.
+
+    Two stray quotation marks, in rows one below the other, make one row of all between them that is right as CSV.
+    """
+    if len(fields) != len(header):
+        return False
+    ending = os.path.splitext(fields[header.index("image")].strip())[1].lower()
+    if not ending:
+        return False
+    split = [line.lower().rstrip("\r\n").split(",") for line in lines]
+    return all(
+        len(parts) >= len(header) and any(part.strip(' "').endswith(ending) for part in parts) for parts in split
+    )
 
 
 def _from(lines: list[str], start: int) -> Iterator[str]:

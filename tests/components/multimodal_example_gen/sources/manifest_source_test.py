@@ -1,4 +1,5 @@
 import collections
+import itertools
 import json
 import os
 import unicodedata
@@ -295,6 +296,37 @@ def test_an_open_quotation_mark_costs_its_own_row_alone(tmp_path, place, quoted_
     (skip,) = listing.skipped
     assert (skip.place, skip.reason) == (f"line {place}", "broken_row")
     assert f"read on to line {len(lines) + 1}" in skip.detail or place == len(lines) + 1
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["id", "text", "image", "label"])))
+@pytest.mark.parametrize("between", [0, 1, 5])
+def test_two_stray_quotation_marks_merge_no_rows(tmp_path, order, between):
+    """Between them all is right as CSV: one row, whose text is several rows."""
+    values = [{**GOOD, "id": f"r{number}", "text": f"text {number}, and so on"} for number in range(between + 4)]
+    lines = [[f'"{row[name]}"' if name == "text" else row[name] for name in order] for row in values]
+    at = order.index("text")
+    lines[1][at] = '"the first'
+    lines[between + 2][at] = 'the last"'
+    # In between as people write without quotation marks.
+    for line in lines[2 : between + 2]:
+        line[at] = "no comma here"
+    text = "\r\n".join(",".join(line) for line in [order, *lines])
+    path = tmp_path / "rows.csv"
+    path.write_text(text + "\r\n", encoding="utf-8")
+    listing = ManifestSource(str(path)).read()
+    assert [row.id for row in listing.rows] == [f"r{number}" for number in range(between + 4) if number != 1]
+    (skip,) = listing.skipped
+    assert skip.reason == "broken_row" and f"reads on to line {between + 4}" in skip.message()
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["id", "text", "image", "label"])))
+def test_line_breaks_that_are_meant_stay_and_are_told(tmp_path, order):
+    row = {**GOOD, "text": '"Well, yes, no,\nand, with a comma,\nfine, thanks, a lot"'}
+    path = tmp_path / "rows.csv"
+    path.write_text(",".join(order) + "\n" + ",".join(row[name] for name in order) + "\n", encoding="utf-8")
+    listing = ManifestSource(str(path)).read()
+    assert [row.text.count("\n") for row in listing.rows] == [2] and not listing.skipped
+    assert "1 rows have line breaks in the text" in listing.warnings[0]
 
 
 @pytest.mark.parametrize("line_breaks", [False, True])
