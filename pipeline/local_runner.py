@@ -79,10 +79,7 @@ def run_and_summarise(config: RunConfig, last_stage: str | None = None) -> tuple
         with sole_use_of(config.root):
             check_metadata(config.root, config.metadata_path)
             if moved_from := repair_moved_run(config.root, config.metadata_path):
-                click.echo(
-                    f"This run was in {moved_from}. Its metadata now point here; the cache goes by path, so stages run "
-                    "again, and the last blessed model stays the one to compare with."
-                )
+                click.echo(f"This run was in {moved_from}. Its metadata now point here, and it goes on from its cache.")
             if killed_log := keep_killed_log(config.root):
                 click.echo(f"The last run here was killed. Its log: {killed_log}")
             for note in notes_on_last_run(config):
@@ -127,7 +124,7 @@ def _run_in_its_folder(config: RunConfig, last_stage: str | None) -> tuple[int, 
             return WRONG_USE, None
         stage_log = handlers(len(pipeline.components))
         os.environ[EXECUTION_VARIABLE] = execution_json(search=config.search, training=config.training)
-        runner = IdentifiedRunner()
+        runner = IdentifiedRunner(str(config.root))
         try:
             runner.run(pipeline)
             if runner.run_id is None:

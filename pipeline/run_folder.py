@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 import hfmnas_keras
+from hfmnas_keras.addresses import is_address
 from hfmnas_keras.atomic_file import atomic_file
 from pipeline.config import RunConfig
 from pipeline.config_file import config_content
@@ -97,7 +98,9 @@ def notes_on_last_run(config: RunConfig) -> list[str]:
     last, own = _last_configuration(config.root), config.source_settings()
     notes = []
     data = data_of_last_run(config.root)
-    if data and data not in (own.get("manifest"), own.get("data_root")):
+    here = [path for path in (own.get("manifest"), own.get("data_root")) if path]
+    # Moved along with the run, they are the same.
+    if data and data not in here and not (_is_gone(data) and _name(data) in map(_name, here)):
         notes.append(
             f"The last run here was on {data}, and its blessed model is the one to compare with. Does that make no "
             "sense? Give this run another `name`."
@@ -119,6 +122,14 @@ def _last_configuration(folder: pathlib.Path) -> dict[str, Any]:
 def _part(content: dict[str, Any], name: str) -> dict[str, Any]:
     part = content.get(name)
     return part if isinstance(part, dict) else {}
+
+
+def _name(path: str) -> str:
+    return pathlib.PurePath(path).name
+
+
+def _is_gone(path: str) -> bool:
+    return not is_address(path) and not pathlib.Path(path).exists()
 
 
 def check_metadata(root: pathlib.Path, metadata_path: pathlib.Path) -> None:

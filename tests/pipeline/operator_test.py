@@ -117,12 +117,43 @@ def test_a_moved_run_points_into_its_new_folder(whole, tmp_path):
     assert "This run was in" not in shown.getvalue()
 
 
-@pytest.mark.long
-def test_a_moved_run_is_evaluated_against_the_model_blessed_before(whole, tmp_path):
-    whole.config.root.rename(tmp_path / "moved")
-    moved = run_once(changed(whole, tmp_path, paths={"root": str(tmp_path / "moved")}))
-    assert moved.code == BLESSED, moved.text
-    assert summarise_run(moved.config.metadata_path).evaluation["gate"]["compared"]
+def states(config):
+    return {stage.name: stage.state for stage in summarise_run(config.metadata_path).stages}
+
+
+def test_a_moved_run_goes_on_from_its_cache_however_often_and_with_its_data(whole, tmp_path):
+    root, data = whole.config.root, pathlib.Path(whole.config.data.manifest).parent
+    for place in ("once", "twice"):
+        folder = tmp_path / place
+        shutil.copytree(data, folder / "data")
+        shutil.move(root, folder / "run")
+        root = folder / "run"
+        moved = changed(whole, folder, paths={"root": str(root)}, data={"manifest": str(folder / "data/shapes.jsonl")})
+        ended = run_once(moved)
+        assert ended.code == BLESSED and "This run was in" in ended.text, ended.text
+        ran = {name for name, state in states(ended.config).items() if state != "cached"}
+        # Which asks metadata alone.
+        assert ran <= {"LatestBlessedModel"}
+        assert str(the_version(ended)) in ended.text and str(root) in ended.text.splitlines()[-2]
+    # What is made anew reads the artifacts where they are now.
+    content = yaml.safe_load(moved.read_text(encoding="utf-8"))
+    content["gate"] = {**content["gate"], "min_f1_m": 0.1}
+    content["training"] = {**content["training"], "max_epochs": 2}
+    moved.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert not whole.config.root.exists()
+    trained = run_once(moved)
+    assert trained.code in (BLESSED, NOT_BLESSED), trained.text
+    found = states(trained.config)
+    assert found["ArchitectureSearch"] == "cached" and found["Trainer"] == found["Evaluator"] == "complete"
+    assert summarise_run(trained.config.metadata_path).evaluation["gate"]["compared"]
+
+
+def test_other_data_in_a_place_of_the_same_name_are_read_anew(whole, tmp_path):
+    folder = tmp_path / "other"
+    manifest = write_shapes(folder / "data", seed=1)
+    other = changed(whole, folder, data={"manifest": manifest})
+    assert run(load_config(other), last_stage="MultimodalExampleGen") == BLESSED
+    assert states(whole.config)["MultimodalExampleGen"] == "complete"
 
 
 def test_a_clock_that_steps_back_hides_no_run(whole):
@@ -136,7 +167,7 @@ def test_a_clock_that_steps_back_hides_no_run(whole):
 def test_a_run_that_is_not_in_the_metadata_is_a_failure(whole, monkeypatch):
     monkeypatch.setattr("pipeline.identified_runner.IdentifiedRunner.run_with_ir", lambda self, pipeline, **_: None)
     monkeypatch.setattr("pipeline.identified_runner.IdentifiedRunner.run_id", "2001-01-01", raising=False)
-    monkeypatch.setattr("pipeline.identified_runner.IdentifiedRunner.__init__", lambda self: None)
+    monkeypatch.setattr("pipeline.identified_runner.IdentifiedRunner.__init__", lambda self, root: None)
     again = run_once(whole.config_path)
     assert again.code == FAILED and "has no run '2001-01-01'" in again.text
 
