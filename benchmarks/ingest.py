@@ -1,10 +1,10 @@
-"""How the ingest gains from a second worker, and what memory it takes: `python -m benchmarks.ingest`.
+"""What the ingest takes for a picture, and what a corrected label costs: `python -m benchmarks.ingest`.
 
-Posters and plots in the layout of MM-IMDB, made here (256 pixels wide, JPEGs of some 26 kB), are read by the executor
-of `MultimodalExampleGen` with one worker, as configurations have it by default, and with two worker processes. Runs
-alternate, so that whatever else the machine does slows both; each is in a process of its own. Their time is that of the
-executor, the start of its workers with it and the import of TFX in front of it without. Processor time and peak memory
-are of the run's process and of its workers, from Linux's `/proc`.
+Posters of 300 x 440 with plots and a manifest, made here, are read by the executor of `MultimodalExampleGen` in a
+process of its own. One label is corrected then, and they are read again, beside the first run's examples as in a
+pipeline's folder. Right before, the same process decodes the same posters by Pillow alone: on a machine that others use
+too, the ratio of both is the number to trust. Times are those of the executor, the start of its workers with it and the
+import of TFX in front of it without; processor time is of the process and all that it starts, from Linux's `/proc`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import json
 import multiprocessing
 import os
 import pathlib
-import statistics
 import tempfile
 import time
 from typing import Any
@@ -30,29 +29,24 @@ from PIL import Image
 from benchmarks.process_tree import ProcessTree
 from hfmnas_keras.atomic_file import atomic_file
 
-#: `beam_args` of a configuration.
-WORKERS = {
-    "one worker": ("--direct_running_mode=in_memory", "--direct_num_workers=1"),
-    "two workers": ("--direct_running_mode=multi_processing", "--direct_num_workers=2"),
-}
 _GENRES = ("Drama", "Comedy", "Horror", "Western", "Film-Noir")
 _SPLIT_OF = ("train",) * 6 + ("dev",) + ("test",) * 3
 _SMOOTH = Image.Resampling.BICUBIC
+_SIZE = (300, 440)
 #: A different poster each would take longer to make than to read.
 _POSTERS = 200
 
 
-@click.command(help="Times the ingest with one and with two workers.")
-@click.option("--images", default=5000, show_default=True, type=click.IntRange(50), help="Rows of the timed runs.")
-@click.option("--fewer", default=1000, show_default=True, type=click.IntRange(50), help="Rows to compare memory with.")
-@click.option("--repeats", default=3, show_default=True, type=click.IntRange(1), help="Timed runs of each.")
+@click.command(help="Times the ingest of posters, and of the same ones after one corrected label.")
+@click.option("--images", default=5000, show_default=True, type=click.IntRange(50), help="Posters.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Beam's worker processes.")
 @click.option("--output", default="runs/benchmark/ingest.json", show_default=True, help="JSON to write.")
-def main(images: int, fewer: int, repeats: int, output: str) -> None:
+def main(images: int, workers: int, output: str) -> None:
     """Measures, prints a table and writes the numbers."""
     if not pathlib.Path("/proc/self/status").exists():
         raise click.UsageError("This benchmark reads memory and processor time from Linux's /proc, which is not here.")
     with tempfile.TemporaryDirectory() as folder:
-        record = compare(pathlib.Path(folder), images, fewer, repeats)
+        record = measure(pathlib.Path(folder), images, workers)
     for line in table(record):
         click.echo(line)
     with atomic_file(output) as file:
@@ -60,85 +54,96 @@ def main(images: int, fewer: int, repeats: int, output: str) -> None:
     click.echo(f"Written to {output}.")
 
 
-def compare(folder: pathlib.Path, images: int, fewer: int, repeats: int) -> dict[str, Any]:
-    """Measures runs of all kinds.
+def measure(folder: pathlib.Path, images: int, workers: int) -> dict[str, Any]:
+    """Measures both runs.
 
     Args:
-        folder: where posters and records go.
-        images: int. Rows of the timed runs.
-        fewer: int. Rows of the other.
-        repeats: int. Timed runs of each kind of workers.
+        folder: where posters and examples go.
+        images: int. Posters.
+        workers: int. Beam's worker processes.
 
     Returns:
-        dict. `runs`, by kind and rows a list of what `measured` returns, with the machine's `load` before each; over
-        `images`, `ratio` of the median times of one worker and of two, and `idle_ratio`, what it would be on two idle
-        processors by the processor times alone; and what the machine is.
+        dict. `images`, `workers`, `processors`, `jpeg_bytes`; what `measured` returns under `first` and `second`;
+        `milliseconds` of processor time a picture of the first run, `decode_milliseconds` of Pillow alone,
+        `bytes_ratio` of examples and posters, and `second_share` and `second_processor_share`, what the second run
+        takes of the first's time and processor time.
     """
-    sources = {rows: write_posters(folder / f"source_{rows}", rows) for rows in (fewer, images)}
-    runs: dict[str, dict[int, list[dict[str, float]]]] = {kind: {rows: [] for rows in sources} for kind in WORKERS}
-    for turn in range(repeats):
-        for rows, source in sources.items():
-            for kind, beam_args in WORKERS.items():
-                if turn and rows == fewer:
-                    continue
-                load = os.getloadavg()[0]
-                # A process each: memory is counted from its start.
-                with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                    out = folder / f"examples_{kind}_{rows}_{turn}"
-                    run = pool.submit(measured, str(source), str(out), beam_args).result()
-                if run["rows"] != rows:
-                    raise RuntimeError(f"{rows} rows were to be read, {run['rows']} were.")
-                runs[kind][rows].append({"load": load, **run})
-                click.echo(f"{kind}, {rows} images: {run['seconds']:.0f} s")
-    one, two = (
-        {key: statistics.median(run[key] for run in runs[kind][images]) for key in ("seconds", "processor_seconds")}
-        for kind in WORKERS
-    )
+    manifest = write_posters(folder / "source", images)
+    runs = []
+    for turn in ("first", "second"):
+        # A process each: its memory is counted from its start.
+        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            out = folder / "examples" / str(len(runs) + 1)
+            run = pool.submit(measured, str(manifest), str(out), beam_args(workers)).result()
+        if run["rows"] != images:
+            raise RuntimeError(f"{images} rows were to be read, {run['rows']} were.")
+        runs.append(run)
+        click.echo(f"The {turn} run: {run['seconds']:.1f} s.")
+        correct_a_label(manifest)
+    first, second = runs
+    jpeg_bytes = sum(path.stat().st_size for path in (manifest.parent / "posters").iterdir())
     return {
         "images": images,
-        "fewer": fewer,
+        "workers": workers,
         "processors": os.cpu_count(),
-        "runs": {kind: {str(rows): of_rows for rows, of_rows in found.items()} for kind, found in runs.items()},
-        "ratio": one["seconds"] / two["seconds"],
-        # Where others work too, two processes have two shares of the machine.
-        "idle_ratio": min(2.0, 2 * one["processor_seconds"] / two["processor_seconds"]),
+        "jpeg_bytes": jpeg_bytes,
+        "first": first,
+        "second": second,
+        "milliseconds": 1000 * first["processor_seconds"] / images,
+        "decode_milliseconds": first["decode_milliseconds"],
+        "bytes_ratio": first["example_bytes"] / jpeg_bytes,
+        "second_share": second["seconds"] / first["seconds"],
+        "second_processor_share": second["processor_seconds"] / first["processor_seconds"],
     }
 
 
-def measured(source: str, out: str, beam_args: tuple[str, ...]) -> dict[str, float]:
-    """Runs the executor.
+def beam_args(workers: int) -> list[str]:
+    """`beam_args` of a configuration, for so many worker processes."""
+    mode = "in_memory" if workers == 1 else "multi_processing"
+    # As in `pipeline.config`: TFX would pack itself for workers elsewhere.
+    return [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}", "--sdk_container_image=unused"]
+
+
+def measured(manifest: str, out: str, beam_args: list[str]) -> dict[str, float]:
+    """Decodes the posters by Pillow, then runs the executor.
 
     Args:
-        source: str. Folder of the posters.
+        manifest: str. The manifest of the posters.
         out: str. Folder of the examples.
-        beam_args: tuple of str.
+        beam_args: list of str.
 
     Returns:
-        dict with `rows`; `seconds`; `processor_seconds` of this process and its workers; `peak_bytes` of this process
-        and `worker_peak_bytes` of the largest worker, 0 where it is this process.
+        dict with `rows`; `example_bytes`; `decode_milliseconds` a picture; of the executor `seconds`,
+        `processor_seconds` of this process and its workers, `peak_bytes` of this process and `worker_peak_bytes` of
+        the largest process that it started.
     """
     # Here, so that no time is measured with it, and the process that starts this one does without.
     from tfx.types import standard_artifacts
 
     from components.artifact_types.files import INGEST_FILE
-    from components.multimodal_example_gen.executor import Executor
+    from components.code_fingerprint import CODE_FINGERPRINT, code_fingerprint
+    from components.multimodal_example_gen.executor import CODE, Executor
 
     examples = standard_artifacts.Examples()
     examples.uri = out
-    # As in `pipeline.config`: TFX would pack itself for workers elsewhere.
-    context = Executor.Context(beam_pipeline_args=[*beam_args, "--sdk_container_image=unused"])
+    context = Executor.Context(beam_pipeline_args=beam_args)
     properties = {
-        "source": "mmimdb",
-        "source_config": json.dumps({"data_root": source, "classes": list(_GENRES)}),
+        "source": "manifest",
+        "source_config": json.dumps({"manifest": manifest, "classes": list(_GENRES)}),
         "source_fingerprint": "",
+        # A pipeline has it when its stages begin.
+        CODE_FINGERPRINT: code_fingerprint(*CODE),
     }
+    decode_milliseconds = _decoding_alone(pathlib.Path(manifest).parent / "posters")
     started = time.perf_counter()
     with ProcessTree() as tree:
         Executor(context).Do({}, {"examples": [examples]}, properties)
-    seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started
     report = json.loads(pathlib.Path(out, INGEST_FILE).read_text(encoding="utf-8"))
     return {
         "rows": sum(report["rows"].values()),
+        "example_bytes": sum(path.stat().st_size for path in pathlib.Path(out).glob("Split-*/*")),
+        "decode_milliseconds": decode_milliseconds,
         "seconds": seconds,
         "processor_seconds": tree.seconds,
         "peak_bytes": tree.peak_bytes,
@@ -147,58 +152,75 @@ def measured(source: str, out: str, beam_args: tuple[str, ...]) -> dict[str, flo
 
 
 def write_posters(folder: pathlib.Path, number: int) -> pathlib.Path:
-    """Writes `split.json` and a poster and a JSON a movie, in the layout of MM-IMDB.
+    """Writes posters and a manifest with plots.
 
     Args:
         folder: made.
-        number: int. Movies: 60, 10 and 30 % of them in train, dev and test.
+        number: int. Rows: 60, 10 and 30 % of them in train, dev and test.
 
     Returns:
-        `folder`.
+        The manifest's path.
     """
-    (folder / "dataset").mkdir(parents=True)
+    (folder / "posters").mkdir(parents=True)
     posters = [_poster(seed) for seed in range(min(number, _POSTERS))]
-    splits: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
-    for movie in range(number):
-        name = f"{movie + 1:07d}"
-        splits[_SPLIT_OF[movie // 5 % 10]].append(name)
-        plot = " ".join(f"word{(movie * step) % 9973}" for step in range(1, 91))
-        content = {"title": f"Movie {movie}", "genres": [_GENRES[movie % 5]], "plot": [plot, "In short."]}
-        (folder / "dataset" / f"{name}.json").write_text(json.dumps(content, indent=4), encoding="utf-8")
-        (folder / "dataset" / f"{name}.jpeg").write_bytes(posters[movie % len(posters)])
-    (folder / "split.json").write_text(json.dumps(splits), encoding="utf-8")
-    return folder
+    lines = []
+    for row in range(number):
+        image = f"posters/{row:06d}.jpeg"
+        plot = " ".join(f"word{(row * step) % 9973}" for step in range(1, 91))
+        record = {"id": str(row), "split": _SPLIT_OF[row // 5 % 10], "text": plot, "image": image}
+        lines.append(json.dumps({**record, "label": _GENRES[row % 5]}))
+        (folder / image).write_bytes(posters[row % len(posters)])
+    manifest = folder / "posters.jsonl"
+    manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return manifest
+
+
+def correct_a_label(manifest: pathlib.Path) -> None:
+    """Gives the first row of a manifest its neighbour's label."""
+    first, second, *others = manifest.read_text(encoding="utf-8").splitlines()
+    corrected = json.dumps({**json.loads(first), "label": json.loads(second)["label"]})
+    manifest.write_text("\n".join([corrected, second, *others]) + "\n", encoding="utf-8")
 
 
 def table(record: dict[str, Any]) -> list[str]:
     """The numbers in Markdown."""
-    lines = [
-        "| workers, images | time, s | processor time, s | images a second | peak memory: run | worker | load before |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for kind, by_rows in record["runs"].items():
-        for rows, runs in by_rows.items():
-            median = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-            worker = f"{median['worker_peak_bytes'] / 2**20:.0f} MiB" if median["worker_peak_bytes"] else "the same"
-            lines.append(
-                f"| {kind}, {rows} | {median['seconds']:.0f} | {median['processor_seconds']:.0f} "
-                f"| {median['rows'] / median['seconds']:.0f} | {median['peak_bytes'] / 2**20:.0f} MiB | {worker} "
-                f"| {', '.join(format(run['load'], '.1f') for run in runs)} |"
-            )
+    first, second = record["first"], record["second"]
+    ratio = record["milliseconds"] / record["decode_milliseconds"]
     return [
-        *lines,
+        "| run | time, s | processor time, s | a picture, ms | peak memory: run | largest process |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| {name} | {run['seconds']:.1f} | {run['processor_seconds']:.1f} "
+            f"| {1000 * run['processor_seconds'] / record['images']:.2f} "
+            f"| {run['peak_bytes'] / 2**20:.0f} MiB | {run['worker_peak_bytes'] / 2**20:.0f} MiB |"
+            for name, run in (("all pictures", first), ("one corrected label", second))
+        ),
         "",
-        f"Two workers are {record['ratio']:.2f} times as fast on {record['processors']} processors under that load; by "
-        f"the processor times it would be {record['idle_ratio']:.2f} times on two idle ones.",
+        f"{record['images']} pictures, {record['workers']} worker(s). Pillow alone decodes one in "
+        f"{record['decode_milliseconds']:.2f} ms; the ingest takes {ratio:.1f} times as long.",
+        f"Examples have {first['example_bytes'] / 2**20:.0f} MiB for {record['jpeg_bytes'] / 2**20:.0f} MiB of JPEG "
+        f"({record['bytes_ratio']:.2f} times).",
+        f"After one corrected label the run takes {record['second_share']:.1%} of the time and "
+        f"{record['second_processor_share']:.1%} of the processor time.",
     ]
+
+
+def _decoding_alone(folder: pathlib.Path) -> float:
+    """Milliseconds of processor time a picture, for Pillow alone."""
+    files = sorted(folder.iterdir())[:1000]
+    started = time.process_time()
+    for file in files:
+        with Image.open(io.BytesIO(file.read_bytes())) as picture:
+            picture.convert("RGB")
+    return 1000 * (time.process_time() - started) / len(files)
 
 
 def _poster(seed: int) -> bytes:
     """A JPEG with areas, shapes and grain, which compresses as a poster does."""
     generator = np.random.default_rng(seed)
-    width, height = 256, int(generator.integers(340, 390))
+    width, height = _SIZE
     layers = [
-        Image.fromarray(generator.integers(0, 256, (*size, 3), np.uint8)).resize((width, height), _SMOOTH)
+        Image.fromarray(generator.integers(0, 256, (*size, 3), np.uint8)).resize(_SIZE, _SMOOTH)
         for size in ((12, 8), (height // 8, width // 8))
     ]
     areas, shapes = (np.asarray(layer, np.float32) for layer in layers)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 import unicodedata
 
 from hfmnas_keras.preparation.scripts import UNSPACED
+
+# The planes 4 to 13 have no character, 15 and 16 are private: to look at them takes most of the time.
+_ASSIGNED = (*range(0x40000), *range(0xE0000, 0xF0000))
 
 
 @functools.cache
 def word_pattern() -> re.Pattern[str]:
     """Pattern of a word in lower-case text: a run of letters, marks and digits, or one letter of `UNSPACED`."""
-    kinds = [unicodedata.category(chr(code))[0] for code in range(sys.maxunicode + 1)]
+    kinds = {code: unicodedata.category(chr(code))[0] for code in _ASSIGNED}
     unspaced = {code for first, last in UNSPACED for code in range(first, last + 1)}
-    inside = {code for code, kind in enumerate(kinds) if kind in "LMN"}
-    marks = _class({code for code, kind in enumerate(kinds) if kind == "M"})
+    inside = {code for code, kind in kinds.items() if kind in "LMN"}
+    marks = _class({code for code, kind in kinds.items() if kind == "M"})
     # A symbol among these letters ends with its marks, too.
     after_symbol = f"(?<={_class(unspaced - inside)}){marks}+"
     return re.compile(f"{_class(inside & unspaced)}{marks}*|{after_symbol}|{_class(inside - unspaced)}+")

@@ -68,14 +68,15 @@ class MultimodalExampleGen(base_beam_component.BaseBeamComponent):
             with bytes features `id` (1), `labels` (1 or more class names) and, where the text is another row's,
             `text_donor` (1; that row's id), and one feature for each of the source's two modalities: of `text`,
             `image`, `video`, `depth`, `skeleton`, see `Source.features`. The order of the rows is not fixed. Beside
-            them `ingest.json`: `source`, `fingerprint`, `multi_label`, `classes`, `rows` by split, `published_rows`
-            (Table I of the paper, where the data are one of its sets), `rows_by_class` by split and class, `skipped` by
-            reason (`count`, up to 20 `ids` and their `messages`), `foreign_encodings` (pictures by encoding, which were
-            converted, but which requests cannot have), `ignored_columns`, `observed` (what is odd in rows that are
-            kept, and in how many), `texts` (`count`; `words` all together, `median`, `95th`, `max`; where there are
-            any, `covered` and `wordless`, see `word_coverage`), `inconsistency` (null, or counts of the replaced texts,
-            see `Replacement.report`), `warnings`, `attribution`. Where texts were replaced, `inconsistent_pairs.json`
-            has under `changed`, by split, the ids of the changed rows, each with its donor's.
+            them `shards`, by which later executions take files of unchanged rows from here, and `ingest.json`:
+            `source`, `fingerprint`, `multi_label`, `classes`, `rows` by split, `published_rows` (Table I of the paper,
+            where the data are one of its sets), `rows_by_class` by split and class, `skipped` by reason (`count`, up to
+            20 `ids` and their `messages`), `foreign_encodings` (pictures by encoding, which were converted, but which
+            requests cannot have), `ignored_columns`, `observed` (what is odd in rows that are kept, and in how many),
+            `texts` (`count`; `words` all together, `median`, `95th`, `max`; where there are any, `covered` and
+            `wordless`, see `word_coverage`), `inconsistency` (null, or counts of the replaced texts, see
+            `Replacement.report`), `warnings`, `attribution`. Where texts were replaced, `inconsistent_pairs.json` has
+            under `changed`, by split, the ids of the changed rows, each with its donor's.
 
     Raises:
         ValueError: for an unknown source, unknown settings or wrong values.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections import Counter
@@ -20,16 +19,29 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
 from components.artifact_types.files import INCONSISTENT_PAIRS_FILE, INGEST_FILE
-from components.code_fingerprint import check_code
+from components.code_fingerprint import check_code, code_fingerprint
+from components.local_folders import remove_folder
 from components.multimodal_example_gen.inconsistency import Inconsistency, choose_replacements
+from components.multimodal_example_gen.progress import progress
 from components.multimodal_example_gen.record import in_short
-from components.multimodal_example_gen.row import SPLITS, Row, Skip
+from components.multimodal_example_gen.row import SPLITS, Skip
 from components.multimodal_example_gen.rows_to_examples import (
     IngestCounts,
-    RowsToExamples,
-    rows_as_elements,
-    seen_in,
+    WriteShards,
+    added_up,
+    count_skip,
+    no_counts,
     words_by_text,
+)
+from components.multimodal_example_gen.shards import (
+    ROWS_FOLDER,
+    Shard,
+    earlier_notes,
+    number_of_rows,
+    put_aside,
+    shards_of,
+    taken,
+    with_key,
 )
 from components.multimodal_example_gen.sources.registry import make_source
 from components.multimodal_example_gen.sources.source import Listing, Source
@@ -70,12 +82,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         artifact = artifact_utils.get_single_instance(output_dict["examples"])
         source = make_source(exec_properties["source"], _source_config(exec_properties))
-        fingerprint = _checked_fingerprint(source, exec_properties.get("source_fingerprint") or "")
+        digests: dict[str, bytes] = {}
+        fingerprint = _checked_fingerprint(source, exec_properties.get("source_fingerprint") or "", digests)
         # Kubeflow does not make the folders of outputs.
         fileio.makedirs(artifact.uri)
         settings = json.loads(exec_properties.get("inconsistency") or "null")
         inconsistency = Inconsistency(**settings) if settings else None
-        counts = ingest(source, artifact.uri, self._make_beam_pipeline, inconsistency)
+        by = fingerprint.partition(":")[0]
+        reuse = json.dumps([code_fingerprint(*CODE), source.name, _settings_of_rows(source, exec_properties), by])
+        counts = ingest(source, artifact.uri, self._make_beam_pipeline, inconsistency, Reuse(reuse, by, digests))
         counts["fingerprint"] = fingerprint
         with fileio.open(os.path.join(artifact.uri, INGEST_FILE), "w") as file:
             file.write(json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
@@ -86,19 +101,38 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         artifact.set_string_custom_property("source_fingerprint", fingerprint)
 
 
+@dataclasses.dataclass(frozen=True)
+class Reuse:
+    """By what an ingest knows that records of earlier executions are those that it would write.
+
+    Args:
+        settings: str. Stands for the code and for the settings on which a row's example depends.
+        by: str. `"content"` or `"metadata"`, see `Source.fingerprint`.
+        digests: dict. Of files that were read already, by their paths.
+    """
+
+    settings: str
+    by: str
+    digests: dict[str, bytes]
+
+
 def ingest(
     source: Source,
     folder: str,
     make_pipeline: Callable[[], beam.Pipeline],
     inconsistency: Inconsistency | None = None,
+    reuse: Reuse | None = None,
 ) -> dict[str, Any]:
     """Writes a source's examples and returns what was seen.
 
     Args:
         source: Source.
-        folder: str. Gets one folder `Split-<name>` a split, and `inconsistent_pairs.json` where texts are replaced.
+        folder: str. Gets one folder `Split-<name>` a split, `shards` with a note for each of their files, and
+            `inconsistent_pairs.json` where texts are replaced.
         make_pipeline: callable without arguments that returns a Beam pipeline.
         inconsistency: Inconsistency or None. Which texts are replaced. Defaults to None: none.
+        reuse: Reuse or None. How files of the same rows are found in earlier executions' folders beside `folder`.
+            Defaults to None: all rows are read.
 
     Returns:
         dict. The content of `ingest.json`, see `components.multimodal_example_gen.component`.
@@ -110,39 +144,39 @@ def ingest(
     policy = inconsistency.policy_for(source) if inconsistency else ""
     listing = source.read()
     if source.strict and listing.skipped:
-        raise _refused(source, _by_reason(listing.skipped))
+        raise _refused(source, _counts_of(listing.skipped)["skipped"])
     # An empty split shows here, before hours of reading pictures.
-    _check_splits(Counter(row.split for row in listing.rows), source, _by_reason(listing.skipped))
+    _check_splits(Counter(row.split for row in listing.rows), source, _counts_of(listing.skipped)["skipped"])
     logging.info("Reading %d rows of the source %r.", len(listing.rows), source.name)
     replacement = choose_replacements(listing.rows, inconsistency, policy) if inconsistency else None
     rows = replacement.rows() if replacement else listing.rows
+    shards = shards_of(rows)
+    counts_taken: list[dict[str, Any]] = []
+    if reuse is not None:
+        shards = [with_key(shard, source, reuse.settings, reuse.by, reuse.digests) for shard in shards]
+        shards, counts_taken = _without_earlier(shards, folder)
     # In the artifact's folder, which workers on other machines see too.
     counts_path, left_out_path = (os.path.join(folder, name) for name in ("counts.tmp", "left_out.tmp"))
-    with make_pipeline() as pipeline:
-        examples = (
-            pipeline | "Rows" >> beam.Create(rows_as_elements(_mixed(rows))) | "ToExamples" >> RowsToExamples(source)
+    with progress(folder, shards), make_pipeline() as pipeline:
+        written = (
+            pipeline
+            | "Rows" >> beam.Create([put_aside(shard, folder) for shard in shards])
+            | "ToExamples" >> WriteShards(source, folder)
         )
-        for split in SPLITS:
-            _ = examples[split] | f"Write[{split}]" >> beam.io.WriteToTFRecord(
-                os.path.join(folder, f"Split-{split}", "data_tfrecord"), file_name_suffix=".gz"
-            )
         if replacement:
             _ = (
-                examples["skipped"]
-                | "IdsLeftOut" >> beam.Map(lambda skip: json.dumps(skip.id))
+                written["left_out"]
+                | "IdsLeftOut" >> beam.Map(json.dumps)
                 | "WriteIdsLeftOut" >> beam.io.WriteToText(left_out_path, num_shards=1, shard_name_template="")
             )
-        seen = [examples[split] | f"Seen[{split}]" >> beam.Map(seen_in, split) for split in SPLITS]
-        seen += [examples["skipped"], examples["foreign"]]
-        seen.append(pipeline | "SkippedInListing" >> beam.Create(listing.skipped))
         _ = (
-            seen
-            | "AllRows" >> beam.Flatten()
+            written["counts"]
             | "Count" >> beam.CombineGlobally(IngestCounts())
             | "CountsAsText" >> beam.Map(json.dumps)
             | "WriteCounts" >> beam.io.WriteToText(counts_path, num_shards=1, shard_name_template="")
         )
-    (counts,) = _taken_lines(counts_path)
+    remove_folder(os.path.join(folder, ROWS_FOLDER))
+    counts = added_up([*_taken_lines(counts_path), *counts_taken, _counts_of(listing.skipped)])
     left_out = set(_taken_lines(left_out_path)) if replacement else set()
     if source.strict and counts["skipped"]:
         raise _refused(source, counts["skipped"])
@@ -173,7 +207,7 @@ def _taken_lines(path: str) -> list[Any]:
     return lines
 
 
-def _checked_fingerprint(source: Source, promised: str) -> str:
+def _checked_fingerprint(source: Source, promised: str, digests: dict[str, bytes]) -> str:
     """Returns the fingerprint of the data as they are now.
 
     Raises:
@@ -181,8 +215,8 @@ def _checked_fingerprint(source: Source, promised: str) -> str:
     """
     by, colon, _ = promised.partition(":")
     if not colon or by not in ("content", "metadata"):
-        return source.fingerprint()
-    found = source.fingerprint(by)
+        return source.fingerprint(digests=digests)
+    found = source.fingerprint(by, digests)
     if found != promised:
         raise RuntimeError(
             f"The data of the source {source.name!r} are not those that the pipeline was made for: fingerprint "
@@ -192,17 +226,34 @@ def _checked_fingerprint(source: Source, promised: str) -> str:
     return found
 
 
-def _mixed(rows: list[Row]) -> list[Row]:
-    """Orders rows by a hash of their id, so that neighbours in the files are of different classes."""
-    return sorted(rows, key=lambda row: hashlib.sha256(row.id.encode("utf-8")).digest())
+def _settings_of_rows(source: Source, exec_properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings but for paths: which files a row has, the row itself says."""
+    return {name: value for name, value in _source_config(exec_properties).items() if name not in source.paths}
 
 
-def _by_reason(skipped: list[Skip]) -> dict[str, Any]:
-    combine = IngestCounts()
-    accumulator = combine.create_accumulator()
+def _without_earlier(shards: list[Shard], folder: str) -> tuple[list[Shard], list[dict[str, Any]]]:
+    """Takes the parts that earlier executions have; returns the others, and what was seen in those that were taken."""
+    earlier = earlier_notes(folder)
+    left, counts = [], []
+    for shard in shards:
+        seen = taken(shard, earlier[shard.key], folder) if shard.key in earlier else None
+        if seen is None:
+            left.append(shard)
+        else:
+            counts.append(seen)
+    if counts:
+        total = number_of_rows(shards)
+        logging.info(
+            "%d of %d rows are as in earlier examples and are not read again.", total - number_of_rows(left), total
+        )
+    return left, counts
+
+
+def _counts_of(skipped: list[Skip]) -> dict[str, Any]:
+    counts = no_counts()
     for skip in skipped:
-        accumulator = combine.add_input(accumulator, skip)
-    return accumulator["skipped"]
+        count_skip(counts, skip)
+    return counts
 
 
 def _refused(source: Source, by_reason: dict[str, Any]) -> ValueError:

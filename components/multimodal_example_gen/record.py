@@ -6,6 +6,7 @@ in logs.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import posixpath
@@ -121,8 +122,11 @@ def inside(root: str, relative: str, name: str) -> str:
     if is_address(root):
         # In a bucket there are no links.
         return posixpath.join(root, posixpath.normpath("/".join(parts)))
-    real_root = os.path.realpath(root)
-    path = os.path.realpath(os.path.join(real_root, relative))
+    real_root = _real_root(root) if os.path.isabs(root) else os.path.realpath(root)
+    path = os.path.normpath(os.path.join(real_root, relative))
+    if not _has_link(real_root, path):
+        return path
+    path = os.path.realpath(path)
     if os.path.commonpath([real_root, path]) != real_root:
         link = _first_link_out(real_root, relative)
         raise SkipRowError(
@@ -131,6 +135,19 @@ def inside(root: str, relative: str, name: str) -> str:
             "files themselves there, or name a data root that holds both",
         )
     return path
+
+
+#: Roots are few, and each of their thousands of files asks.
+_real_root = functools.lru_cache(maxsize=64)(os.path.realpath)
+
+
+def _has_link(real_root: str, path: str) -> bool:
+    """Whether a path below a root without links has one; much faster than to follow all of it."""
+    while len(path) > len(real_root):
+        if os.path.islink(path):
+            return True
+        path = os.path.dirname(path)
+    return False
 
 
 def _first_link_out(root: str, relative: str) -> str:

@@ -20,8 +20,8 @@ class Row:
         id: str. Unique within the source.
         split: str. One of `train`, `dev`, `test`.
         labels: tuple of str. Names of the row's classes; exactly one in single-label sets.
-        media: dict. What the source needs to read the row's pictures, for example `{"image": "/data/1.png"}`. Plain
-            values only: it travels to Beam workers.
+        media: dict. What the source needs to read the row's pictures, for example `{"image": "/data/1.png"}`. Values
+            for JSON only: it travels to Beam workers.
         text: str. Not empty where the source has texts. Defaults to `""`.
         place: str. Where a person finds the row, for messages: `"line 7"`.
         text_donor: str. Id of the row that `text` was taken from, where it is not the row's own. Defaults to `""`.

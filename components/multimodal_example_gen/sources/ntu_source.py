@@ -85,6 +85,7 @@ class NtuSource(Source):
     """
 
     name = "ntu"
+    paths = ("data_root", "missing_list")
     modalities = ("skeleton", "video")
     attribution = "NTU RGB+D (Shahroudy et al., CVPR 2016; ROSE Lab, NTU Singapore): for research, not to be passed on."
     #: The videos have 136 gigabytes.
@@ -177,6 +178,10 @@ class NtuSource(Source):
             "skeleton": skeleton,
             "video": read_clip(path, self.max_frames, self.short_side, self.jpeg_quality),
         }
+
+    def row_files(self, row: Row) -> Sequence[str]:
+        """See `Source.row_files`."""
+        return [inside(self.data_root, path, kind) for kind, path in row.media.items() if path is not None]
 
     def files(self) -> Iterator[tuple[str, str]]:
         """See `Source.files`."""

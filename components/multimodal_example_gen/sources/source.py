@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,8 @@ class Source(abc.ABC):
     name: str
     #: What `features` gives, in the paper's order: the image or its stand-in comes second.
     modalities: tuple[str, ...] = ("text", "image")
-    #: Those of its settings that are paths, relative to the configuration file.
+    #: Those of its settings that are paths, relative to the configuration file. They lead to files, which count as
+    #: data; a row does not depend on the paths themselves.
     paths: tuple[str, ...] = ()
     #: Path of the raw examples' schema; `None`: the configuration names it, or it is in this project's `schemas/`.
     schema_file: str | None = None
@@ -122,6 +123,20 @@ class Source(abc.ABC):
         """
         raise NotImplementedError(f"The source {self.name!r} has no images but {self.modalities}.")
 
+    def row_files(self, row: Row) -> Sequence[str] | None:
+        """Returns the paths of all files that `features` reads for a row, so that unchanged rows are not read again.
+
+        Args:
+            row: Row. From `read`.
+
+        Returns:
+            sequence of str. Defaults to None: it is not known, and each ingest reads all rows.
+
+        Raises:
+            SkipRowError: when a path must not be read.
+        """
+        return None
+
     @abc.abstractmethod
     def files(self) -> Iterator[tuple[str, str]]:
         """Yields `(name, path)` of every file that the examples depend on.
@@ -132,12 +147,13 @@ class Source(abc.ABC):
             FileNotFoundError: when the source is not on this machine.
         """
 
-    def fingerprint(self, by: str | None = None) -> str:
+    def fingerprint(self, by: str | None = None, digests: dict[str, bytes] | None = None) -> str:
         """Returns a digest that changes when the data behind this source change.
 
         Args:
             by: str or None. `"content"` reads every byte. `"metadata"` takes size and modification time instead: for
                 sources of many gigabytes on a disk that one trusts. Defaults to None: the source's `fingerprint_by`.
+            digests: dict or None. Gets the digest of each file whose content was read, by its path. Defaults to None.
 
         Returns:
             str. The word `by`, a colon, and 32 hexadecimal digits.
@@ -146,19 +162,20 @@ class Source(abc.ABC):
             ValueError: for another `by`.
             FileNotFoundError: when the source is not on this machine.
         """
-        digest_of: dict[str, Callable[[str], bytes]] = {"content": _content_digest, "metadata": _metadata_digest}
         by = by or self.fingerprint_by
-        if by not in digest_of:
-            raise ValueError(f"`by` must be one of {tuple(digest_of)}. Received: {by!r}.")
+        digest_of = _digest_by(by)
         digest = hashlib.sha256()
         for name, path in sorted(set(self.files())):
             digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
             try:
                 # A file that the manifest names and that is not there is a fact about the data too.
-                digest.update(digest_of[by](path) if is_file(path) else b"absent")
+                of_file = digest_of(path) if is_file(path) else b"absent"
             except OSError:
                 # As it may not be read, no example depends on it; its row is left out.
-                digest.update(b"unreadable")
+                of_file = b"unreadable"
+            digest.update(of_file)
+            if digests is not None and by == "content" and len(of_file) == digest.digest_size:
+                digests[path] = of_file
         return f"{by}:{digest.hexdigest()[:32]}"
 
 
@@ -212,6 +229,27 @@ def check_keys(source: str, config: dict[str, Any], known: Iterable[str]) -> Non
     unknown = sorted(set(config) - set(known))
     if unknown:
         raise ValueError(f"Unknown settings of the source {source!r}: {unknown}. Known ones: {sorted(known)}.")
+
+
+def file_digest(path: str, by: str) -> bytes:
+    """Returns what tells whether a file changed.
+
+    Args:
+        path: str. Path or address.
+        by: str. `"content"` or `"metadata"`, see `Source.fingerprint`.
+
+    Raises:
+        ValueError: for another `by`.
+        OSError: when the file cannot be read.
+    """
+    return _digest_by(by)(path)
+
+
+def _digest_by(by: str) -> Callable[[str], bytes]:
+    known: dict[str, Callable[[str], bytes]] = {"content": _content_digest, "metadata": _metadata_digest}
+    if by not in known:
+        raise ValueError(f"`by` must be one of {tuple(known)}. Received: {by!r}.")
+    return known[by]
 
 
 def _content_digest(path: str) -> bytes:

@@ -228,6 +228,7 @@ class TestExecutor:
             "Split-test",
             "Split-train",
             "ingest.json",
+            "shards",
         ]
 
     def test_data_changed_since_the_pipeline_was_made(self, folder, tmp_path):
