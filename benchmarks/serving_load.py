@@ -1,8 +1,9 @@
 """Whether a pushed model stands a crowd: `python -m benchmarks.serving_load [SAVED_MODEL]`.
 
-Threads call `serve_json` for a minute, in one process, with good requests of one and of several rows and with hostile
-ones: broken, huge, animated and empty pictures, bytes that are no picture, no rows, unequal numbers of rows. Whatever
-they send, the process must live, good rows must be answered as if they were alone, and memory must not grow.
+Threads call `serve_json` and `serving_default` for a minute, in one process, with good requests of one and of several
+rows and with hostile ones: broken, huge, animated and empty pictures, bytes that are no picture, endless texts,
+examples that are none, no rows, unequal numbers of rows. Whatever they send, the process must live, good rows must be
+answered as if they were alone, and memory must not grow.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import tensorflow as tf
 
 from benchmarks.serving_latency import TEXT, newest
 from hfmnas_keras.atomic_file import atomic_file
+from hfmnas_keras.data.modalities import MAX_TEXT_BYTES
 
 _ROWS = 8
 _KEPT_MS = 200_000
@@ -83,13 +85,14 @@ def serving_load(saved_model: str, threads: int = 8, seconds: float = 60.0) -> d
     Raises:
         ValueError: when the model reads something else than pictures and texts.
     """
-    signature = tf.saved_model.load(saved_model).signatures["serve_json"]
+    signatures = tf.saved_model.load(saved_model).signatures
+    signature = signatures["serve_json"]
     wanted = set(signature.structured_input_signature[1])
     if wanted != {"text", "image_bytes"}:
         raise ValueError(f"Requests are made of pictures and texts. The model in {saved_model} reads {sorted(wanted)}.")
     kinds = _kinds()
     alone = signature(image_bytes=tf.constant([_good_picture()]), text=tf.constant([TEXT]))["probabilities"].numpy()[0]
-    crowd = _Crowd(signature, kinds, alone)
+    crowd = _Crowd(signatures, kinds, alone)
     # Each kind once before the clock runs: the first call of a shape is slow, and what is refused is known.
     for name in kinds:
         crowd.call(name)
@@ -120,10 +123,15 @@ def serving_load(saved_model: str, threads: int = 8, seconds: float = 60.0) -> d
 
 
 class _Crowd:
-    """Callers of one signature, and what they saw."""
+    """Callers of a model's signatures, and what they saw."""
 
-    def __init__(self, signature: Callable[..., dict[str, tf.Tensor]], kinds: dict[str, tuple], alone: np.ndarray):
-        self._signature = signature
+    def __init__(
+        self,
+        signatures: dict[str, Callable[..., dict[str, tf.Tensor]]],
+        kinds: dict[str, tuple],
+        alone: np.ndarray,
+    ):
+        self._signatures = signatures
         self._kinds = kinds
         self._alone = alone
         self._lock = threading.Lock()
@@ -144,7 +152,12 @@ class _Crowd:
         images, texts, is_good = self._kinds[name]
         started = time.monotonic()
         try:
-            answer = self._signature(image_bytes=tf.constant(images, tf.string), text=tf.constant(texts, tf.string))
+            if images is None:
+                answer = self._signatures["serving_default"](examples=tf.constant(texts, tf.string))
+            else:
+                answer = self._signatures["serve_json"](
+                    image_bytes=tf.constant(images, tf.string), text=tf.constant(texts, tf.string)
+                )
             errors, probabilities = answer["error"].numpy(), answer["probabilities"].numpy()
         except tf.errors.OpError:
             self._note(name, started, 0, 0, 1, [] if is_good is None else [f"{name}: the whole request was refused"])
@@ -173,7 +186,7 @@ class _Crowd:
 def _kinds() -> dict[str, tuple]:
     """Requests by name: pictures, texts, and which rows are good; `None` where the request itself is wrong.
 
-    All good rows are the same one.
+    Without pictures they are serialized examples. All good rows are the same one.
     """
     good = _good_picture()
     bad = {
@@ -189,9 +202,19 @@ def _kinds() -> dict[str, tuple]:
     }
     for what, picture in bad.items():
         kinds[f"{what} among good ones"] = ([good, picture, good], [TEXT] * 3, [True, False, True])
+    kinds["an endless text among good ones"] = ([good] * 3, [TEXT, "x " * MAX_TEXT_BYTES, TEXT], [True, False, True])
+    example = _example(good)
+    kinds["examples"] = (None, [example] * 3, [True] * 3)
+    kinds["a broken example among good ones"] = (None, [example, example[:-7], example], [True, False, True])
     kinds["no rows"] = ([], [], [])
     kinds["a picture more than texts"] = ([good] * 2, [TEXT], None)
     return kinds
+
+
+def _example(picture: bytes) -> bytes:
+    values = {"image": picture, "text": TEXT.encode("utf-8")}
+    feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in values.items()}
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
 def _good_picture() -> bytes:

@@ -12,6 +12,7 @@ from components.multimodal_example_gen.readers.picture import StoredPicture
 from components.multimodal_example_gen.row import Row, Skip, SkipRowError
 from components.multimodal_example_gen.shards import read_again, write_note
 from components.words import words_of_text
+from hfmnas_keras.data.modalities import MAX_TEXT_BYTES
 
 #: So many ids of skipped rows are kept for each reason.
 KEPT_IDS = 20
@@ -157,6 +158,9 @@ class _WriteShard(beam.DoFn):
             for row in shard.rows:
                 try:
                     features = self._source.features(row)
+                    if len(features.get("text", b"")) > MAX_TEXT_BYTES:
+                        told = f"the text has more than {MAX_TEXT_BYTES} bytes, the most that a request may have"
+                        raise SkipRowError("text_too_large", told)
                 except SkipRowError as error:
                     count_skip(counts, Skip(error.reason, row.id, error.detail, row.place))
                     yield beam.pvalue.TaggedOutput("left_out", row.id)

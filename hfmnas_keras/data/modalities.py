@@ -13,6 +13,8 @@ from hfmnas_keras.data.picture_headers import MAX_FRAME_PIXELS, read_headers
 
 #: Bodies, joints and coordinates in a frame of a skeleton.
 SKELETON_FRAME = (2, 25, 3)
+#: In UTF-8. Splitting a text into words takes hundreds of times its memory; a novel has half as many.
+MAX_TEXT_BYTES = 1 << 20
 #: Feature of transformed examples with the ids of sub-words, which a text may have beside those of its words.
 SUBWORDS = "subwords"
 
@@ -41,6 +43,12 @@ class _Text(Modality):
 
     def blank(self, shape: Any) -> Any:
         return tf.zeros([1, *shape], tf.int64)
+
+    def bounded(self, raw: Any) -> Any:
+        return tf.where(tf.strings.length(raw) > MAX_TEXT_BYTES, "", raw)
+
+    def errors(self, raw: Any, transformed: Any) -> Any:
+        return tf.where(tf.strings.length(raw) > MAX_TEXT_BYTES, f"The text has more than {MAX_TEXT_BYTES} bytes.", "")
 
     def rows(self, transformed: np.ndarray) -> np.ndarray:
         return transformed

@@ -65,6 +65,14 @@ class Modality(abc.ABC):
             shape: sequence of int. Of one row of the backbone's input.
         """
 
+    def bounded(self, raw: Any) -> Any:
+        """What Transform's graph may be given of a request: nothing instead of what would fill the memory.
+
+        Args:
+            raw: as `example_feature` parses it.
+        """
+        return raw
+
     def errors(self, raw: Any, transformed: tf.Tensor) -> tf.Tensor:
         """Why rows of a request cannot be used, for a person; empty strings where they can.
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from hfmnas_keras.data.modalities import MODALITIES
 from hfmnas_keras.data.modality import Modality
+from hfmnas_keras.data.picture_decoding import each_alone
 from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.export.decision import PROBABILITIES, decision_of, heads_of
 from hfmnas_keras.export.saved_model_folder import check_destination, portable_recurrent_layers, write_whole
@@ -102,7 +103,7 @@ def export_saved_model(
     label_feature = "labels" if multi_label else "label"
 
     def predict(parsed: dict[str, Any], errors: tf.Tensor) -> dict[str, tf.Tensor]:
-        given = {m.name: m.as_raw(parsed[m.name], raw_feature_spec[m.name]) for m in modalities}
+        given = {m.name: m.as_raw(m.bounded(parsed[m.name]), raw_feature_spec[m.name]) for m in modalities}
         batch = _batch_size(parsed[modalities[0].name])
         transformed = transform_layer({**_empty_features(raw_feature_spec, batch_size=batch), **given})
         for modality in modalities:
@@ -231,10 +232,18 @@ def _check_raw_features(raw_feature_spec: Mapping[str, Any], modalities: Sequenc
 
 
 def _parsed(examples: tf.Tensor, modalities: Sequence[Modality]) -> tuple[dict[str, Any], tf.Tensor]:
-    """Parses requests; an example without its one value, or with several, is an error of its row, not of the batch."""
+    """Parses requests; one that cannot be parsed, or lacks its one value, is an error of its row, not of the batch."""
     spec = {m.name: tf.io.VarLenFeature(m.example_feature.dtype) for m in modalities}
-    parsed = tf.io.parse_example(examples, spec)
-    errors = tf.fill(tf.shape(examples), "")
+
+    def parsed_alone(example: tf.Tensor) -> tf.Tensor:
+        numbers = [tf.size(feature.values) for feature in tf.io.parse_single_example(example, spec).values()]
+        return tf.strings.as_string(tf.add_n(numbers))
+
+    # Parsed together, one that is broken would fail the requests of all.
+    is_whole = each_alone((examples,), tf.fill(tf.shape(examples), True), parsed_alone) != ""
+    expected = ", ".join(f"`{m.name}` ({m.example_feature.dtype.name})" for m in modalities)
+    errors = tf.where(is_whole, "", f"The row is no serialized tf.train.Example with {expected}.")
+    parsed = tf.io.parse_example(tf.where(is_whole, examples, ""), spec)
     for modality in modalities:
         if isinstance(modality.example_feature, tf.io.FixedLenFeature):
             values = tf.RaggedTensor.from_sparse(parsed[modality.name])

@@ -154,6 +154,15 @@ def test_pictures_that_requests_cannot_have_are_counted(folder, tmp_path):
     assert warning.startswith("3 pictures") and "'WEBP': 1" in warning
 
 
+def test_a_text_larger_than_a_request_may_have_is_left_out(folder, tmp_path):
+    rows = manifest_folder.rows(12)
+    for number, length in ((0, 1 << 20), (1, (1 << 20) + 1)):
+        rows[number]["text"] = "x" * length
+    source = ManifestSource(manifest_folder.write_jsonl(folder, rows, "large.jsonl"), strict=False)
+    report, _ = manifest_folder.run_ingest(source, tmp_path)
+    assert report["skipped"]["text_too_large"]["ids"] == [rows[1]["id"]]
+
+
 def test_counts_are_held_against_the_papers(folder, tmp_path):
     class Published(ManifestSource):
         published_rows = {"train": 9, "dev": 2, "test": 2}

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 pytest.importorskip("tensorflow_transform", reason="needs the extra `pipeline`")
 
+from hfmnas_keras.data.modalities import MAX_TEXT_BYTES
 from hfmnas_keras.export.serving import ROWS_AT_ONCE, export_saved_model
 from tests import served_model
 from tests.components import picture_encodings
@@ -193,6 +194,42 @@ def test_an_example_without_image_or_text_is_an_error_of_its_row(signatures, mis
     outputs = signatures["serving_default"](examples=tf.constant(examples))
     assert outputs["error"].numpy().tolist() == [b"", f"{missing}: One value is expected. Received: 0".encode()]
     assert outputs["probabilities"][0].numpy().any() and not outputs["probabilities"][1].numpy().any()
+
+
+def _other_type(name):
+    row = served_model.raw_rows(False)[0]
+    example = tf.train.Example.FromString(served_model.serialize(row, names=("image", "text")))
+    example.features.feature[name].float_list.value.append(1.0)
+    return example.SerializeToString()
+
+
+GOOD_EXAMPLE = served_model.serialize(served_model.raw_rows(False)[0], names=("image", "text"))
+
+
+@pytest.mark.parametrize(
+    "example",
+    [b"garbage", GOOD_EXAMPLE[:-5], GOOD_EXAMPLE[5:], b"\xff" * 100, _other_type("image"), _other_type("text")],
+    ids=["text", "cut", "without its begin", "ones", "numbers as picture", "numbers as text"],
+)
+def test_an_example_that_cannot_be_parsed_fails_alone(signatures, example):
+    """In a server's batch it stands among those of strangers."""
+    examples = [GOOD_EXAMPLE, example, GOOD_EXAMPLE]
+    outputs = signatures["serving_default"](examples=tf.constant(examples))
+    told = "The row is no serialized tf.train.Example with `text` (string), `image` (string)."
+    assert outputs["error"].numpy().tolist() == [b"", told.encode(), b""]
+    alone = signatures["serving_default"](examples=tf.constant([GOOD_EXAMPLE]))
+    for row in (0, 2):
+        np.testing.assert_allclose(outputs["probabilities"][row], alone["probabilities"][0], atol=1e-6)
+    assert not outputs["probabilities"][1].numpy().any() and outputs["abstain"][1].numpy().all()
+
+
+@pytest.mark.parametrize("letter", ["a ", "a", "好", "!", " "])
+def test_a_text_of_any_length_is_read_up_to_the_bound_and_refused_above(signatures, letter):
+    row = served_model.raw_rows(False)[0]
+    number = MAX_TEXT_BYTES // len(letter.encode("utf-8"))
+    texts = [letter * number, letter * (number + 2), row["text"]]
+    outputs = signatures["serve_json"](image_bytes=tf.constant([row["image"]] * 3), text=tf.constant(texts))
+    assert outputs["error"].numpy().tolist() == [b"", b"text: The text has more than 1048576 bytes.", b""]
 
 
 def test_a_request_without_rows_gets_an_answer_without_rows(signatures, multi_label):
