@@ -31,10 +31,10 @@ def parse_object(data: bytes) -> dict[str, Any]:
 
     Raises:
         SkipRowError: with the reason `not_utf8`, or `broken_row` for everything else that is no JSON object, endlessly
-            nested text and endless numbers included.
+            nested text, endless numbers and a key that is there twice included.
     """
     try:
-        record = json.loads(data.decode("utf-8"))
+        record = json.loads(data.decode("utf-8"), object_pairs_hook=_each_key_once)
     except UnicodeDecodeError as error:
         raise SkipRowError("not_utf8", f"the bytes from {error.start} on are not UTF-8") from error
     # Numbers of thousands of digits are a plain ValueError.
@@ -42,6 +42,16 @@ def parse_object(data: bytes) -> dict[str, Any]:
         raise SkipRowError("broken_row", f"this is not JSON: {error}") from error
     if not isinstance(record, dict):
         raise SkipRowError("broken_row", f"a JSON object is expected. Received: {type(record).__name__}")
+    return record
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a key given twice the parser would take the last without a word."""
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise SkipRowError("broken_row", f"the key {twice[:100]!r} is there twice")
     return record
 
 

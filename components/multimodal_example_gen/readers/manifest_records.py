@@ -35,7 +35,7 @@ def manifest_records(path: str, columns: Mapping[str, str]) -> Iterator[tuple[st
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it is UTF-16, or a CSV without the columns that are needed.
+        ValueError: when it is UTF-16 or of another format, or a CSV without the columns that are needed.
     """
     if not is_file(path):
         raise FileNotFoundError(f"There is no manifest at {path!r}.")
@@ -45,6 +45,8 @@ def manifest_records(path: str, columns: Mapping[str, str]) -> Iterator[tuple[st
         raise ValueError(f"{path!r} is UTF-16, as spreadsheets save `Unicode text`. Save it as UTF-8 (`CSV UTF-8`).")
     data = data.removeprefix(b"\xef\xbb\xbf")  # Spreadsheets put a byte order mark in front.
     is_csv = path.lower().endswith(".csv")
+    if other := _other_format(data, is_csv):
+        raise ValueError(f"{path!r} {other}.")
     for place, record in _csv_records(data, path, columns) if is_csv else jsonl_records(data):
         if isinstance(record, dict):
             if not is_utf8("".join(record)):
@@ -52,6 +54,20 @@ def manifest_records(path: str, columns: Mapping[str, str]) -> Iterator[tuple[st
             elif not is_csv:
                 record = _with_usual_names(record, columns)
         yield place, record
+
+
+def _other_format(data: bytes, is_csv: bool) -> str:
+    """Names what is no manifest by how it begins; empty for what may be one."""
+    if data.startswith(b"PK\3\4"):
+        return "is a spreadsheet or another ZIP file. Save it as CSV (`CSV UTF-8`)"
+    if data.startswith(b"\x1f\x8b"):
+        return "is compressed by gzip. Unpack it"
+    zeros = data[:200].count(0)
+    if zeros > 8 and zeros > len(data[:200]) / 3:
+        return "holds zero bytes, as UTF-16 does. Save it as UTF-8 (`CSV UTF-8`)"
+    if not is_csv and data.lstrip().startswith(b"["):
+        return "is one JSON list. JSON lines have an object in each line, without commas between them"
+    return ""
 
 
 def _csv_records(
@@ -75,7 +91,9 @@ def _csv_records(
         raise ValueError(f"`columns` names {absent}, which {path!r} lacks. Its header: {in_short(given)}.")
     lost = [name for name in ("id", "text", "image") if name not in known]
     if lost or not {"label", "labels"} & known or not _each_once(given):
-        hints = "".join(column_hint(dict.fromkeys(header, ""), name) for name in (lost or ["label"]))
+        hints = "".join(dict.fromkeys(column_hint(dict.fromkeys(header, ""), name) for name in (lost or ["label"])))
+        if separator := next((sign for sign in ";\t|" if len(given) == 1 and given[0].count(sign) > 1), ""):
+            hints = f"; {separator!r} separates its columns: save it with commas"
         raise ValueError(
             f"{path!r} needs a header with each of id, text, image and label (or labels) once. Received: "
             f"{in_short(given)}{hints}."

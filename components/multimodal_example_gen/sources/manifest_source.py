@@ -17,7 +17,7 @@ from components.multimodal_example_gen.readers.manifest_records import (
     manifest_records,
     unknown_column,
 )
-from components.multimodal_example_gen.record import in_short, inside, is_utf8, text_of
+from components.multimodal_example_gen.record import comparable_text, in_short, inside, is_utf8, text_of
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
 from components.multimodal_example_gen.sources.source import Listing, Source
 from components.words import words_of_text
@@ -27,7 +27,9 @@ from hfmnas_keras.data.stored_files import check_address
 #: Other usual names of the second split.
 SPLIT_NAMES = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
 
-_LOOKS_LIKE_A_LIST = re.compile(r"[,;\[\]\"']")
+_LOOKS_LIKE_A_LIST = re.compile(r"[,;|\[\]\"']")
+# As programs write it where there is no value.
+_NO_VALUE = frozenset(("nan", "null", "none", "n/a", "<na>", "nat"))
 
 
 class ManifestSource(Source):
@@ -43,7 +45,7 @@ class ManifestSource(Source):
 
     What cannot be used has a reason, and `strict` says what happens to it. A column: `unknown_column`. In a row:
     `broken_row`, `not_utf8`, `wrong_type`, `missing_id`, `duplicate_id`, `unknown_split`, `empty_text`, `no_label`,
-    `several_labels`, `label_and_labels`, `unknown_label`, `path_outside_root`. In its picture: see
+    `several_labels`, `label_and_labels`, `unknown_label`, `path_outside_root`, `text_too_large`. In its picture: see
     `components.multimodal_example_gen.readers.picture.read_picture`.
 
     Args:
@@ -313,6 +315,21 @@ def _warnings(rows: list[Row], is_csv: bool) -> list[str]:
         told.append(
             f"classes look like lists: {in_short(names, 3)}; several labels are written as a list in JSONL (`labels`), "
             "with | between them in CSV"
+        )
+    alike: dict[str, list[str]] = {}
+    for name in sorted({label for row in rows for label in row.labels}):
+        alike.setdefault(comparable_text(unicodedata.normalize("NFKC", name)), []).append(name)
+    if twins := [", ".join(map(repr, names)) for names in alike.values() if len(names) > 1]:
+        told.append(
+            f"classes differ in capitals, blanks or composed letters alone, and are different classes here: "
+            f"{in_short(twins, 3)}"
+        )
+    if names := [name for names in alike.values() for name in names if name.casefold() in _NO_VALUE]:
+        told.append(f"classes are called as programs write a missing value: {in_short(names, 3)}")
+    if valueless := [row for row in rows if row.text.casefold() in _NO_VALUE]:
+        told.append(
+            f"{len(valueless)} texts are what programs write for a missing value, the first, {valueless[0].text!r}, in "
+            f"{valueless[0].place}"
         )
     broken = [row for row in rows if is_csv and "\n" in row.text]
     if broken:

@@ -1,7 +1,9 @@
 import collections
+import gzip
 import itertools
 import json
 import os
+import re
 import unicodedata
 
 import pytest
@@ -429,6 +431,62 @@ def test_classes_that_look_like_lists_are_warned_of(tmp_path, label):
     (warning,) = listing.warnings
     assert repr(label) in warning and "'cat'," not in warning.replace(repr(label), "")
     assert not read(tmp_path, [GOOD]).warnings
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["cat", "Cat", "dog"], "capitals, blanks or composed letters alone.*'Cat', 'cat'"),
+        (["caf\u00e9", "cafe\u0301", "dog"], "capitals, blanks or composed letters alone"),
+        (["big cat", "big  cat", "dog"], "capitals, blanks or composed letters alone"),
+        (["cat", "nan", "dog"], "missing value.*'nan'"),
+        (["cat", "None", "dog"], "missing value.*'None'"),
+        (["cat", "cat|dog", "dog"], "look like lists.*cat|dog"),
+    ],
+)
+@pytest.mark.parametrize("write", [manifest_folder.write_jsonl, manifest_folder.write_csv])
+def test_classes_that_are_probably_not_meant_are_warned_of(tmp_path, labels, told, write):
+    rows = [dict(GOOD, id=str(number), label=label) for number, label in enumerate(labels)]
+    listing = ManifestSource(write(tmp_path, rows)).read()
+    assert len(listing.classes) == 3
+    (warning,) = listing.warnings
+    assert re.search(told, warning)
+
+
+@pytest.mark.parametrize("text", ["NaN", "null", "None", "<NA>"])
+def test_texts_of_no_value_are_counted(tmp_path, text):
+    rows = [dict(GOOD, id=str(number), text=text if number else "words") for number in range(3)]
+    (warning,) = ManifestSource(manifest_folder.write_csv(tmp_path, rows)).read().warnings
+    assert warning.startswith("2 texts are what programs write") and "in line 3" in warning
+
+
+@pytest.mark.parametrize("key", ["id", "text", "image", "label", "split", "note"])
+def test_a_key_that_is_there_twice_costs_its_row(tmp_path, key):
+    """The parser takes the last without a word."""
+    line = json.dumps(dict(GOOD, id="b")).removesuffix("}") + f', "{key}": "a.png", "{key}": "a.png"}}'
+    listing = read(tmp_path, [GOOD, line.encode()])
+    assert [row.id for row in listing.rows] == ["a"]
+    (skip,) = listing.skipped
+    assert skip.reason == "broken_row" and f"the key '{key}' is there twice" in skip.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("m.csv", b"id;text;image;label\n1;a;a.png;cat\n", "';' separates its columns"),
+        ("m.csv", b"id\ttext\timage\tlabel\n1\ta\ta.png\tcat\n", r"'\\t' separates its columns"),
+        ("m.csv", b"id|text|image|label\n1|a|a.png|cat\n", r"'\|' separates its columns"),
+        ("m.csv", b"PK\3\4" + b"x" * 100, "is a spreadsheet"),
+        ("m.csv", gzip.compress(b"id,text,image,label\n"), "compressed by gzip"),
+        ("m.csv", "id,text,image,label\n".encode("utf-16-le"), "zero bytes, as UTF-16"),
+        ("m.jsonl", json.dumps(GOOD).encode("utf-16-be"), "zero bytes, as UTF-16"),
+        ("m.jsonl", b'\n [{"id": "a"},\n{"id": "b"}]', "one JSON list. JSON lines have an object in each line"),
+    ],
+)
+def test_a_file_of_another_format_is_named(tmp_path, name, data, told):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ValueError, match=told):
+        ManifestSource(str(tmp_path / name)).read()
 
 
 def test_paths_as_windows_writes_them(tmp_path):
