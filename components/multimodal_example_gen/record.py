@@ -6,11 +6,13 @@ in logs.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import posixpath
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -154,8 +156,10 @@ _real_root = functools.lru_cache(maxsize=64)(os.path.realpath)
 def _has_link(real_root: str, path: str) -> bool:
     """Whether a path below a root without links has one; much faster than to follow all of it."""
     while len(path) > len(real_root):
-        if os.path.islink(path):
-            return True
+        # Not `islink`, which is silent about letters that no file's name can have.
+        with contextlib.suppress(OSError):
+            if stat.S_ISLNK(os.lstat(path).st_mode):
+                return True
         path = os.path.dirname(path)
     return False
 
