@@ -12,6 +12,7 @@ from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
+from components.backbone_trainer.known_pieces import tell_known_pieces
 from components.backbone_trainer.recipes import make_recipe
 from components.checkpoint_folder import checkpoint_folder
 from components.code_fingerprint import check_code
@@ -65,22 +66,23 @@ class Executor(base_executor.BaseExecutor):
         checkpoints = checkpoint_folder(
             "BackboneTrainer", exec_properties["checkpoint_root"], input_dict, exec_properties
         )
+        of_modality: dict[str, Any] = {
+            modality: settings_from_json(backbone_settings_class(modality, json.loads(settings).get("kind")), settings)
+            for modality, settings in backbones_settings.items()
+        }
+        if "text" in of_modality:
+            tell_known_pieces(of_modality["text"], {"train": train_inputs["text"], "dev": dev_inputs["text"]})
         with contextlib.ExitStack() as copies:
             recipes = {
                 modality: make_recipe(
                     modality,
-                    _with_local_files(
-                        settings_from_json(
-                            backbone_settings_class(modality, json.loads(settings).get("kind")), settings
-                        ),
-                        copies,
-                    ),
+                    _with_local_files(settings, copies),
                     exec_properties["num_outputs"],
                     tuple(train_inputs[modality].shape[1:]),
                     tuple(json.loads(exec_properties["grid"])),
                     transform_graph,
                 )
-                for modality, settings in backbones_settings.items()
+                for modality, settings in of_modality.items()
             }
             work_dir = copies.enter_context(mirrored_folder(checkpoints))
             folder = copies.enter_context(writable_folder(backbones.uri))

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from hfmnas_keras.preparation.piece_tokenizer import Marks, PieceTokenizer, line_numbers
 
-_MARKS = Marks("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+MARKS = Marks("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 #: In characters; longer words are unknown as a whole.
 LONGEST_WORD = 100
 # Chinese characters, each a word of its own; as in BERT's own code, without those that decompose.
@@ -62,7 +62,7 @@ class WordPiece(PieceTokenizer):
     """
 
     def __init__(self, vocabulary: str, max_tokens: int, lower_case: bool = True, strip_accents: bool = True):
-        super().__init__("word_piece", vocabulary, max_tokens, _MARKS)
+        super().__init__("word_piece", vocabulary, max_tokens, MARKS)
         self._pieces = line_numbers(vocabulary, -1)
         codes, forms = normal_forms(lower_case, strip_accents)
         self._forms = tf.lookup.StaticHashTable(

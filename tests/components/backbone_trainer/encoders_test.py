@@ -3,13 +3,17 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from tfx.types import channel, standard_artifacts
 
 from components.backbone_trainer.component import BackboneTrainer
+from components.backbone_trainer.known_pieces import tell_known_pieces
 from components.backbone_trainer.recipes import make_recipe
 from components.settings_json import settings_from_json, settings_to_json
-from components.transform.encoder_preparation import encoder_preparation
+from components.transform.encoder_preparation import encoder_preparation, tokenizer_of
+from hfmnas_keras.preparation.word_piece import WordPiece
 from hfmnas_keras.settings.backbones import EncoderBackboneSettings, TextBackboneSettings, backbone_settings_class
 from hfmnas_keras.settings.keras_backbone import KerasBackboneSettings
 from hfmnas_keras.settings.pretraining import PretrainingSettings
@@ -119,3 +123,29 @@ def test_the_cache_sees_another_model_and_another_function(tmp_path, monkeypatch
     for model, message in (("nowhere.keras", "There is no file"), ("given_by_a_test:none", "there is no function")):
         with pytest.raises(ValueError, match=message):
             trainer(image=KerasBackboneSettings(model))
+
+
+def test_what_an_encoder_knows_of_the_texts_is_told(tmp_path, caplog):
+    settings = EncoderBackboneSettings(str(text_encoder(tmp_path)))
+    tokenize = WordPiece(tokenizer_of(settings.encoder)["vocabulary"], max_tokens=8)
+    with open(tokenizer_of(settings.encoder)["vocabulary"], encoding="utf-8") as file:
+        known = next(piece for piece in file.read().split() if piece.isalpha() and len(piece) > 2)
+    texts = {
+        "train": [known, f"{known} {known}", f"{known} 😀"],
+        # None of their words is in the vocabulary, and one has no word at all.
+        "dev": ["สวัสดีชาวโลก", "😀😀", f"{known} สวัสดี", ""],
+    }
+    tokens = {split: tokenize(tf.constant(of_split)).numpy() for split, of_split in texts.items()}
+    with caplog.at_level("INFO"):
+        found = tell_known_pieces(settings, tokens)
+    assert found["train"] == {"known": pytest.approx(4 / 5), "without": 0}
+    assert found["dev"] == {"known": pytest.approx(1 / 4), "without": 3}
+    assert "80.0% of those of train, 25.0% of those of dev" in caplog.text
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "{'dev': 3} have no word that the encoder" in warning
+
+
+def test_an_encoder_that_knows_all_warns_of_nothing(tmp_path, caplog):
+    settings = EncoderBackboneSettings(str(text_encoder(tmp_path)))
+    tell_known_pieces(settings, {"train": np.array([[0, 0]]), "dev": np.array([[0, 0]])[:0]})
+    assert tell_known_pieces(TextBackboneSettings(), {"train": np.zeros([1, 2])}) is None
