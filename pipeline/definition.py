@@ -147,7 +147,9 @@ def create_pipeline(
 
     # Features once, so that the search never runs a backbone.
     feature_extractor = FeatureExtractor(
-        examples=transform.outputs["transformed_examples"], backbones=backbone_trainer.outputs["backbones"]
+        examples=transform.outputs["transformed_examples"],
+        backbones=backbone_trainer.outputs["backbones"],
+        taps=backbone_trainer.outputs["taps"],
     )
 
     # What a user would have without a search, in seconds: linear models on simple features.

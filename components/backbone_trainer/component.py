@@ -42,7 +42,10 @@ class BackboneTrainerSpec(ComponentSpec):
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "transform_graph": ChannelParameter(type=standard_artifacts.TransformGraph),
     }
-    OUTPUTS = {"backbones": ChannelParameter(type=Backbones)}
+    OUTPUTS = {
+        "backbones": ChannelParameter(type=Backbones),
+        "taps": ChannelParameter(type=standard_artifacts.Examples),
+    }
 
 
 class BackboneTrainer(base_component.BaseComponent):
@@ -74,6 +77,8 @@ class BackboneTrainer(base_component.BaseComponent):
 
     Outputs:
         `backbones`: `components.Backbones`.
+        `taps`: `Examples` with the splits `train` and `dev`: features of frozen encoders, as `FeatureExtractor` has
+            them, which were computed to train a head. Without splits where there are none.
 
     Raises:
         ValueError: when a file of weights or word vectors, or an encoder, does not exist, or an encoder lacks a tap.
@@ -108,6 +113,7 @@ class BackboneTrainer(base_component.BaseComponent):
                 files_fingerprint=_files_fingerprint(backbones),
                 code_fingerprint=code_fingerprint(*executor.CODE),
                 backbones=types.Channel(type=Backbones),
+                taps=types.Channel(type=standard_artifacts.Examples),
             )
         )
 

@@ -19,6 +19,8 @@ from components.code_fingerprint import check_code
 from components.local_folders import mirrored_folder, readable_file, remove_folder, writable_folder
 from components.settings_json import settings_from_json
 from components.splits import read_examples
+from hfmnas_keras.data.feature_files import write_feature_set
+from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.pretraining.pretraining import pretrain_backbones
 from hfmnas_keras.settings.backbones import PATH_SETTINGS, backbone_settings_class
 from hfmnas_keras.settings.pretraining import PretrainingSettings
@@ -40,7 +42,8 @@ class Executor(base_executor.BaseExecutor):
 
         Args:
             input_dict: `examples`, transformed; `transform_graph`.
-            output_dict: `backbones`.
+            output_dict: `backbones`; `taps`, Examples with `train` and `dev`, or without splits where the taps of
+                every modality see labels, or a killed attempt had computed them.
             exec_properties: `num_outputs`; `multi_label`; `grid`, as JSON; `pretraining`, settings as JSON;
                 `backbones_settings`, JSON of a mapping from modality to settings as JSON; `checkpoint_root`;
                 `files_fingerprint`; `code_fingerprint`.
@@ -86,6 +89,7 @@ class Executor(base_executor.BaseExecutor):
             }
             work_dir = copies.enter_context(mirrored_folder(checkpoints))
             folder = copies.enter_context(writable_folder(backbones.uri))
+            frozen_taps: dict[str, dict[str, Any]] = {}
             record = pretrain_backbones(
                 recipes,
                 train_inputs,
@@ -96,7 +100,16 @@ class Executor(base_executor.BaseExecutor):
                 folder,
                 settings_from_json(PretrainingSettings, exec_properties["pretraining"]),
                 work_dir=work_dir,
+                frozen_taps=frozen_taps,
             )
+        taps = artifact_utils.get_single_instance(output_dict["taps"])
+        taps.split_names = artifact_utils.encode_split_names([*frozen_taps])
+        for split, rows in (("train", train), ("dev", dev)):
+            if split in frozen_taps:
+                write_feature_set(
+                    FeatureSet(ids=rows.ids, features=frozen_taps[split], labels=rows.labels),
+                    artifact_utils.get_split_uri([taps], split),
+                )
         backbones.set_string_custom_property("modalities", ",".join(recipes))
         for modality, result in record["modalities"].items():
             backbones.set_float_custom_property(f"{modality}_dev_f1_m", float(result["dev_macro_f1"]))

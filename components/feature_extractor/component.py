@@ -19,6 +19,7 @@ class FeatureExtractorSpec(ComponentSpec):
     INPUTS = {
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "backbones": ChannelParameter(type=Backbones),
+        "taps": ChannelParameter(type=standard_artifacts.Examples),
     }
     OUTPUTS = {"features": ChannelParameter(type=standard_artifacts.Examples)}
 
@@ -28,7 +29,9 @@ class FeatureExtractor(base_component.BaseComponent):
 
     ```python
     feature_extractor = FeatureExtractor(
-        examples=transform.outputs["transformed_examples"], backbones=backbone_trainer.outputs["backbones"]
+        examples=transform.outputs["transformed_examples"],
+        backbones=backbone_trainer.outputs["backbones"],
+        taps=backbone_trainer.outputs["taps"],
     )
     ```
 
@@ -38,6 +41,7 @@ class FeatureExtractor(base_component.BaseComponent):
     Args:
         examples: channel of transformed `Examples` with the splits `train` and `dev`.
         backbones: channel of `components.Backbones`.
+        taps: channel of `Examples`. Features that the backbones' training has computed, which are not computed again.
 
     Outputs:
         `features`: `Examples` with the splits `train` and `dev`; features of `tf.Example`s are named by modality:
@@ -47,11 +51,12 @@ class FeatureExtractor(base_component.BaseComponent):
     SPEC_CLASS = FeatureExtractorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, examples: types.BaseChannel, backbones: types.BaseChannel):
+    def __init__(self, examples: types.BaseChannel, backbones: types.BaseChannel, taps: types.BaseChannel):
         super().__init__(
             spec=FeatureExtractorSpec(
                 examples=examples,
                 backbones=backbones,
+                taps=taps,
                 code_fingerprint=code_fingerprint(*executor.CODE),
                 features=types.Channel(type=standard_artifacts.Examples),
             )

@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any
 
+import numpy as np
 from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_executor
@@ -15,7 +16,7 @@ from tfx.types import artifact_utils
 from components.code_fingerprint import check_code
 from components.feature_extractor.separation import SEPARATION_BAR, SEPARATION_FILE, separations
 from components.local_folders import readable_folder
-from components.splits import read_examples
+from components.splits import read_examples, read_features
 from hfmnas_keras.data.feature_files import write_feature_set
 from hfmnas_keras.data.feature_set import FeatureSet
 from hfmnas_keras.pretraining.extraction import extract_features, read_backbones
@@ -39,7 +40,7 @@ class Executor(base_executor.BaseExecutor):
         """Extracts the features of train and dev.
 
         Args:
-            input_dict: `examples`, transformed; `backbones`.
+            input_dict: `examples`, transformed; `backbones`; `taps`, from the same stage.
             output_dict: `features`, Examples with the splits `train` and `dev`, and `separation.json`: by
                 cross-fitted modality, how well train rows are told from dev rows, see `separations`.
             exec_properties: `code_fingerprint`.
@@ -48,6 +49,7 @@ class Executor(base_executor.BaseExecutor):
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         features = artifact_utils.get_single_instance(output_dict["features"])
         features.split_names = artifact_utils.encode_split_names(SPLITS)
+        taps = artifact_utils.get_single_instance(input_dict["taps"])
         with readable_folder(artifact_utils.get_single_uri(input_dict["backbones"])) as backbones:
             cross_fitted = [name for name, record in read_backbones(backbones)["modalities"].items() if record["folds"]]
             features_of = {}
@@ -55,7 +57,9 @@ class Executor(base_executor.BaseExecutor):
                 rows = read_examples(examples, split)
                 feature_set = FeatureSet(
                     ids=rows.ids,
-                    features=extract_features(backbones, rows.ids, rows.inputs(), split),
+                    features=extract_features(
+                        backbones, rows.ids, rows.inputs(), split, known=_known(taps, split, rows.ids)
+                    ),
                     labels=rows.labels,
                     tokens=rows.tokens,
                 )
@@ -65,3 +69,16 @@ class Executor(base_executor.BaseExecutor):
         logging.info("Area under the ROC curve of trees that tell train features from dev features: %s.", record)
         with fileio.open(os.path.join(features.uri, SEPARATION_FILE), "w") as file:
             file.write(json.dumps(record, indent=1) + "\n")
+
+
+def _known(taps: types.Artifact, split: str, ids: np.ndarray) -> dict[str, np.ndarray]:
+    """The features of a split that the backbones' training has computed, if they are of these rows."""
+    if split not in artifact_utils.decode_split_names(taps.split_names or "[]"):
+        return {}
+    found = read_features(taps, split)
+    if not np.array_equal(found.ids, ids):
+        raise RuntimeError(
+            f"The taps of the {split} split are of other rows than the examples: {found.num_rows} and {len(ids)}. Take "
+            "both from the same run."
+        )
+    return found.features

@@ -82,6 +82,7 @@ def fit_model(
     )
     say(f"Backbones: {', '.join(_told(getattr(settings, modality)) for modality in MODALITIES)}.")
     recipes = _recipes(settings, preparation, train_rows, len(classes))
+    frozen_taps: dict[str, Any] = {}
     backbones_record = pretrain_backbones(
         recipes,
         train_rows.inputs(),
@@ -91,13 +92,20 @@ def fit_model(
         dev_rows.labels,
         work / "backbones",
         settings.pretraining,
+        frozen_taps=frozen_taps,
     )["modalities"]
     alone = {modality: record["dev_macro_f1"] for modality, record in backbones_record.items()}
     say(f"Macro F1 of each alone: {', '.join(f'{name} {score:.3f}' for name, score in alone.items())}.")
     features = {
         split: FeatureSet(
             ids=rows.ids,
-            features=extract_features(work / "backbones", rows.ids.tolist(), rows.inputs(), split),  # type: ignore[arg-type]
+            features=extract_features(
+                work / "backbones",
+                rows.ids.tolist(),  # type: ignore[arg-type]
+                rows.inputs(),
+                split,
+                known=frozen_taps.get(split),
+            ),
             labels=rows.labels,
             tokens=rows.tokens,
         )

@@ -33,6 +33,7 @@ def extract_features(
     inputs: Mapping[str, Any],
     split: str,
     batch_size: int = 64,
+    known: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Computes the low and high features of every modality, once for the whole search.
 
@@ -45,6 +46,8 @@ def extract_features(
         inputs: array `(rows, ...)` by modality; modalities that the folder does not know are an error.
         split: str. `"train"`, `"dev"` or another name.
         batch_size: int. Defaults to `64`.
+        known: mapping or None. Features of these very rows that `pretrain_backbones` has computed on its way; of a
+            modality whose taps are all among them no row passes the network again. Defaults to None.
 
     Returns:
         dict from `"{modality}_low"` and `"{modality}_high"` to float32 arrays `(rows, ...)`.
@@ -63,6 +66,12 @@ def extract_features(
     for modality, rows in inputs.items():
         if len(rows) != len(ids):
             raise ValueError(f"Every row needs an id. Received: {len(ids)} ids and {len(rows)} rows of {modality}.")
+        of_modality = {name: known[name] for tap in TAPS if known and (name := f"{modality}_{tap}") in known}
+        if len(of_modality) == len(TAPS):
+            if any(len(array) != len(ids) for array in of_modality.values()):
+                raise ValueError(f"The known features of {modality} are not of the {len(ids)} rows. Leave them out.")
+            features.update(of_modality)
+            continue
         folds = modalities[modality]["folds"] if split == "train" else 0
         if folds:
             fold_of_row = folds_of(fold_keys(ids, rows), folds, record["seed"])

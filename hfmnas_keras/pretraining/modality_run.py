@@ -31,7 +31,12 @@ VERSION = 1
 
 @dataclasses.dataclass
 class ModalityRun:
-    """The networks of one modality, made or found in the work folder."""
+    """The networks of one modality, made or found in the work folder.
+
+    Attributes:
+        taps: dict. Where they see no label and were computed on the way, by `"train"` and `"dev"` what each tap gives
+            for all rows, an array by tap; else empty.
+    """
 
     modality: str
     recipe: BackboneRecipe
@@ -40,6 +45,7 @@ class ModalityRun:
     fold_of_row: np.ndarray | None
     settings: PretrainingSettings
     folder: pathlib.Path
+    taps: dict[str, dict[str, np.ndarray]] = dataclasses.field(default_factory=dict)
 
     def finish(self) -> dict[str, Any]:
         # Every network of a modality starts from these very weights, so that their units can be compared.
@@ -68,16 +74,23 @@ class ModalityRun:
         logging.info("%s: weights from %s, no pre-training.", self.modality, self.recipe.weights)
         _save(backbone, self.folder / "reference.keras")
         outputs = BatchedOutputs(backbone)
-        return self._record(0, {}, *(outputs(inputs)["logits"] for inputs, _ in (self.train, self.dev)))
+        logits = []
+        for split, (inputs, _) in (("train", self.train), ("dev", self.dev)):
+            found = outputs(inputs)
+            logits.append(found["logits"])
+            self.taps[split] = {tap: found[tap] for tap in TAPS}
+        return self._record(0, {}, *logits)
 
     def _train_head_on_taps(self, backbone: Any) -> Any:
         if self._finished("reference"):
             return _read_json(self.folder / "reference.json")
         head = backbone.get_layer("head")
-        taps = BatchedOutputs(keras.Model(backbone.input, backbone.output["high"]))
+        # Both taps, though the head reads one: the trunk passes over each row once, here, for the search too.
+        taps = BatchedOutputs(keras.Model(backbone.input, {tap: backbone.output[tap] for tap in TAPS}))
         (train_inputs, train_labels), (dev_inputs, dev_labels) = self.train, self.dev
-        train_taps = taps(train_inputs, progress=f"{self.modality}: taps of the train split, computed once")
-        dev_taps = taps(dev_inputs, progress=f"{self.modality}: taps of the dev split, computed once")
+        for split, inputs in (("train", train_inputs), ("dev", dev_inputs)):
+            self.taps[split] = taps(inputs, progress=f"{self.modality}: taps of the {split} split, computed once")
+        train_taps, dev_taps = (self.taps[split]["high"] for split in ("train", "dev"))
         fit = BackboneFit(head, self.settings, f"{self.modality} head")
         curves = fit.run_watched(train_taps, train_labels, dev_taps, dev_labels)
         record = self._record(self.settings.max_epochs, curves, fit.logits(train_taps), fit.logits(dev_taps))

@@ -29,6 +29,7 @@ def pretrain_backbones(
     output_dir: str | os.PathLike,
     settings: PretrainingSettings | None = None,
     work_dir: str | os.PathLike | None = None,
+    frozen_taps: dict[str, dict[str, np.ndarray]] | None = None,
 ) -> dict[str, Any]:
     """Trains one backbone and head a modality and writes the folder that `extract_features` reads.
 
@@ -50,6 +51,9 @@ def pretrain_backbones(
         output_dir: folder to write.
         settings: `PretrainingSettings`.
         work_dir: folder of the unfinished run. Defaults to `output_dir`.
+        frozen_taps: dict or None. Gets under `"train"` and `"dev"` what `extract_features` would compute again, an
+            array by `"{modality}_{tap}"`: of taps that see no label, unless their network was there already. Defaults
+            to None.
 
     Returns:
         What was written to `backbones.json`. Per modality: `sees_labels`, `folds`, `epochs`, `train_macro_f1` and
@@ -86,6 +90,9 @@ def pretrain_backbones(
             work_dir / modality,
         )
         modalities[modality] = run.finish()
+        if frozen_taps is not None:
+            for split, taps in run.taps.items():
+                frozen_taps.setdefault(split, {}).update({f"{modality}_{tap}": array for tap, array in taps.items()})
         _copy_networks(work_dir / modality, output_dir / modality, modalities[modality]["folds"])
     record = {"version": VERSION, "seed": settings.seed, "modalities": modalities}
     write_json(output_dir / BACKBONES_FILE, record)

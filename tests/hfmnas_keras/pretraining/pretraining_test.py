@@ -12,7 +12,7 @@ from hfmnas_keras.data.decoded_rows import DecodedRows
 from hfmnas_keras.data.modalities import MODALITIES
 from hfmnas_keras.evidence.thresholds import choose_thresholds
 from hfmnas_keras.pretraining.backbone_fit import BackboneFit
-from hfmnas_keras.pretraining.backbone_recipe import image_recipe, text_recipe
+from hfmnas_keras.pretraining.backbone_recipe import BackboneRecipe, image_recipe, text_recipe
 from hfmnas_keras.pretraining.cross_fitting import fold_keys, folds_of
 from hfmnas_keras.pretraining.extraction import extract_features, load_backbone
 from hfmnas_keras.pretraining.pretraining import pretrain_backbones
@@ -101,6 +101,78 @@ def test_train_rows_pass_the_network_that_has_not_seen_them(finished):
     np.testing.assert_allclose(
         dev["text_high"], load_backbone(folder / "out", "text")(DEV[1]["text"])["high"], atol=1e-5
     )
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class CountedRows(keras.layers.Layer):
+    """Passes rows on and counts them, whoever loads the network from its file."""
+
+    rows = 0
+
+    def call(self, inputs):
+        def count(batch):
+            CountedRows.rows += len(batch)
+            return batch
+
+        counted = tf.numpy_function(count, [inputs], inputs.dtype, stateful=True)
+        counted.set_shape(inputs.shape)
+        return counted
+
+
+def frozen_recipe(weights=None):
+    def build():
+        inputs = keras.Input((8, 8, 3))
+        counted = CountedRows()(inputs)
+        low, high = (
+            keras.layers.AveragePooling2D(size, name=name)(counted) for size, name in ((4, "low"), (2, "high"))
+        )
+        head = keras.Sequential(
+            [keras.Input(high.shape[1:]), keras.layers.Flatten(), keras.layers.Dense(3)], name="head"
+        )
+        logits = head(high)
+        return keras.Model(inputs, {"low": low, "high": high, "logits": logits})
+
+    return BackboneRecipe(build=build, sees_labels=False, weights=weights)
+
+
+def test_a_frozen_trunk_passes_over_each_row_once(tmp_path):
+    CountedRows.rows = 0
+    frozen_taps = {}
+    settings = dataclasses.replace(SETTINGS, max_epochs=2)
+    run(tmp_path, {"image": frozen_recipe()}, settings=settings, frozen_taps=frozen_taps)
+    features = {
+        split: extract_features(tmp_path, ids, {"image": inputs["image"]}, split, known=frozen_taps[split])
+        for split, (_, inputs, ids) in (("train", TRAIN), ("dev", DEV))
+    }
+    assert CountedRows.rows == 96 + 40
+    # They are what the network would have given.
+    for split, (_, inputs, ids) in (("train", TRAIN), ("dev", DEV)):
+        anew = extract_features(tmp_path, ids, {"image": inputs["image"]}, split)
+        assert set(anew) == set(features[split]) == {"image_low", "image_high"}
+        for name, array in anew.items():
+            np.testing.assert_array_equal(features[split][name], array)
+    assert CountedRows.rows == 2 * (96 + 40)
+
+
+def test_given_weights_pass_over_each_row_once(tmp_path):
+    frozen_recipe().build().save_weights(tmp_path / "given.weights.h5")
+    CountedRows.rows = 0
+    frozen_taps = {}
+    run(tmp_path / "out", {"image": frozen_recipe(str(tmp_path / "given.weights.h5"))}, frozen_taps=frozen_taps)
+    _, inputs, ids = DEV
+    features = extract_features(tmp_path / "out", ids, {"image": inputs["image"]}, "dev", known=frozen_taps["dev"])
+    assert CountedRows.rows == 96 + 40 and features["image_low"].shape == (40, 2, 2, 3)
+
+
+def test_taps_that_see_labels_are_not_handed_on(tmp_path):
+    frozen_taps = {}
+    settings = dataclasses.replace(SETTINGS, max_epochs=1)
+    run(tmp_path, recipes(), settings=settings, frozen_taps=frozen_taps)
+    assert {split: set(taps) for split, taps in frozen_taps.items()} == {
+        split: {"image_low", "image_high"} for split in ("train", "dev")
+    }
+    with pytest.raises(ValueError, match="not of the 39 rows"):
+        extract_features(tmp_path, DEV[2][:39], {"image": DEV[1]["image"][:39]}, "dev", known=frozen_taps["dev"])
 
 
 def test_what_a_fold_was_not_fitted_on_is_unknown_to_it():
