@@ -6,9 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfx import v1 as tfx
+from tfx.components.infra_validator.component import InfraValidator
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.transform.component import Transform
+from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto.infra_validator_pb2 import LocalDockerConfig, ServingSpec, TensorFlowServing
+from tfx.proto.pusher_pb2 import PushDestination
+from tfx.proto.transform_pb2 import SplitsConfig
 from tfx.types.channel import Channel
+from tfx.types.standard_artifacts import Model, ModelBlessing
 
 from components.architecture_search.component import ArchitectureSearch
 from components.backbone_trainer.component import BackboneTrainer
@@ -58,7 +67,7 @@ def create_pipeline(
     metadata_connection_config: Any = None,
     with_metadata: bool = True,
     last_stage: str | None = None,
-) -> tfx.dsl.Pipeline:
+) -> Pipeline:
     """Returns the pipeline from data to a served model.
 
     What describes the method and the data comes in `config`; what depends on where the pipeline runs, as arguments.
@@ -80,7 +89,7 @@ def create_pipeline(
             cache is served from there, and the other way round. `None` (default): the whole pipeline.
 
     Returns:
-        `tfx.dsl.Pipeline`.
+        `tfx.orchestration.pipeline.Pipeline`.
 
     Raises:
         ValueError: when settings do not fit each other or files are missing.
@@ -107,19 +116,19 @@ def create_pipeline(
             example_gen.exec_properties[f"{PATH_PREFIX}{name}"] = parameter
 
     # Looks at the data before anything is learnt from them: an anomaly stops the run.
-    statistics_gen = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
-    schema_gen = tfx.components.ImportSchemaGen(schema_file=schema_file)
+    statistics_gen = StatisticsGen(examples=example_gen.outputs["examples"])
+    schema_gen = ImportSchemaGen(schema_file=schema_file)
     example_validator = ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
     )
 
     # Resizes, splits into words, numbers words and classes; the same graph goes into the served model.
-    transform = tfx.components.Transform(
+    transform = Transform(
         examples=example_gen.outputs["examples"],
         schema=schema_gen.outputs["schema"],
         preprocessing_fn=PREPROCESSING_FN,
         # Test is left out: the Evaluator, the only one to read it, transforms it through the served model.
-        splits_config=tfx.proto.SplitsConfig(analyze=["train"], transform=["train", "dev"]),
+        splits_config=SplitsConfig(analyze=["train"], transform=["train", "dev"]),
         custom_config={
             "classes": list(preparation.classes),
             "multi_label": preparation.multi_label,
@@ -228,10 +237,10 @@ def create_pipeline(
     # What the new model must not fall behind.
     candidate: dict[str, Any] = {CANDIDATE_KEY: trainer.outputs["model"]}
     baseline: Any = (
-        tfx.dsl.Resolver(
+        Resolver(
             strategy_class=OtherBlessedModelStrategy,
-            model=Channel(type=tfx.types.standard_artifacts.Model),
-            model_blessing=Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+            model=Channel(type=Model),
+            model_blessing=Channel(type=ModelBlessing),
             **candidate,
         ).with_id("LatestBlessedModel")
         if with_metadata
@@ -266,11 +275,11 @@ def create_pipeline(
     checks: list[Any] = [serving_check]
     if config.serving.infra_validation:
         # TensorFlow Serving's own container has the last word where there is a Docker daemon.
-        infra_validator = tfx.components.InfraValidator(
+        infra_validator = InfraValidator(
             model=trainer.outputs["model"],
-            serving_spec=tfx.proto.ServingSpec(
-                tensorflow_serving=tfx.proto.TensorFlowServing(tags=["latest"]),
-                local_docker=tfx.proto.LocalDockerConfig(),
+            serving_spec=ServingSpec(
+                tensorflow_serving=TensorFlowServing(tags=["latest"]),
+                local_docker=LocalDockerConfig(),
             ),
         )
         infra_validator.add_upstream_node(serving_check)
@@ -322,7 +331,7 @@ def create_pipeline(
     ]
     if last_stage is not None:
         stages = stages[: _position(last_stage, stages) + 1]
-    return tfx.dsl.Pipeline(
+    return Pipeline(
         pipeline_name=config.name,
         pipeline_root=pipeline_root,
         components=stages,
@@ -342,7 +351,7 @@ def _genotype_text(file: str) -> str:
 def _push_destination(folder: str | RuntimeParameter) -> Any:
     if isinstance(folder, RuntimeParameter):
         return folder
-    return tfx.proto.PushDestination(filesystem=tfx.proto.PushDestination.Filesystem(base_directory=folder))
+    return PushDestination(filesystem=PushDestination.Filesystem(base_directory=folder))
 
 
 def _position(stage_id: str, stages: Sequence[Any]) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfx import v1 as tfx
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from pipeline.cache_keys import keys_without_places
 
 
-class IdentifiedRunner(tfx.orchestration.LocalDagRunner):
+class IdentifiedRunner(LocalDagRunner):
     """Runs a pipeline in this process; afterwards `run_id` is the name of the run in ML Metadata.
 
     `None` before it, and where `run` has not run: the TFX command replaces it to see a pipeline.

@@ -94,7 +94,7 @@ def run_and_summarise(config: RunConfig, last_stage: str | None = None) -> tuple
 def _run_in_its_folder(config: RunConfig, last_stage: str | None) -> tuple[int, RunSummary | None]:
     quiet_imports()
     from absl import logging
-    from tfx import v1 as tfx
+    from tfx.orchestration import metadata
 
     from components.execution import EXECUTION_VARIABLE, execution_json
     from hfmnas_keras.data.stored_files import check_address
@@ -114,9 +114,7 @@ def _run_in_its_folder(config: RunConfig, last_stage: str | None) -> tuple[int, 
                 schema_file=_kept_by_meaning(config.schema_file, config.root / "schemas"),
                 checkpoint_root=config.checkpoint_root,
                 push_destination=config.push_destination,
-                metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-                    str(config.metadata_path)
-                ),
+                metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
                 last_stage=last_stage,
             )
         except ValueError as error:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 # First, because it puts names into TFMA 0.52 that the import of TFMA alone leaves out.
-from tfx import v1 as tfx  # noqa: F401  # isort: skip
+import tfx.components  # noqa: F401  # isort: skip
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tensorflow_model_analysis.writers import eval_config_writer

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_transform as tft
 from absl import logging
 from tfx.components.trainer.fn_args_utils import FnArgs
-from tfx.v1.components import TunerFnResult
+from tfx.components.tuner.component import TunerFnResult
 
 from components.execution import with_execution
 from components.local_folders import readable_folder
