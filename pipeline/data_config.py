@@ -115,7 +115,8 @@ class ManifestData(SourceData):
 
     Args:
         source: `"manifest"`.
-        manifest: str. Path, relative to the configuration file.
+        manifest: str. Path, relative to the configuration file. With `{SPAN}` in place of a whole number, the file of
+            the greatest one is read: `rows-{SPAN}.jsonl`; with `{VERSION}`, too, the greatest version of it.
         data_root: str or None. Folder of the pictures, relative to the configuration file. `None` (default) is the
             manifest's folder.
         strict: bool. Whether a bad row stops the run instead of being skipped and counted. Defaults to `True`.

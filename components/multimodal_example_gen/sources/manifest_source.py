@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -17,6 +18,7 @@ from components.multimodal_example_gen.readers.manifest_records import (
     manifest_records,
     unknown_column,
 )
+from components.multimodal_example_gen.readers.spans import newest_span
 from components.multimodal_example_gen.record import comparable_text, in_short, inside, is_utf8, text_of
 from components.multimodal_example_gen.row import SPLITS, Row, Skip, SkipRowError
 from components.multimodal_example_gen.sources.source import Listing, Source
@@ -49,7 +51,8 @@ class ManifestSource(Source):
     `components.multimodal_example_gen.readers.picture.read_picture`.
 
     Args:
-        manifest: str. Path of the manifest, or its address in a bucket.
+        manifest: str. Path of the manifest, or its address in a bucket. With `{SPAN}`, and `{VERSION}`, in place of
+            whole numbers, the newest one is read, see `components.multimodal_example_gen.readers.spans`.
         data_root: str or None. Folder that image paths start from and must not leave, also not by a link. Defaults to
             the manifest's folder.
         classes: list of str or None. All class names. None takes those that occur, sorted; then no label is unknown.
@@ -102,8 +105,8 @@ class ManifestSource(Source):
         if not set(columns) <= set(COLUMNS) or len(set(columns.values())) != len(columns):
             raise ValueError(f"`columns` must map some of {COLUMNS} to different names. Received: {columns}.")
         self.columns = columns
-        self.manifest = os.fspath(manifest)
-        self.data_root = os.fspath(data_root) if data_root else os.path.dirname(absolute_path(self.manifest))
+        self.given_manifest = os.fspath(manifest)
+        self.given_root = os.fspath(data_root) if data_root else None
         self.classes = tuple(classes) if classes is not None else None
         self.multi_label = multi_label
         self.strict = strict
@@ -149,6 +152,16 @@ class ManifestSource(Source):
             ignored_columns=dict(sorted(ignored.items())),
             warnings=_warnings(rows, self.manifest.lower().endswith(".csv")),
         )
+
+    @functools.cached_property
+    def manifest(self) -> str:
+        """The manifest that is read. Found once: workers get the source with it, whatever comes meanwhile."""
+        return newest_span(self.given_manifest)
+
+    @property
+    def data_root(self) -> str:
+        """Folder that paths of pictures start from."""
+        return self.given_root or os.path.dirname(absolute_path(self.manifest))
 
     def unlabelled_rows(self) -> Iterator[dict[str, str]]:
         """Yields `id`, `text` and `image` of each row, whatever else it has or lacks.
