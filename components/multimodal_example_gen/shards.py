@@ -144,13 +144,16 @@ def taken(shard: Shard, earlier: str, uri: str) -> dict[str, Any] | None:
         uri: str. Folder of the new one.
 
     Returns:
-        dict: what was seen in it; None where the earlier artifact does not have it after all.
+        dict: what was seen in it; None where the earlier artifact does not have it after all, or not as it was written:
+        a damaged part would come back with every artifact that is made anew in its place.
     """
     note = shard.note(is_reusable=True)
     try:
         with fileio.open(os.path.join(earlier, note), "r") as file:
             content = json.loads(file.read())
         records, counts = str(content["records"]), dict(content["counts"])
+        if file_digest(os.path.join(earlier, records), "content").hex() != content["digest"]:
+            return None
         _link(os.path.join(earlier, records), os.path.join(uri, shard.file))
     # Half a note of an execution that was killed; an artifact that is being removed.
     except (OSError, ValueError, LookupError, TypeError):
@@ -162,9 +165,12 @@ def taken(shard: Shard, earlier: str, uri: str) -> dict[str, Any] | None:
 def write_note(shard: Shard, counts: dict[str, Any], uri: str, is_reusable: bool) -> None:
     """Notes that a part is done. After its records: who finds the note may rely on them."""
     path = os.path.join(uri, shard.note(is_reusable))
+    content = {"records": shard.file, "rows": len(shard.rows), "counts": counts}
+    if is_reusable:
+        content["digest"] = file_digest(os.path.join(uri, shard.file), "content").hex()
     fileio.makedirs(os.path.dirname(path))
     with fileio.open(path, "w") as file:
-        file.write(json.dumps({"records": shard.file, "rows": len(shard.rows), "counts": counts}))
+        file.write(json.dumps(content))
 
 
 def put_aside(shard: Shard, uri: str) -> str:

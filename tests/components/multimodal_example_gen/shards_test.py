@@ -152,6 +152,28 @@ def test_a_killed_execution_is_continued(folder, read):
     assert 0 < len(read) <= 4 * 4
 
 
+@pytest.mark.parametrize("fault", ["cut", "one bit", "gone"])
+def test_a_damaged_part_is_written_anew(folder, read, fault):
+    found = run(folder, 1)
+    run(folder, 2)
+    part = next((folder / "examples" / "2" / "Split-train").iterdir())
+    content = bytearray(part.read_bytes())
+    if fault == "gone":
+        part.unlink()
+        (folder / "examples" / "1" / "Split-train" / part.name).unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        # In the same file, which both artifacts have.
+        with open(part, "r+b") as file:
+            file.write(content)
+            file.truncate(len(content) // 2 if fault == "cut" else len(content))
+    # As the message of a damaged artifact says.
+    shutil.rmtree(folder / "examples" / "2")
+    read.clear()
+    assert run(folder, 3) == found
+    assert 0 < len(read) <= 2 * 4
+
+
 def test_rows_that_are_left_out_are_told_of_again(folder, read):
     (folder / "images" / "row-3.png").write_bytes(b"no picture")
     run(folder, 1, strict=False)
@@ -165,9 +187,13 @@ def test_rows_that_are_left_out_are_told_of_again(folder, read):
 def test_progress(tmp_path, caplog):
     rows = tuple(make_rows(30))
     shards = [Shard("train", 0, 2, rows, "a key"), Shard("train", 1, 2, rows[:10])]
+    of_dev = Shard("dev", 0, 1, rows, "taken from an earlier one")
+    for shard in (shards[0], of_dev):
+        (tmp_path / shard.file).parent.mkdir()
+        (tmp_path / shard.file).touch()
     with caplog.at_level("INFO"), progress(str(tmp_path), shards, seconds=0.05):
         write_note(shards[0], {}, str(tmp_path), is_reusable=True)
-        write_note(Shard("dev", 0, 1, rows, "taken from an earlier one"), {}, str(tmp_path), is_reusable=True)
+        write_note(of_dev, {}, str(tmp_path), is_reusable=True)
         for _ in range(100):
             if caplog.messages:
                 break
