@@ -18,7 +18,8 @@ _CURES = {
     errno.EROFS: "Set `paths: {root: ...}` to a folder that can be written.",
     errno.EACCES: "Set `paths: {root: ...}` to a folder that you may write.",
 }
-_FULL = "No space left on device"
+# As the system says it, and as SQLite does.
+_FULL = ("No space left on device", "database or disk is full")
 
 
 def explain(error: BaseException) -> str:
@@ -40,7 +41,7 @@ def explain(error: BaseException) -> str:
     if ours is not None and root is not ours and _message(root) not in lines[0]:
         lines.append(f"The cause: {type(root).__name__}: {_message(root)}")
     codes = [each.errno for each in chain if isinstance(each, OSError)]
-    codes += [errno.ENOSPC] if _FULL in str(root) else []
+    codes += [errno.ENOSPC] if any(full in str(root) for full in _FULL) else []
     cures = [_CURES[code] for code in codes if code in _CURES]
     return "\n".join([*lines, *cures[:1]])
 
@@ -48,12 +49,15 @@ def explain(error: BaseException) -> str:
 def damaged_artifact(message: str, pipeline_root: str) -> str | None:
     """Returns the folder of the artifact that a message names a file of, or `None`.
 
-    Removed, it is made again by its stage, which otherwise would come from the cache for ever.
+    Removed, it is made again by its stage, which otherwise would come from the cache for ever. Where the message has
+    a cure of the machine, no file is damaged.
 
     Args:
         message: str. As of `explain`.
         pipeline_root: str. Folder of the artifacts.
     """
+    if any(cure in message for cure in _CURES.values()):
+        return None
     found = re.search(rf"{re.escape(pipeline_root)}/[^/\s]+/[^/\s]+/\d+", message)
     return None if found is None else found.group()
 

@@ -51,6 +51,7 @@ def test_what_a_library_wraps_around_our_message_is_left_out(tmp_path):
         (OSError(30, "Read-only file system"), "paths: {root: ...}"),
         (PermissionError(13, "Permission denied"), "paths: {root: ...}"),
         (RuntimeError("x; No space left on device [while running 'Write']"), "Free some space"),
+        (RuntimeError("mysql_query failed: database or disk is full"), "Free some space"),
     ],
 )
 def test_known_faults_of_a_machine_come_with_a_cure(error, cure):
@@ -63,3 +64,5 @@ def test_the_artifact_of_a_damaged_file_is_found():
     message = f"Cannot read {root}/FeatureExtractor/features/7/Split-train/features-0.gz: truncated"
     assert damaged_artifact(message, root) == f"{root}/FeatureExtractor/features/7"
     assert damaged_artifact("Cannot read /data/rows.jsonl", root) is None
+    full = explain(OSError(28, f"No space left on device: {root}/Transform/transform_graph/6/a.pb"))
+    assert root in full and damaged_artifact(full, root) is None
