@@ -192,7 +192,7 @@ def _kinds() -> dict[str, tuple]:
     bad = {
         "a broken picture": good[: len(good) // 2],
         "a picture of 10^8 pixels": _png_of(10_000, 10_000),
-        "no picture": b"",
+        "no picture": b"none",
         "another file": b"%PDF-1.7 " + bytes(200),
         "an animation": b"GIF89a" + bytes(40),
     }

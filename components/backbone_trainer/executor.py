@@ -101,6 +101,7 @@ class Executor(base_executor.BaseExecutor):
                 settings_from_json(PretrainingSettings, exec_properties["pretraining"]),
                 work_dir=work_dir,
                 frozen_taps=frozen_taps,
+                lacking=(train.lacking(), dev.lacking()),
             )
         taps = artifact_utils.get_single_instance(output_dict["taps"])
         taps.split_names = artifact_utils.encode_split_names([*frozen_taps])

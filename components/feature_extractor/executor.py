@@ -19,6 +19,7 @@ from components.local_folders import readable_folder
 from components.splits import read_examples, read_features
 from hfmnas_keras.data.feature_files import write_feature_set
 from hfmnas_keras.data.feature_set import FeatureSet
+from hfmnas_keras.pretraining.absent_features import filled_features, mean_features
 from hfmnas_keras.pretraining.extraction import extract_features, read_backbones
 
 # The test split is missing on purpose: the Evaluator is the only one to read it.
@@ -52,14 +53,17 @@ class Executor(base_executor.BaseExecutor):
         taps = artifact_utils.get_single_instance(input_dict["taps"])
         with readable_folder(artifact_utils.get_single_uri(input_dict["backbones"])) as backbones:
             cross_fitted = [name for name, record in read_backbones(backbones)["modalities"].items() if record["folds"]]
-            features_of = {}
+            features_of: dict[str, Any] = {}
+            means: dict[str, Any] = {}
             for split in SPLITS:
                 rows = read_examples(examples, split)
+                known = _known(taps, split, rows.ids)
+                extracted = extract_features(backbones, rows.ids, rows.inputs(), split, known=known)
+                lacking = rows.lacking()
+                means = means or mean_features(extracted, lacking)
                 feature_set = FeatureSet(
                     ids=rows.ids,
-                    features=extract_features(
-                        backbones, rows.ids, rows.inputs(), split, known=_known(taps, split, rows.ids)
-                    ),
+                    features=filled_features(extracted, lacking, means),
                     labels=rows.labels,
                     tokens=rows.tokens,
                 )

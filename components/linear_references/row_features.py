@@ -27,13 +27,15 @@ def numbers_of_picture(encoded: bytes) -> np.ndarray:
     """Gradients, colours and a thumbnail of a picture, scaled to 64 x 64.
 
     Args:
-        encoded: bytes. A picture, such as the ingest stores it.
+        encoded: bytes. A picture, such as the ingest stores it; of none, empty, all numbers are 0.
 
     Returns:
         float32 array `(8 * 8 * 9 + 64 + 8 * 8 * 3,)`: histograms of oriented gradients in 8 x 8 cells, histogram of the
         colours in 4 levels a channel, the mean colour of 8 x 8 cells. Each of the three parts has unit length; the
         histograms' roots are taken before.
     """
+    if not encoded:
+        return np.zeros(_CELLS**2 * _ORIENTATIONS + _COLOURS**3 + 3 * _THUMBNAIL**2, "float32")
     # (64, 64, 3)
     pixels = _decoded(encoded, "RGB", _SIDE)
     vertical, horizontal = np.gradient(pixels.mean(axis=-1))

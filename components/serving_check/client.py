@@ -33,7 +33,7 @@ SKELETON_FRAME = (2, 25, 3)
 # Two graphs of the same layers may add in another order.
 AGREEMENT_TOLERANCE = 1e-4
 # The decisions may flip where a number lies on the bound, and the numbers themselves are compared.
-NOT_NUMBERS = {"class_names", "abstain", "label", "labels", "error"}
+NOT_NUMBERS = {"class_names", "abstain", "label", "labels", "error", "missing"}
 # Of a modality, `text_labels`.
 NOT_NUMBERS_ENDING = "_labels"
 

@@ -13,7 +13,7 @@ from components.transform.raw_features import as_dense
 from hfmnas_keras.backbones.encoder_folder import encoder_home
 from hfmnas_keras.preparation.byte_pair import BytePair
 from hfmnas_keras.preparation.word_piece import WordPiece
-from hfmnas_keras.preparation.words import of_length, words_of
+from hfmnas_keras.preparation.words import nothing_of_blanks, of_length, words_of
 
 VOCABULARY, PIECES = "text_vocabulary", "text_pieces"
 SUBWORD_VOCABULARY = "text_subword_vocabulary"
@@ -36,7 +36,8 @@ def prepare_texts(
             if name in arguments:
                 arguments[name] = str(encoder_home() / arguments[name])
         kind = BytePair if "merges" in arguments else WordPiece
-        return kind(max_tokens=max_tokens, **arguments)(tf.reshape(as_dense(text), [-1]))
+        texts = tf.reshape(as_dense(text), [-1])
+        return nothing_of_blanks(kind(max_tokens=max_tokens, **arguments)(texts), texts)
     ids = tft.compute_and_apply_vocabulary(
         words_of(tf.reshape(as_dense(text), [-1])).to_sparse(),
         frequency_threshold=min_frequency,

@@ -163,19 +163,20 @@ def _answers(table: Table, columns: dict[str, str], served: ServedModel) -> Iter
 
 
 def picture_or_fault(table: Table, column: str, row: int, told: dict[int, str]) -> bytes:
-    """A row's picture; where there is none, what no model answers to, and `told` says why."""
+    """A row's picture; where it cannot be read, what no model answers to, and `told` says why."""
     try:
         return table.picture(column, row)
     except (ValueError, OSError) as error:
         told[row] = f"image: {error}"
-        return b""
+        # Not empty, which is a row without a picture.
+        return b"none"
 
 
 def _csv_line(answer: dict[str, Any], is_first: bool) -> str:
     flat: dict[str, Any] = {
         "id": answer["id"],
         "label": answer["label"] if "label" in answer else "|".join(answer["labels"]),
-        **{name: answer[name] for name in ("score", "conflict", "uncertainty", "abstain") if name in answer},
+        **{name: answer[name] for name in ("score", "conflict", "uncertainty", "abstain", "missing") if name in answer},
         "error": answer["error"],
         **{f"p_{name}": value for name, value in answer["probabilities"].items()},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,13 @@ class DecodedRows:
             # A map over nothing has no shape.
             return np.empty((0, *self.shape[1:]), self.dtype)
         return self._decode_batch(tf.constant(encoded, tf.string)).numpy()
+
+    def subset(self, rows: np.ndarray) -> DecodedRows:
+        """Some of the rows, by their numbers."""
+        part = copy.copy(self)
+        part.encoded = self.encoded[rows]
+        part.shape = (len(part.encoded), *self.shape[1:])
+        return part
 
     @property
     def ndim(self) -> int:

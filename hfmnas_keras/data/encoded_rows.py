@@ -21,12 +21,18 @@ class EncodedRows:
         modalities: sequence of str. The ones to read.
 
     Raises:
-        ValueError: when a modality is missing.
+        ValueError: when a modality is missing, or a row lacks one.
     """
 
     def __init__(self, rows: TransformedExamples, modalities: Sequence[str]):
         if missing := [name for name in modalities if name not in rows.columns]:
             raise ValueError(f"The rows have no {missing}. Received: {sorted(rows.columns)}.")
+        for name, lacking in rows.lacking().items():
+            if name in modalities and lacking.any():
+                raise ValueError(
+                    f"{int(lacking.sum())} rows have no {name}, and backbones that are trained along need both. Set "
+                    "`training.unfreeze_backbones` to false, or leave these rows out."
+                )
         self.num_rows = rows.num_rows
         self.labels_array = np.asarray(rows.labels)
         self._inputs = {MODALITIES[name].input_name: MODALITIES[name].rows(rows.columns[name]) for name in modalities}

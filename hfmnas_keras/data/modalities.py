@@ -50,6 +50,13 @@ class _Text(Modality):
     def errors(self, raw: Any, transformed: Any) -> Any:
         return tf.where(tf.strings.length(raw) > MAX_TEXT_BYTES, f"The text has more than {MAX_TEXT_BYTES} bytes.", "")
 
+    def is_absent(self, raw: Any, transformed: Any) -> Any:
+        # A text without a word, too; not one that is left out as too long.
+        return tf.reduce_all(tf.equal(transformed, 0), axis=1) & (tf.strings.length(raw) <= MAX_TEXT_BYTES)
+
+    def lacking(self, transformed: np.ndarray) -> np.ndarray:
+        return (transformed == 0).all(axis=1)
+
     def rows(self, transformed: np.ndarray) -> np.ndarray:
         return transformed
 
@@ -73,6 +80,12 @@ class _Image(Modality):
 
     def blank(self, shape: Any) -> Any:
         return tf.io.encode_png(tf.zeros(shape, tf.uint8))[tf.newaxis]
+
+    def is_absent(self, raw: Any, transformed: Any) -> Any:
+        return tf.equal(tf.reshape(raw, [-1]), "")
+
+    def lacking(self, transformed: np.ndarray) -> np.ndarray:
+        return transformed == b""
 
     def errors(self, raw: Any, transformed: Any) -> Any:
         is_lost = tf.equal(tf.reshape(transformed, [-1]), "")

@@ -73,6 +73,25 @@ class Modality(abc.ABC):
         """
         return raw
 
+    def is_absent(self, raw: Any, transformed: tf.Tensor) -> tf.Tensor | None:
+        """Which rows of a request have nothing of this modality, bool `(batch,)`.
+
+        `None` (default) where a row that lacks it cannot be told from a faulty one: it is an error then.
+
+        Args:
+            raw: as `example_feature` parses it.
+            transformed: what `of_transformed` makes of it.
+        """
+        return None
+
+    def lacking(self, transformed: np.ndarray) -> np.ndarray:
+        """Which rows of a split have nothing of this modality, bool `(rows,)`; none (default) where none may.
+
+        Args:
+            transformed: array `(rows, ...)`, as `of_transformed` makes it. No row of it is faulty.
+        """
+        return np.zeros(len(transformed), bool)
+
     def errors(self, raw: Any, transformed: tf.Tensor) -> tf.Tensor:
         """Why rows of a request cannot be used, for a person; empty strings where they can.
 
@@ -109,11 +128,22 @@ class Modality(abc.ABC):
     def rows(self, transformed: np.ndarray) -> np.ndarray | DecodedRows:
         """The rows of a split as a backbone reads them, without more memory than they may take.
 
+        Rows that lack the modality have anything.
+
         Args:
             transformed: array `(rows, ...)` of the transformed feature.
 
         Returns:
             Array, or `DecodedRows`, which gives arrays when it is indexed by row numbers.
         """
-        rows = DecodedRows(transformed, self.decode)
+        rows = DecodedRows(self._with_some(transformed), self.decode)
         return rows[:] if rows.nbytes <= LARGEST_DECODED_BYTES else rows
+
+    def _with_some(self, transformed: np.ndarray) -> np.ndarray:
+        """The first row that has the modality in the place of those that lack it, which nobody looks at."""
+        lacking = self.lacking(transformed)
+        if not lacking.any() or lacking.all():
+            return transformed
+        changed = transformed.copy()
+        changed[lacking] = transformed[int(np.argmin(lacking))]
+        return changed

@@ -47,8 +47,12 @@ class TransformedExamples:
         """Ids of words `(rows, max_tokens)`; `None` where no modality is a text."""
         return self.columns["text"][:, : self.max_tokens] if "text" in self.columns else None
 
+    def lacking(self) -> dict[str, np.ndarray]:
+        """Which rows lack a modality, bool `(rows,)` by modality."""
+        return {name: MODALITIES[name].lacking(column) for name, column in self.columns.items()}
+
     def inputs(self) -> dict[str, np.ndarray | DecodedRows]:
-        """What the backbones read, `(rows, ...)` by modality; pictures are uint8."""
+        """What the backbones read, `(rows, ...)` by modality; pictures are uint8. Rows that lack it have anything."""
         return {name: MODALITIES[name].rows(column) for name, column in self.columns.items()}
 
     def joined(self, other: TransformedExamples) -> TransformedExamples:

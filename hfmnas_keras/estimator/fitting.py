@@ -23,6 +23,7 @@ from hfmnas_keras.estimator.table import Table
 from hfmnas_keras.export.serving import export_saved_model
 from hfmnas_keras.models.classifier import multimodal_classifier
 from hfmnas_keras.preparation.preparation import RAW_FEATURES, Preparation, count_words
+from hfmnas_keras.pretraining.absent_features import filled_features, mean_features
 from hfmnas_keras.pretraining.backbone_recipe import BackboneRecipe, image_recipe, recipe_of_kind, text_recipe
 from hfmnas_keras.pretraining.extraction import extract_features, load_backbone
 from hfmnas_keras.pretraining.pretraining import pretrain_backbones
@@ -93,24 +94,23 @@ def fit_model(
         work / "backbones",
         settings.pretraining,
         frozen_taps=frozen_taps,
+        lacking=(train_rows.lacking(), dev_rows.lacking()),
     )["modalities"]
     alone = {modality: record["dev_macro_f1"] for modality, record in backbones_record.items()}
     say(f"Macro F1 of each alone: {', '.join(f'{name} {score:.3f}' for name, score in alone.items())}.")
-    features = {
-        split: FeatureSet(
-            ids=rows.ids,
-            features=extract_features(
-                work / "backbones",
-                rows.ids.tolist(),  # type: ignore[arg-type]
-                rows.inputs(),
-                split,
-                known=frozen_taps.get(split),
-            ),
-            labels=rows.labels,
-            tokens=rows.tokens,
+    features: dict[str, FeatureSet] = {}
+    means: dict[str, np.ndarray] = {}
+    for split, rows in (("train", train_rows), ("dev", dev_rows)):
+        extracted = extract_features(
+            work / "backbones",
+            rows.ids.tolist(),  # type: ignore[arg-type]
+            rows.inputs(),
+            split,
+            known=frozen_taps.get(split),
         )
-        for split, rows in (("train", train_rows), ("dev", dev_rows))
-    }
+        means = means or mean_features(extracted, rows.lacking())
+        filled = filled_features(extracted, rows.lacking(), means)
+        features[split] = FeatureSet(ids=rows.ids, features=filled, labels=rows.labels, tokens=rows.tokens)
     search = settings.search
     if deadline is not None and search.strategy != "bilevel":
         left = deadline - time.monotonic() - _EXPORT_SECONDS
@@ -242,19 +242,22 @@ def _prepared(
     texts = table.texts(columns["text"])
     width = max(1, *(len(row) for row in labels.rows))
     parts = []
+    has_picture = np.zeros(table.num_rows, bool)
     for start in range(0, table.num_rows, _ROWS_AT_ONCE):
         rows = range(start, min(start + _ROWS_AT_ONCE, table.num_rows))
+        pictures = [table.picture(columns["image"], row) for row in rows]
+        has_picture[rows] = [picture != b"" for picture in pictures]
         part = prepare(
             {
                 "text": tf.constant([texts[row] for row in rows]),
-                "image": tf.constant([table.picture(columns["image"], row) for row in rows]),
+                "image": tf.constant(pictures),
                 "labels": tf.constant([[*labels.rows[row], *[""] * (width - len(labels.rows[row]))] for row in rows]),
             }
         )
         parts.append({name: value.numpy() for name, value in part.items()})
     features = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     features["image"] = features["image"][:, 0]
-    lost = np.flatnonzero(features["image"] == b"")
+    lost = np.flatnonzero((features["image"] == b"") & has_picture)
     if len(lost):
         value = table.column(columns["image"])[lost[0]]
         what = "bytes" if isinstance(value, bytes) else str(value)
@@ -262,6 +265,9 @@ def _prepared(
             f"{len(lost)} pictures cannot be read, the first is that of {split} row {lost[0]} ({what}). They must be "
             "PNG, JPEG or BMP: convert them, or leave their rows out."
         )
+    nothing = np.flatnonzero((features["tokens"] == 0).all(axis=1) & ~has_picture)
+    if len(nothing):
+        raise ValueError(f"{len(nothing)} rows have neither text nor picture, the first is {split} row {nothing[0]}.")
     targets = features["labels"] if preparation.multi_label else features["label"][:, 0]
     ids = np.array([f"{split}-{row}".encode() for row in range(table.num_rows)])
     return transformed_examples(ids, features, MODALITIES, targets)

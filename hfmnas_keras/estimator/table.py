@@ -50,20 +50,22 @@ class Table:
         return ["" if value is None else str(value) for value in self.column(name)]
 
     def picture(self, name: str, row: int) -> bytes:
-        """The encoded picture of a row.
+        """The encoded picture of a row; empty where the row has none, `None` or an empty string.
 
         Raises:
             ValueError: when it is no path, no bytes and no array, or leads out of the folder.
             OSError: when the file cannot be read.
         """
         value = self.column(name)[row]
+        if value is None or (isinstance(value, str) and not value):
+            return b""
         if isinstance(value, bytes):
             return value
         if isinstance(value, np.ndarray) and value.ndim == 3 and value.dtype == np.uint8:
             import tensorflow as tf
 
             return tf.io.encode_png(value[..., :3]).numpy()
-        if not isinstance(value, (str, os.PathLike)) or not str(value):
+        if not isinstance(value, (str, os.PathLike)):
             raise ValueError(
                 f"Row {row}: a picture in column {name!r} must be the path of a file, its bytes, or a uint8 array "
                 f"(height, width, 3). Received: {type(value).__name__}."
@@ -168,7 +170,8 @@ def find_columns(
 
 
 def _kind(values: Sequence[Any]) -> str | None:
-    seen = [value for value in values if value is not None][:_LOOKED_AT]
+    seen = [value for value in values if value is not None and not (isinstance(value, str) and not value)]
+    seen = seen[:_LOOKED_AT]
     if not seen:
         return None
     if all(isinstance(value, (bytes, os.PathLike)) for value in seen):

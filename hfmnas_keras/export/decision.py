@@ -19,8 +19,12 @@ def decision_of(
     class_names: list[str],
     multi_label: bool,
     thresholds: Mapping[str, np.ndarray | None],
+    absent: Mapping[str, tf.Tensor],
 ) -> dict[str, tf.Tensor]:
-    """The named labels of `export_saved_model`: `label` and `score`, or `labels` and `{modality}_labels`."""
+    """The named labels of `export_saved_model`: `label` and `score`, or `labels` and `{modality}_labels`.
+
+    A row that lacks a modality, bool `(batch,)` in `absent`, has the labels of the other one's head.
+    """
     names, probabilities = tf.constant(class_names), outputs[PROBABILITIES]
     if not multi_label:
         return {"label": tf.gather(names, tf.argmax(probabilities, axis=-1)), "score": tf.reduce_max(probabilities, -1)}
@@ -38,6 +42,10 @@ def decision_of(
         bounds = 0.5 if own is None else _projected(*_opinion_of_yes(np.log(own) - np.log1p(-own)))
         scores = _projected(outputs[f"{modality}{_BELIEF}"], outputs[f"{modality}_uncertainty"])
         decision[f"{modality}_labels"] = named(scores, bounds)
+    for modality, is_absent in absent.items():
+        for other in set(heads_of(outputs)) - {modality}:
+            decision["labels"] = tf.where(is_absent[:, None], decision[f"{other}_labels"], decision["labels"])
+            decision[f"{modality}_labels"] = tf.where(is_absent[:, None], "", decision[f"{modality}_labels"])
     return decision
 
 

@@ -96,7 +96,8 @@ def answers_by_row(answers: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]
 
     Yields:
         dict of `label` and `score`, or `labels`; `probabilities` by class; `conflict`, `uncertainty` and `abstain`, of
-        which a model of one modality lacks some; and `error`, `""` where there is none.
+        which a model of one modality lacks some; `missing`, the modality that the row lacks; and `error`. The last two
+        are `""` where there is nothing to say.
     """
     names = [str(name) for name in answers["class_names"][0]]
     for row in range(len(answers["error"])):
@@ -106,9 +107,9 @@ def answers_by_row(answers: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]
         else:
             told["labels"] = [name for name in answers["labels"][row] if name]
         told["probabilities"] = dict(zip(names, map(_number, answers["probabilities"][row]), strict=True))
-        told.update(
-            {name: answers[name][row].tolist() for name in ("conflict", "uncertainty", "abstain") if name in answers}
-        )
+        told.update({name: answers[name][row].tolist() for name in _ALSO_TOLD if name in answers})
+        # Models of earlier versions do not say it.
+        told.update({name: answers[name][row] for name in ("missing",) if name in answers})
         yield {**told, "error": answers["error"][row]}
 
 

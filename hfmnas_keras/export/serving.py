@@ -12,6 +12,7 @@ import tensorflow as tf
 from hfmnas_keras.data.modalities import MODALITIES
 from hfmnas_keras.data.modality import Modality
 from hfmnas_keras.data.picture_decoding import each_alone
+from hfmnas_keras.evidence.absent_modality import tells_of_each, without_absent
 from hfmnas_keras.evidence.abstention import Abstention
 from hfmnas_keras.export.decision import PROBABILITIES, decision_of, heads_of
 from hfmnas_keras.export.saved_model_folder import check_destination, portable_recurrent_layers, write_whole
@@ -63,6 +64,10 @@ def export_saved_model(
     output and abstains; the others are as without it, since a server puts the requests of strangers into one batch. The
     network runs over `ROWS_AT_ONCE` rows at a time, so that a large request takes time and not memory.
 
+    A row may lack one of two modalities, by an empty text, empty bytes of a picture, or an example without the feature.
+    The other one answers it alone (`without_absent`), and `missing`, strings `(batch,)`, names what was not there. With
+    a classifier that does not tell what each modality says, and of clips, it is an error of the row.
+
     The `label` of `transform_features` is int64 `(batch, 1)` in single-label sets and a float32 multi-hot
     `(batch, classes)` in multi-label ones. It is named `label` in both, so that the raw feature `labels` keeps its name
     to itself and evaluations can be sliced by it.
@@ -101,13 +106,17 @@ def export_saved_model(
     _check_raw_features(raw_feature_spec, modalities)
     check_destination(path)
     label_feature = "labels" if multi_label else "label"
+    answers_alone = tells_of_each(classifier.output, [modality.name for modality in modalities])
 
     def predict(parsed: dict[str, Any], errors: tf.Tensor) -> dict[str, tf.Tensor]:
         given = {m.name: m.as_raw(m.bounded(parsed[m.name]), raw_feature_spec[m.name]) for m in modalities}
         batch = _batch_size(parsed[modalities[0].name])
         transformed = transform_layer({**_empty_features(raw_feature_spec, batch_size=batch), **given})
+        absent = {m.name: m.is_absent(parsed[m.name], m.of_transformed(transformed)) for m in modalities}
+        absent = _absent(absent, answers_alone, batch)
         for modality in modalities:
             found = modality.errors(parsed[modality.name], transformed[modality.input_name])
+            found = tf.where(absent[modality.name], "", found)
             found = tf.where(tf.equal(found, ""), "", tf.strings.join([f"{modality.name}: ", found]))
             errors = tf.where(tf.equal(errors, ""), found, errors)
         # Rows of errors, and a request without rows, take the blank one behind the others.
@@ -118,7 +127,8 @@ def export_saved_model(
             values = modality.of_transformed(transformed)
             blank = modality.blank(classifier.input[modality.input_name].shape[1:])
             blank = tf.reshape(tf.cast(blank, values.dtype), tf.concat([[1], tf.shape(values)[1:]], axis=0))
-            rows[modality.input_name] = tf.gather(tf.concat([values, blank], axis=0), order)
+            own = tf.concat([tf.where(absent[modality.name], batch, tf.range(batch)), [batch]], axis=0)
+            rows[modality.input_name] = tf.gather(tf.concat([values, blank], axis=0), tf.gather(own, order))
 
         def classified(start: tf.Tensor) -> dict[str, tf.Tensor]:
             inputs = {}
@@ -135,7 +145,10 @@ def export_saved_model(
         )
         is_good = tf.equal(errors, "")
         outputs = {name: value[:batch] for name, value in outputs.items()}
-        outputs.update(decision_of(outputs, class_names, multi_label, bounds))
+        if answers_alone:
+            outputs = without_absent(outputs, absent)
+        outputs.update(decision_of(outputs, class_names, multi_label, bounds, absent))
+        outputs["missing"] = _names_of(absent)
         outputs = {name: _zeroed(value, is_good) for name, value in outputs.items()}
         abstains = abstention(outputs)
         outputs["abstain"] = abstains | ~tf.reshape(is_good, [-1] + [1] * (len(abstains.shape) - 1))
@@ -145,7 +158,7 @@ def export_saved_model(
 
     @tf.function(input_signature=[_strings("examples")])
     def serving_default(examples: Any) -> Any:
-        return predict(*_parsed(examples, modalities))
+        return predict(*_parsed(examples, modalities, answers_alone))
 
     @tf.function(
         input_signature=[
@@ -205,7 +218,7 @@ def _check_outputs(classifier: keras.Model, class_names: list[str]) -> None:
     if not isinstance(outputs, dict) or not needed <= set(outputs):
         received = sorted(outputs) if isinstance(outputs, dict) else outputs
         raise ValueError(f"`classifier` must return a dictionary with {sorted(needed)}. Received: {received}.")
-    added = {"abstain", "class_names", "label", "labels", "score", "error"}
+    added = {"abstain", "class_names", "label", "labels", "score", "error", "missing"}
     for name in (added | {f"{modality}_labels" for modality in heads_of(outputs)}) & set(outputs):
         raise ValueError(f"`classifier` must not have an output `{name}`: the export adds it.")
     num_classes = outputs["probabilities"].shape[-1]
@@ -213,6 +226,18 @@ def _check_outputs(classifier: keras.Model, class_names: list[str]) -> None:
         raise ValueError(
             f"`class_names` must name the {num_classes} outputs of the classifier. Received: {class_names}."
         )
+
+
+def _absent(told: Mapping[str, tf.Tensor | None], answers_alone: bool, batch: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Which rows lack a modality and have the other one, bool `(batch,)` by modality."""
+    nowhere = tf.fill([batch], False)
+    found = {name: nowhere if rows is None or not answers_alone else rows for name, rows in told.items()}
+    lacks_all = tf.reduce_all(tf.stack(list(found.values())), axis=0)
+    return {name: rows & ~lacks_all for name, rows in found.items()}
+
+
+def _names_of(absent: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    return tf.strings.join([tf.where(rows, name, "") for name, rows in absent.items()])
 
 
 def _check_raw_features(raw_feature_spec: Mapping[str, Any], modalities: Sequence[Modality]) -> None:
@@ -231,8 +256,13 @@ def _check_raw_features(raw_feature_spec: Mapping[str, Any], modalities: Sequenc
             )
 
 
-def _parsed(examples: tf.Tensor, modalities: Sequence[Modality]) -> tuple[dict[str, Any], tf.Tensor]:
-    """Parses requests; one that cannot be parsed, or lacks its one value, is an error of its row, not of the batch."""
+def _parsed(
+    examples: tf.Tensor, modalities: Sequence[Modality], answers_alone: bool
+) -> tuple[dict[str, Any], tf.Tensor]:
+    """Parses requests; one that cannot be parsed, or lacks its one value, is an error of its row, not of the batch.
+
+    With `answers_alone` no value is an empty one.
+    """
     spec = {m.name: tf.io.VarLenFeature(m.example_feature.dtype) for m in modalities}
 
     def parsed_alone(example: tf.Tensor) -> tf.Tensor:
@@ -251,7 +281,8 @@ def _parsed(examples: tf.Tensor, modalities: Sequence[Modality]) -> tuple[dict[s
             told = tf.strings.join(
                 [f"{modality.name}: One value is expected. Received: ", tf.strings.as_string(number)]
             )
-            errors = tf.where(tf.equal(errors, "") & (number != 1), told, errors)
+            is_wrong = number > 1 if answers_alone else number != 1
+            errors = tf.where(tf.equal(errors, "") & is_wrong, told, errors)
             parsed[modality.name] = values.to_tensor(shape=[None, 1])[:, 0]
     return parsed, errors
 

@@ -12,7 +12,7 @@ from hfmnas_keras.preparation.byte_pair import BytePair
 from hfmnas_keras.preparation.labels import class_ids, class_marks
 from hfmnas_keras.preparation.pictures import resized_pictures
 from hfmnas_keras.preparation.word_piece import WordPiece
-from hfmnas_keras.preparation.words import of_length, words_of
+from hfmnas_keras.preparation.words import nothing_of_blanks, of_length, words_of
 
 #: What a raw row is, as `hfmnas_keras.export.serving.export_saved_model` wants to know it.
 RAW_FEATURES = {
@@ -87,7 +87,7 @@ class Preparation(tf.Module):
 
     def _tokens(self, text: tf.Tensor) -> tf.Tensor:
         if self._words is None:
-            return self._pieces(text)  # type: ignore[misc]
+            return nothing_of_blanks(self._pieces(text), text)  # type: ignore[misc]
         words = words_of(text)
         return of_length(words.with_flat_values(self._words.lookup(words.flat_values) + 1), self.max_tokens)
 

@@ -31,3 +31,8 @@ def words_of(text: tf.Tensor) -> tf.RaggedTensor:
 def of_length(ids: tf.RaggedTensor, length: int) -> tf.Tensor:
     """Ids `(batch, any number)` cut off, or filled up with padding, to `(batch, length)`."""
     return tf.ensure_shape(ids.to_tensor(PADDING_ID, shape=[None, length]), [None, length])
+
+
+def nothing_of_blanks(ids: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
+    """Token ids `(batch, tokens)` without a tokenizer's marks where the text `(batch,)` is empty: it is not there."""
+    return tf.where(tf.strings.regex_full_match(text, r"[\s\v\p{Z}]*")[:, tf.newaxis], tf.zeros_like(ids), ids)

@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from hfmnas_keras.atomic_file import atomic_path
+from hfmnas_keras.data.decoded_rows import DecodedRows
 from hfmnas_keras.pretraining.backbone_files import BACKBONES_FILE
 from hfmnas_keras.pretraining.backbone_recipe import BackboneRecipe
 from hfmnas_keras.pretraining.cross_fitting import fold_keys, folds_of
@@ -30,6 +32,7 @@ def pretrain_backbones(
     settings: PretrainingSettings | None = None,
     work_dir: str | os.PathLike | None = None,
     frozen_taps: dict[str, dict[str, np.ndarray]] | None = None,
+    lacking: Sequence[Mapping[str, np.ndarray]] = ({}, {}),
 ) -> dict[str, Any]:
     """Trains one backbone and head a modality and writes the folder that `extract_features` reads.
 
@@ -54,6 +57,8 @@ def pretrain_backbones(
         frozen_taps: dict or None. Gets under `"train"` and `"dev"` what `extract_features` would compute again, an
             array by `"{modality}_{tap}"`: of taps that see no label, unless their network was there already. Defaults
             to None.
+        lacking: two dicts, of train and of dev: by modality, bool array `(rows,)`, which rows lack it. Its network
+            neither sees nor is scored on them. Defaults to none.
 
     Returns:
         What was written to `backbones.json`. Per modality: `sees_labels`, `folds`, `epochs`, `train_macro_f1` and
@@ -78,13 +83,21 @@ def pretrain_backbones(
 
     modalities = {}
     for modality, recipe in recipes.items():
-        keys = fold_keys(train_ids, train_arrays[modality])
+        train_rows, dev_rows = (
+            _rows_with(modality, arrays[modality], labels, of_split.get(modality), split)
+            for arrays, labels, of_split, split in (
+                (train_arrays, train_labels, lacking[0], "train"),
+                (dev_arrays, dev_labels, lacking[1], "dev"),
+            )
+        )
+        ids = np.asarray(train_ids)[~lacking[0].get(modality, np.zeros(len(train_ids), bool))]
+        keys = fold_keys(ids, train_rows[0])
         fold_of_row = folds_of(keys, settings.folds, settings.seed) if settings.folds else None
         run = ModalityRun(
             modality,
             recipe,
-            (train_arrays[modality], train_labels),
-            (dev_arrays[modality], dev_labels),
+            train_rows,
+            dev_rows,
             fold_of_row,
             dataclasses.replace(settings, learning_rate=recipe.learning_rate or settings.learning_rate),
             work_dir / modality,
@@ -92,7 +105,10 @@ def pretrain_backbones(
         modalities[modality] = run.finish()
         if frozen_taps is not None:
             for split, taps in run.taps.items():
-                frozen_taps.setdefault(split, {}).update({f"{modality}_{tap}": array for tap, array in taps.items()})
+                is_lacking = lacking[("train", "dev").index(split)].get(modality)
+                frozen_taps.setdefault(split, {}).update(
+                    {f"{modality}_{tap}": _of_all_rows(array, is_lacking) for tap, array in taps.items()}
+                )
         _copy_networks(work_dir / modality, output_dir / modality, modalities[modality]["folds"])
     record = {"version": VERSION, "seed": settings.seed, "modalities": modalities}
     write_json(output_dir / BACKBONES_FILE, record)
@@ -114,6 +130,26 @@ def _arrays(inputs: Any, recipes: Any, num_rows: Any, split: Any) -> Any:
     if not num_rows:
         raise ValueError(f"The {split} split has no rows.")
     return arrays
+
+
+def _rows_with(modality: str, rows: Any, labels: Any, lacking: Any, split: str) -> Any:
+    """Rows and labels of those that have the modality."""
+    if lacking is None or not lacking.any():
+        return rows, labels
+    numbers = np.flatnonzero(~lacking)
+    if not len(numbers):
+        raise ValueError(f"No row of the {split} split has {modality}. Bring some, or leave the modality out.")
+    logging.info("%s: %d of %d %s rows lack it and are left out.", modality, len(rows) - len(numbers), len(rows), split)
+    return rows.subset(numbers) if isinstance(rows, DecodedRows) else rows[numbers], labels[numbers]
+
+
+def _of_all_rows(features: np.ndarray, lacking: np.ndarray | None) -> np.ndarray:
+    """Zeros in the rows that lack the modality, which `filled_features` replaces."""
+    if lacking is None or not lacking.any():
+        return features
+    whole = np.zeros((len(lacking), *features.shape[1:]), features.dtype)
+    whole[~lacking] = features
+    return whole
 
 
 def _labels(labels: Any) -> Any:

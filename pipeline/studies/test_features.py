@@ -31,7 +31,7 @@ def extract_test_features(uris: Mapping[str, str]) -> FeatureSet:
         `FeatureSet`.
 
     Raises:
-        ValueError: when there are no test rows, or one has no label among the classes.
+        ValueError: when there are no test rows, one has no label among the classes, or lacks a modality.
     """
     backbones = uris["BackboneTrainer.backbones"]
     rows = _transformed_rows(
@@ -39,6 +39,8 @@ def extract_test_features(uris: Mapping[str, str]) -> FeatureSet:
         tft.TFTransformOutput(uris["Transform.transform_graph"]),
         list(read_backbones(backbones)["modalities"]),
     )
+    if lacking := {name: int(of_rows.sum()) for name, of_rows in rows.lacking().items() if of_rows.any()}:
+        raise ValueError(f"A study needs test rows with both modalities. Rows that lack one: {lacking}.")
     return FeatureSet(
         ids=rows.ids,
         features=extract_features(backbones, rows.ids, rows.inputs(), "test"),

@@ -17,7 +17,18 @@ _WORDS = {
 }
 
 
-def write_shapes(folder: pathlib.Path, rows: int = 120, size: int = 16, seed: int = 0, shuffled: bool = False) -> str:
+#: Rows without a text, and rows without a picture: two of train and one of dev each.
+LACKING = {"text": (0, 3, 14), "image": (1, 4, 15)}
+
+
+def write_shapes(
+    folder: pathlib.Path,
+    rows: int = 120,
+    size: int = 16,
+    seed: int = 0,
+    shuffled: bool = False,
+    lacking: bool = False,
+) -> str:
     """Writes pictures and a manifest, and returns the manifest's path.
 
     Args:
@@ -26,6 +37,7 @@ def write_shapes(folder: pathlib.Path, rows: int = 120, size: int = 16, seed: in
         size: int. Height and width of the pictures.
         seed: int.
         shuffled: bool. Whether the labels say nothing about pictures and words.
+        lacking: bool. Whether some rows lack a text or a picture, see `LACKING`.
     """
     generator = np.random.default_rng(seed)
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
@@ -38,6 +50,9 @@ def write_shapes(folder: pathlib.Path, rows: int = 120, size: int = 16, seed: in
         words = [*generator.choice(_WORDS[shown[row]], 2), *generator.choice(["a", "nice", "thing", "here"], 2)]
         split = "train" if row % 20 < 14 else "dev" if row % 20 < 17 else "test"
         lines.append({"id": f"row-{row}", "split": split, "text": " ".join(words), "image": name, "label": labels[row]})
+    for column, numbers in (LACKING if lacking else {}).items():
+        for number in numbers:
+            lines[number][column] = ""
     manifest = folder / "shapes.jsonl"
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return str(manifest)

@@ -83,8 +83,11 @@ def run_once(config_path: pathlib.Path) -> FinishedRun:
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
-    """The first run, on data that can be learnt. `pristine` beside it is its folder as the run left it."""
+    """The first run, on data that can be learnt, some rows of which lack a modality.
+
+    `pristine` beside it is its folder as the run left it.
+    """
     folder = tmp_path_factory.mktemp("shapes")
-    finished = run_once(write_config(folder, write_shapes(folder / "data")))
+    finished = run_once(write_config(folder, write_shapes(folder / "data", lacking=True)))
     shutil.copytree(finished.config.root, folder / "pristine", symlinks=True)
     return finished

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
-from coloured_shapes import write_shapes
+from coloured_shapes import LACKING, write_shapes
 from conftest import run_once, write_config
 
+from hfmnas_keras.data.feature_files import read_feature_set
 from hfmnas_keras.genotype.load_genotype import load_genotype
 from pipeline.definition import FEATURES_STAGE
 from pipeline.local_runner import BLESSED, FAILED, NOT_BLESSED
@@ -152,6 +153,24 @@ def test_the_report_and_the_genotype_are_written(first):
     # The fusion network is a part of the model, which has backbones beside it.
     for count in ("parameters", "flops"):
         assert 0 < training["fusion"][count] < training[count]
+
+
+def test_rows_without_a_modality_are_kept_and_counted_and_have_mean_features(first):
+    summary = json.loads(pathlib.Path(first[1].report_file).with_name("summary.json").read_text(encoding="utf-8"))
+    assert summary["ingest"]["rows"] == {"train": 84, "dev": 18, "test": 18} and not summary["ingest"]["skipped"]
+    assert summary["ingest"]["observed"] == {"without a picture": 3, "without a text": 3}
+    (folder,) = pathlib.Path(first[0].config.pipeline_root).glob("FeatureExtractor/features/*")
+    train, dev = (read_feature_set(folder / f"Split-{split}") for split in ("train", "dev"))
+    for modality, numbers in LACKING.items():
+        is_lacking = np.isin(train.ids, [f"row-{number}" for number in numbers])
+        for tap in ("low", "high"):
+            features = train.features[f"{modality}_{tap}"]
+            mean = features[~is_lacking].mean(axis=0)
+            np.testing.assert_allclose(features[is_lacking], np.stack([mean, mean]), atol=1e-5)
+            (of_dev,) = dev.features[f"{modality}_{tap}"][dev.ids == f"row-{numbers[-1]}"]
+            np.testing.assert_allclose(of_dev, mean, atol=1e-5)
+    page = pathlib.Path(first[1].report_file).read_text(encoding="utf-8")
+    assert "When a modality is missing" in page and "without a text" in page
 
 
 def test_features_leave_the_test_split_alone(first):

@@ -37,10 +37,12 @@ _NO_VALUE = frozenset(("nan", "null", "none", "n/a", "<na>", "nat"))
 class ManifestSource(Source):
     """A manifest with one labelled pair a row, as JSONL (`.jsonl`, `.ndjson`) or CSV with a header (`.csv`).
 
-    Columns: `id` (text or whole number, unique), `text` (not empty), `image` (path relative to the data root), `label`
+    Columns: `id` (text or whole number, unique), `text`, `image` (path relative to the data root), `label`
     (one name) or `labels` (a list of names; in CSV separated by `|`), and, if the manifest decides the split, `split`
     (`train`, `dev` or `val`, `test`) in every row. Without a `split` column a row's split is drawn from the SHA-256 of
     `"{seed}:{id}"`, so that it stays where it is when other rows come and go.
+
+    A row may lack its text or its picture, empty or left out, where other rows have one: it is kept and counted.
 
     Names of columns may be written in capitals, paths with backslashes and with composed or decomposed letters, labels
     in JSON as whole numbers or booleans.
@@ -120,7 +122,10 @@ class ManifestSource(Source):
         records = list(manifest_records(self.manifest, self.columns))
         ignored: Counter[str] = Counter()
         first_places: dict[str, str] = {}
-        has_split = any(isinstance(record, dict) and record.get("split") not in (None, "") for _, record in records)
+        has = {
+            name: any(isinstance(record, dict) and record.get(name) not in (None, "") for _, record in records)
+            for name in ("split", "text", "image")
+        }
         rows: list[Row] = []
         skipped: list[Skip] = []
         seen: set[str] = set()
@@ -131,7 +136,7 @@ class ManifestSource(Source):
                 for name in set(record) - set(COLUMNS):
                     ignored[name] += 1
                     first_places.setdefault(name, place)
-                row = self._row(place, record, has_split)
+                row = self._row(place, record, has)
                 if row.id in seen:
                     raise SkipRowError("duplicate_id", f"the id {row.id!r} was used above")
                 seen.add(row.id)
@@ -150,6 +155,7 @@ class ManifestSource(Source):
             skipped=skipped,
             classes=classes,
             ignored_columns=dict(sorted(ignored.items())),
+            observed=_lacking(rows),
             warnings=_warnings(rows, self.manifest.lower().endswith(".csv")),
         )
 
@@ -167,7 +173,7 @@ class ManifestSource(Source):
         """Yields `id`, `text` and `image` of each row, whatever else it has or lacks.
 
         Raises:
-            ValueError: for a row without an id, a text or a picture; the message names its place.
+            ValueError: for a row without an id, or with neither text nor picture; the message names its place.
         """
         for place, record in manifest_records(self.manifest, self.columns):
             try:
@@ -175,20 +181,24 @@ class ManifestSource(Source):
                     raise record
                 row_id = record.get("id")
                 row = {"id": str(row_id) if isinstance(row_id, int) else text_of(row_id, "id")}
-                row.update(text=text_of(record.get("text"), "text"), image=_image_path(record))
-                if not row["id"] or not row["text"]:
-                    raise SkipRowError("empty_text", "`id` or `text` is empty or missing")
+                row.update(text=text_of(record.get("text"), "text"), image=_image_path(record, may_lack=True))
+                if not row["id"]:
+                    raise SkipRowError("missing_id", "`id` is empty or missing")
+                if not row["text"] and not row["image"]:
+                    raise SkipRowError("missing_image", "`text` and `image` are empty or missing")
             except SkipRowError as error:
                 raise ValueError(f"{self.manifest!r}, {place}: {error.detail}. Put the row right.") from error
             yield row
 
     def image(self, row: Row) -> bytes:
         """See `Source.image`."""
+        if not row.media["image"]:
+            return b""
         return picture.read_picture(self._picture(row), self.max_image_pixels, self.max_image_bytes)
 
     def row_files(self, row: Row) -> Sequence[str]:
         """See `Source.row_files`."""
-        return [self._picture(row)]
+        return [self._picture(row)] if row.media["image"] else []
 
     def files(self) -> Iterator[tuple[str, str]]:
         """See `Source.files`. Pictures of rows that are left out count too: putting them right changes the data."""
@@ -196,7 +206,9 @@ class ManifestSource(Source):
         for _, record in manifest_records(self.manifest, self.columns):
             if isinstance(record, dict):
                 try:
-                    relative = _image_path(record)
+                    relative = _image_path(record, may_lack=True)
+                    if not relative:
+                        continue
                     path = inside(self.data_root, _as_on_disk(self.data_root, relative), "image")
                     yield f"image/{relative}", path
                 except SkipRowError:
@@ -207,8 +219,8 @@ class ManifestSource(Source):
         # Resolved again: on a worker, and long after the manifest was read, a link may lead elsewhere.
         return inside(self.data_root, _as_on_disk(self.data_root, row.media["image"]), "image")
 
-    def _row(self, place: str, record: dict[str, Any], has_split: bool) -> Row:
-        """Checks one record, picture's content aside."""
+    def _row(self, place: str, record: dict[str, Any], has: Mapping[str, bool]) -> Row:
+        """Checks one record, picture's content aside; `has` says which columns some row fills in."""
         row_id = record.get("id")
         if isinstance(row_id, int) and not isinstance(row_id, bool):
             row_id = str(row_id)
@@ -216,11 +228,11 @@ class ManifestSource(Source):
         if not row_id:
             raise SkipRowError("missing_id", f"`id` is empty or missing{column_hint(record, 'id')}")
         text = text_of(record.get("text"), "text")
-        if not text:
+        if not text and not has["text"]:
             raise SkipRowError("empty_text", f"`text` is empty or missing{column_hint(record, 'text')}")
-        relative = _image_path(record)
+        relative = _image_path(record, may_lack=bool(text) and has["image"])
         labels = self._labels(record)
-        if has_split:
+        if has["split"]:
             split_name = text_of(record.get("split"), "split").lower()
             if split_name not in SPLIT_NAMES:
                 raise SkipRowError("unknown_split", f"`split` is {split_name!r}, expected one of {sorted(SPLIT_NAMES)}")
@@ -229,8 +241,8 @@ class ManifestSource(Source):
             split = _split_by_hash(row_id, self.seed, self.split_ratios)
         # All of them before any is decoded, which takes a thousand times as long.
         # In a bucket each look takes a request: there the worker that reads the picture says so.
-        path = inside(self.data_root, _as_on_disk(self.data_root, relative), "image")
-        if not is_address(path) and not os.path.isfile(path):
+        path = inside(self.data_root, _as_on_disk(self.data_root, relative), "image") if relative else ""
+        if relative and not is_address(path) and not os.path.isfile(path):
             raise SkipRowError("missing_image", f"there is no file {relative[:100]!r} in {self.data_root!r}")
         return Row(id=row_id, split=split, text=text, labels=labels, media={"image": relative}, place=place)
 
@@ -297,10 +309,18 @@ def describe_manifest(path: str, columns: Mapping[str, str] | None = None) -> di
     }
 
 
-def _image_path(record: dict[str, Any]) -> str:
+def _lacking(rows: Sequence[Row]) -> dict[str, int]:
+    counts = {
+        "without a text": sum(not row.text for row in rows),
+        "without a picture": sum(not row.media["image"] for row in rows),
+    }
+    return {what: count for what, count in counts.items() if count}
+
+
+def _image_path(record: dict[str, Any], may_lack: bool = False) -> str:
     """The picture's path, with slashes also where it was written on Windows."""
     relative = text_of(record.get("image"), "image").replace("\\", "/")
-    if not relative:
+    if not relative and not may_lack:
         raise SkipRowError("missing_image", f"`image` is empty or missing{column_hint(record, 'image')}")
     return relative
 

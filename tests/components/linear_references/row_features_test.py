@@ -27,6 +27,11 @@ def test_every_modality_has_numbers():
     assert set(ROW_FEATURES) == set(MODALITIES)
 
 
+def test_no_picture_has_nothing():
+    numbers = numbers_of_picture(b"")
+    assert numbers.shape == numbers_of_picture(encoded(np.zeros((8, 8, 3)))).shape and not numbers.any()
+
+
 def test_a_picture_of_one_colour_has_no_gradient_and_one_colour():
     numbers = numbers_of_picture(encoded(np.full((10, 30, 3), (255, 0, 70))))
     gradients, colours, thumbnail = np.split(numbers, [576, 640])

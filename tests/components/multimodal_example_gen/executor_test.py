@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     Image.new("RGB", (8, 8)).save(
         images / "moving.png", format="GIF", save_all=True, append_images=[Image.new("RGB", (8, 8), "red")]
     )
-    many = [{**good[0], "id": f"silent-{index:02}", "text": ""} for index in range(25)]
+    many = [{**good[0], "id": f"silent-{index:02}", "label": ""} for index in range(25)]
     manifest_folder.write_jsonl(
         folder, [*good, *bad.values(), *many, "no JSON", {**good[0], "note": "x", "id": "noted"}]
     )
@@ -63,12 +63,12 @@ def test_report(lenient):
         "unreadable_image": 1,
         "image_too_large": 1,
         "animated_image": 1,
-        "empty_text": 25,
+        "no_label": 25,
         "broken_row": 1,
     }
     assert report["skipped"]["missing_image"]["ids"] == ["absent"]
     assert report["skipped"]["broken_row"]["ids"] == ["line 42"]
-    assert report["skipped"]["empty_text"]["ids"] == [f"silent-{index:02}" for index in range(20)]
+    assert report["skipped"]["no_label"]["ids"] == [f"silent-{index:02}" for index in range(20)]
     assert report["ignored_columns"] == {"note": 1}
     # Every text has five words: "a small cat number 0".
     texts = report["texts"]
@@ -108,8 +108,8 @@ def test_strict_refuses_rows_before_it_reads_pictures(folder, tmp_path):
         ingest(ManifestSource(str(folder / "manifest.jsonl")), str(tmp_path), beam.Pipeline)
     message = str(error.value)
     assert "28 rows that cannot be used" in message
-    assert "line 42: broken_row" in message and "line 17 (id 'silent-00'): empty_text" in message
-    assert "... and 5 more rows: empty_text" in message and "line 43: unknown_column" in message
+    assert "line 42: broken_row" in message and "line 17 (id 'silent-00'): no_label" in message
+    assert "... and 5 more rows: no_label" in message and "line 43: unknown_column" in message
     assert not list(tmp_path.iterdir())
 
 

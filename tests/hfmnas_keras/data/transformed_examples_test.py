@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hfmnas_keras.data.encoded_rows import EncodedRows
 from hfmnas_keras.data.transformed_examples import read_transformed_examples
 
 
@@ -46,6 +47,20 @@ def test_reads_rows_in_a_stable_order(tmp_path, multi_label):
     both = examples.joined(examples)
     assert both.num_rows == 10
     np.testing.assert_array_equal(both.inputs()["image"][5:], images)
+
+
+def test_rows_that_lack_a_modality_are_known(tmp_path):
+    pictures = np.arange(3 * 12, dtype="uint8").reshape(3, 2, 2, 3)
+    rows = [tf.train.Example.FromString(example(str(n), pictures[n], [[4, 5], [0, 0], [6, 0]][n], 0)) for n in range(3)]
+    rows[0].features.feature["image"].bytes_list.value[:] = [b""]
+    write(tmp_path / "part.gz", [row.SerializeToString() for row in rows])
+    examples = read_transformed_examples(str(tmp_path / "*"))
+    lacking = examples.lacking()
+    assert lacking["text"].tolist() == [False, True, False] and lacking["image"].tolist() == [True, False, False]
+    np.testing.assert_array_equal(examples.inputs()["image"][1:], pictures[1:])
+    with pytest.raises(ValueError, match="1 rows have no image, and backbones that are trained along need both"):
+        EncodedRows(examples, ["image"])
+    assert EncodedRows(examples.joined(examples), []).num_rows == 6
 
 
 def test_sub_words_stand_after_the_words_and_are_no_tokens(tmp_path):

@@ -46,7 +46,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(folder):
-    return made_rows(60, folder)
+    rows = made_rows(60, folder)
+    # Kept, as far as they go.
+    rows[57]["title"], rows[58]["title"], rows[59]["photo"] = None, "", None
+    return rows
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +158,16 @@ def test_bad_rows_are_told_and_marked(fitted, rows, tmp_path):
         fitted.evaluate([dict(rows[0], kind="violet")])
     with pytest.raises(ValueError, match="This classifier is fitted"):
         fitted.fit(rows, label="kind")
+
+
+def test_a_row_without_text_or_picture_is_answered_from_the_other(fitted, rows):
+    whole = fitted.answers(rows[:2])
+    answers = fitted.answers([rows[0], {"title": rows[1]["title"]}, dict(rows[1], title=None)])
+    assert answers["missing"].tolist() == ["", "image", "text"] and not any(answers["error"])
+    for row, there in ((1, "text"), (2, "image")):
+        belief, doubt = whole[f"{there}_belief"][1], whole[f"{there}_uncertainty"][1]
+        np.testing.assert_allclose(answers["probabilities"][row], belief + doubt / 3, atol=1e-5)
+        assert answers["uncertainty"][row] == pytest.approx(doubt, abs=1e-6) and doubt > whole["uncertainty"][1]
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_outputs_equal_the_classifier_on_separately_prepared_inputs(signatures, 
             inputs[name].append([decode(frame).numpy() for frame in clip] if decode else clip)
     inputs = {name: np.array(clips, np.float32) for name, clips in inputs.items()}
     expected = served_clips.tiny_classifier(source)(inputs, training=False)
-    assert set(outputs) == {*expected, "label", "score", "class_names", "abstain", "error"}
+    assert set(outputs) == {*expected, "label", "score", "class_names", "abstain", "missing", "error"}
     beliefs = {f"{name}_belief" for name in names}
     assert beliefs | {"conflict"} <= set(outputs)
     for name, value in expected.items():

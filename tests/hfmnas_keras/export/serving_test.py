@@ -50,7 +50,7 @@ def test_outputs_equal_the_classifier_on_separately_prepared_inputs(signatures, 
     expected = served_model.tiny_classifier(multi_label)({"image": images, "tokens": tokens}, training=False)
 
     decision = {"labels", "image_labels", "text_labels"} if multi_label else {"label", "score"}
-    assert set(outputs) == {*expected, *decision, "class_names", "abstain", "error"}
+    assert set(outputs) == {*expected, *decision, "class_names", "abstain", "missing", "error"}
     for name, value in expected.items():
         np.testing.assert_allclose(outputs[name], value, atol=1e-5, err_msg=name)
         assert outputs[name].dtype == tf.float32
@@ -161,7 +161,6 @@ def test_a_bad_row_fails_alone(signatures, multi_label):
     rows = served_model.raw_rows(multi_label)
     encodings = picture_encodings.encodings()
     bad = {
-        1: (b"", "image: The picture is empty."),
         2: (b"no picture", "image: The picture is none of PNG, JPEG and BMP"),
         4: (rows[4]["image"][:-20], "image: The picture is broken."),
         5: (encodings["gif"], "image: The picture is none of PNG"),
@@ -187,13 +186,47 @@ def test_a_bad_row_fails_alone(signatures, multi_label):
 
 
 @pytest.mark.parametrize("missing", ["image", "text"])
-def test_an_example_without_image_or_text_is_an_error_of_its_row(signatures, missing):
-    names = [name for name in ("image", "text") if name != missing]
+def test_the_other_modality_answers_where_one_is_missing(signatures, multi_label, missing):
+    there = {"image": "text", "text": "image"}[missing]
+    rows = served_model.raw_rows(multi_label)[:4]
+    lacking = [rows[0], *({**row, missing: b" \n" if missing == "text" else b""} for row in rows[1:3]), rows[3]]
+    whole = {name: value.numpy() for name, value in signatures["serve_json"](**_columns(rows)).items()}
+    # Left out of an example it is as empty in a request.
+    examples = [served_model.serialize(row) for row in (rows[0], rows[3])]
+    examples[1:1] = [served_model.serialize(row, names=(there, "labels")) for row in rows[1:3]]
+    for answer in (signatures["serve_json"](**_columns(lacking)), signatures["serving_default"](examples=examples)):
+        outputs = {name: value.numpy() for name, value in answer.items()}
+        assert outputs["missing"].tolist() == [b"", missing.encode(), missing.encode(), b""]
+        assert not any(outputs["error"]) and not outputs["abstain"].any()
+        for name in whole.keys() - {"missing"}:
+            np.testing.assert_array_equal(outputs[name][[0, 3]], whole[name][[0, 3]], err_msg=name)
+        belief, uncertainty = whole[f"{there}_belief"][1:3], whole[f"{there}_uncertainty"][1:3]
+        lost = slice(1, 3)
+        np.testing.assert_allclose(outputs[f"{there}_belief"][lost], belief, atol=1e-6)
+        np.testing.assert_allclose(outputs["uncertainty"][lost], uncertainty, atol=1e-6)
+        assert (outputs["uncertainty"][lost] > whole["uncertainty"][lost]).all()
+        assert not outputs["conflict"][lost].any() and not outputs[f"{missing}_belief"][lost].any()
+        assert (outputs[f"{missing}_uncertainty"][lost] == 1).all()
+        if multi_label:
+            # The mean of a Beta distribution of evidence + 1.
+            np.testing.assert_allclose(outputs["probabilities"][lost], belief + uncertainty / 2, atol=1e-6)
+            np.testing.assert_array_equal(outputs["labels"][lost], whole[f"{there}_labels"][lost])
+            assert not any(outputs[f"{missing}_labels"][lost].ravel())
+        else:
+            expected = belief + uncertainty[:, None] / 3
+            np.testing.assert_allclose(outputs["probabilities"][lost], expected, atol=1e-6)
+            np.testing.assert_allclose(outputs["probabilities"].sum(axis=1), 1, atol=1e-5)
+            assert [name.decode() for name in outputs["label"][lost]] == [CLASS_NAMES[k] for k in belief.argmax(1)]
+            np.testing.assert_allclose(outputs["score"][lost], expected.max(axis=1), atol=1e-6)
+
+
+def test_a_row_without_both_is_an_error(signatures):
     row = served_model.raw_rows(False)[0]
-    examples = [served_model.serialize(row, names=of_row) for of_row in (("image", "text"), names)]
-    outputs = signatures["serving_default"](examples=tf.constant(examples))
-    assert outputs["error"].numpy().tolist() == [b"", f"{missing}: One value is expected. Received: 0".encode()]
-    assert outputs["probabilities"][0].numpy().any() and not outputs["probabilities"][1].numpy().any()
+    nothing = {"image": b"", "text": b""}
+    answers = signatures["serve_json"](**_columns([row, nothing, {**row, "text": b""}]))
+    assert answers["error"].numpy().tolist() == [b"", b"image: The picture is empty.", b""]
+    assert answers["missing"].numpy().tolist() == [b"", b"", b"text"]
+    assert not answers["probabilities"][1].numpy().any()
 
 
 def _other_type(name):
@@ -420,8 +453,8 @@ def test_raw_features_keep_the_form_that_the_schema_gives_them(tmp_path):
     }
     _export(tmp_path / "model", raw_feature_spec=spec, transform_layer=Layer())
     signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
-    outputs = signatures["serve_json"](image_bytes=tf.constant(["x", "y", "z"]), text=tf.constant(["a", "bb", ""]))
+    outputs = signatures["serve_json"](image_bytes=tf.constant(["x", "y", "z"]), text=tf.constant(["a", "bb", "ccc"]))
     expected = served_model.tiny_classifier(False)(
-        {"image": np.zeros((3, 6, 5, 3)), "tokens": np.repeat([[1], [2], [0]], 4, axis=1)}
+        {"image": np.zeros((3, 6, 5, 3)), "tokens": np.repeat([[1], [2], [3]], 4, axis=1)}
     )
     np.testing.assert_allclose(outputs["text_belief"], expected["text_belief"], atol=1e-6)

@@ -38,6 +38,15 @@ def test_words_pictures_and_labels_by_hand(vocabulary):
     assert prepared["label"].numpy().tolist() == [[1], [-1]]
 
 
+def test_a_text_that_is_not_there_has_not_even_the_marks_of_an_encoder(tmp_path):
+    path = tmp_path / "pieces.txt"
+    path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nred\n", encoding="utf-8")
+    tokenizer = {"lower_case": True, "strip_accents": True}
+    preparation = Preparation(["cat", "dog"], False, (2, 2), 5, str(path), tokenizer=tokenizer)
+    tokens = preparation(features(["red", " \n", ""], [b""] * 3, [[], [], []]))["tokens"]
+    assert tokens.numpy().tolist() == [[2, 4, 3, 0, 0], [0] * 5, [0] * 5]
+
+
 def test_several_labels(vocabulary):
     preparation = Preparation(["cat", "dog"], True, (2, 2), 3, vocabulary)
     prepared = preparation(features(["a", "b", "c"], [b""] * 3, [["dog", "cat"], ["cat"], []]))

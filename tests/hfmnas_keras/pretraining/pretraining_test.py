@@ -47,6 +47,30 @@ def run(output_dir, chosen, train=TRAIN, dev=DEV, settings=SETTINGS, **kwargs):
     return pretrain_backbones(chosen, train[1], train[0], train[2], dev[1], dev[0], output_dir, settings, **kwargs)
 
 
+def test_a_row_that_lacks_a_modality_is_as_if_it_were_not_there(tmp_path):
+    settings = dataclasses.replace(SETTINGS, max_epochs=2, folds=0)
+    lacking = tuple({"image": np.arange(len(split[0])) % 4 == 1} for split in (TRAIN, DEV))
+    decoded = tuple({"image": encoded(split[1]["image"])} for split in (TRAIN, DEV))
+    image = {"image": recipes()["image"]}
+    train, dev = ((split[0], rows, split[2]) for split, rows in zip((TRAIN, DEV), decoded, strict=True))
+    taps = {}
+    record = run(tmp_path / "whole", image, train, dev, settings, lacking=lacking, frozen_taps=taps)
+    kept = [np.flatnonzero(~of_split["image"]) for of_split in lacking]
+    parts = [
+        (split[0][rows], {"image": split[1]["image"][rows]}, [split[2][row] for row in rows])
+        for split, rows in zip((TRAIN, DEV), kept, strict=True)
+    ]
+    of_parts = {}
+    expected = run(tmp_path / "part", image, *parts, settings, frozen_taps=of_parts)
+    for split, rows in zip(("train", "dev"), kept, strict=True):
+        for name, features in of_parts[split].items():
+            np.testing.assert_allclose(taps[split][name][rows], features, atol=1e-5)
+            assert len(taps[split][name]) == len(features) + 1 + rows[-1] // 4
+    assert record["modalities"] == expected["modalities"]
+    with pytest.raises(ValueError, match="No row of the dev split has image"):
+        run(tmp_path / "none", image, settings=settings, lacking=({}, {"image": np.ones(40, bool)}))
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("backbones")

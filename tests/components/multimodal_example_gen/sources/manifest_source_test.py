@@ -60,14 +60,11 @@ def test_a_row(tmp_path):
         ({"id": True}, "wrong_type"),
         ({"id": 1.5}, "wrong_type"),
         ({"id": "good"}, "duplicate_id"),
-        ({"text": ""}, "empty_text"),
-        ({"text": " \t\n"}, "empty_text"),
-        ({"text": None}, "empty_text"),
+        ({"text": "", "image": ""}, "missing_image"),
+        ({"text": " \t\n", "image": None}, "missing_image"),
         ({"text": 7}, "wrong_type"),
         ({"text": "half a pair \ud83d"}, "not_utf8"),
         ({"text": "zero \0 byte"}, "wrong_type"),
-        ({"image": None}, "missing_image"),
-        ({"image": ""}, "missing_image"),
         ({"image": {"path": "a.png"}}, "wrong_type"),
         ({"image": "../a.png"}, "path_outside_root"),
         ({"image": "b/../../a.png"}, "path_outside_root"),
@@ -94,6 +91,22 @@ def test_a_row(tmp_path):
 )
 def test_a_row_that_cannot_be_used(tmp_path, change, expected):
     assert skipped(tmp_path, {**GOOD, "id": "bad", **change}) == expected
+
+
+@pytest.mark.parametrize("write", [manifest_folder.write_csv, manifest_folder.write_jsonl])
+def test_rows_without_text_or_picture_are_kept_where_others_have_them(tmp_path, write):
+    nothing = "" if write is manifest_folder.write_csv else None
+    records = [GOOD, dict(GOOD, id="no text", text=nothing), dict(GOOD, id="no picture", image=nothing)]
+    manifest_folder.save_pictures(tmp_path, [GOOD])
+    source = ManifestSource(write(tmp_path, records))
+    listing = source.read()
+    assert not listing.skipped and listing.observed == {"without a text": 1, "without a picture": 1}
+    assert [row.text for row in listing.rows] == ["some words", "", "some words"]
+    features = [source.features(row) for row in listing.rows]
+    assert features[1]["text"] == features[2]["image"] == b"" and features[1]["image"] == features[0]["image"]
+    assert source.fingerprint() and len(list(source.unlabelled_rows())) == 3
+    with pytest.raises(ValueError, match="line [34].*`text` and `image` are empty"):
+        list(ManifestSource(write(tmp_path, [*records[:2], dict(records[1], image="")])).unlabelled_rows())
 
 
 @pytest.mark.parametrize(
@@ -604,7 +617,7 @@ class TestFingerprint:
 class TestDescribeManifest:
     def test_single_label(self, tmp_path):
         records = [dict(GOOD, id=str(n), text=" ".join(["word"] * (n + 1)), label="ab"[n % 2]) for n in range(20)]
-        records.append(dict(GOOD, id="bad", text=""))
+        records.append(dict(GOOD, id="bad", label=""))
         described = describe_manifest(manifest_folder.write_jsonl(tmp_path, records))
         assert described == {
             "classes": ["a", "b"],
@@ -614,7 +627,7 @@ class TestDescribeManifest:
             "has_split": True,
             "rows_by_split": {"train": 20},
             "words": {"median": 11, "95th": 20, "max": 20},
-            "skipped": {"empty_text": 1},
+            "skipped": {"no_label": 1},
             "ignored_columns": {},
             "warnings": [],
         }
