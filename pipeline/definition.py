@@ -44,6 +44,7 @@ from hfmnas_keras.models.parts.taps import modalities_of_taps
 from hfmnas_keras.plugins import use_plugins
 from hfmnas_keras.settings.models import SEARCHED_MODELS
 from pipeline.config import RunConfig
+from pipeline.told_configuration import told_configuration
 
 PREPROCESSING_FN = "components.transform.preprocessing.preprocessing_fn"
 FEATURES_STAGE = "FeatureExtractor"
@@ -297,6 +298,7 @@ def create_pipeline(
     run_report = RunReport(
         name=config.name,
         card={str(key): said for key, said in config.serving.card.items()},
+        configuration=told_configuration(config),
         examples=example_gen.outputs["examples"],
         statistics=statistics_gen.outputs["statistics"],
         backbones=backbone_trainer.outputs["backbones"],

@@ -19,6 +19,7 @@ from components.code_fingerprint import check_code
 from components.evaluator.comparable_baseline import why_not_comparable, write_left_out
 from components.evaluator.evaluation import read_evaluation
 from components.evaluator.reference_gate import write_references
+from components.evaluator.row_samples import write_samples
 from components.linear_references.raw_rows import read_raw_rows
 from components.linear_references.references import LinearReferences
 
@@ -47,7 +48,7 @@ class Executor(tfx_evaluator_executor.Executor):
                 compared, of other classes, is left out, which `read_evaluation` tells.
               - `references`: linear models.
             output_dict:
-              - `evaluation`: what TFMA writes, and `references.json`.
+              - `evaluation`: what TFMA writes, `references.json`, and `samples.json`, see `write_samples`.
               - `blessing`: as TFX's Evaluator writes it; not blessed, too, where the references say so.
             exec_properties:
               - `eval_config`: JSON of `EvalConfig`.
@@ -71,6 +72,15 @@ class Executor(tfx_evaluator_executor.Executor):
         folders = [uri for split in splits for uri in artifact_utils.get_split_uris(input_dict["examples"], split)]
         rows = read_raw_rows(folders, references.modalities, references.class_names, references.multi_label)
         write_references(evaluation.uri, references, rows, bool(exec_properties["above_reference"]))
+
+        model = artifact_utils.get_single_instance(input_dict["model"])
+        write_samples(
+            evaluation.uri,
+            path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model)),
+            folders,
+            references.class_names,
+            references.multi_label,
+        )
 
         gate = read_evaluation(evaluation.uri)["gate"]
         for reason in gate["reasons"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
@@ -22,6 +23,7 @@ class RunReportSpec(ComponentSpec):
     PARAMETERS = {
         "name": ExecutionParameter(type=str),
         "card": ExecutionParameter(type=str),
+        "configuration": ExecutionParameter(type=str),
         "code_fingerprint": ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -67,6 +69,7 @@ class RunReport(base_component.BaseComponent):
         name: str. Of the pipeline, for the model card. Defaults to `""`.
         card: mapping from some of `components.run_report.model_card.SAID` to what a person says of the model, or None
             (default).
+        configuration: mapping, JSON-able: the settings to show. Defaults to none.
         examples, statistics, backbones, features, search_report, genotype, tuner_results, model_run, references,
             evaluation, blessing, infra_blessing, pushed_model: channels of what the stages of the run made. All are
             listed by id and place under "Lineage". `search_report` and `genotype` are left out where the model is not
@@ -80,12 +83,19 @@ class RunReport(base_component.BaseComponent):
     SPEC_CLASS = RunReportSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, name: str = "", card: Mapping[str, str] | None = None, **channels: types.BaseChannel | None):
+    def __init__(
+        self,
+        name: str = "",
+        card: Mapping[str, str] | None = None,
+        configuration: Mapping[str, Any] | None = None,
+        **channels: types.BaseChannel | None,
+    ):
         super().__init__(
             spec=RunReportSpec(
                 **channels,
                 name=name,
                 card=json.dumps(dict(card or {}), sort_keys=True),
+                configuration=json.dumps(dict(configuration or {}), default=str),
                 code_fingerprint=code_fingerprint(*executor.CODE),
                 report=types.Channel(type=RunReportArtifact),
             )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
+import pathlib
+import subprocess
 from typing import Any
 
 from tfx import types
@@ -11,9 +14,11 @@ from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
+import hfmnas_keras
 from components.artifact_types.files import INGEST_FILE, SERVING_CHECK_FILE, TRAINING_FILE
 from components.code_fingerprint import check_code
 from components.evaluator.evaluation import read_evaluation
+from components.evaluator.row_samples import read_samples
 from components.feature_extractor.separation import SEPARATION_FILE
 from components.run_report.model_card import card_text, model_card
 from components.run_report.page import render_page
@@ -45,7 +50,7 @@ class Executor(base_executor.BaseExecutor):
             input_dict: the artifacts that `RunReportSpec.INPUTS` names, one each; `search_report` and `genotype` only
                 where there was a search, `tuner_results` where there was tuning.
             output_dict: `report`, a `RunReport`.
-            exec_properties: `name` and `card`, JSON, for the model card; `code_fingerprint`.
+            exec_properties: `name` and `card`, JSON, for the model card; `configuration`, JSON; `code_fingerprint`.
         """
         check_code(exec_properties, CODE)
         self._log_startup(input_dict, output_dict, exec_properties)
@@ -54,6 +59,13 @@ class Executor(base_executor.BaseExecutor):
         genotype_text = _read(artifacts["genotype"].uri, "genotype.json") if "genotype" in artifacts else None
         summary = {
             "version": 1,
+            "made": {
+                "name": exec_properties["name"],
+                "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+                "package": hfmnas_keras.__version__,
+                "commit": _commit(),
+            },
+            "configuration": json.loads(exec_properties["configuration"]),
             "ingest": json.loads(_read(artifacts["examples"].uri, INGEST_FILE)),
             "backbones": json.loads(_read(artifacts["backbones"].uri, BACKBONES_FILE)),
             "separation": json.loads(_read(artifacts["features"].uri, SEPARATION_FILE)),
@@ -74,7 +86,9 @@ class Executor(base_executor.BaseExecutor):
                 for key, artifact in artifacts.items()
             },
         }
-        page = render_page(summary, genotype_from_json(genotype_text) if genotype_text else None)
+        # Their pictures have no place in a summary for programs.
+        samples = read_samples(artifacts["evaluation"].uri)
+        page = render_page(summary, genotype_from_json(genotype_text) if genotype_text else None, samples)
 
         (report,) = output_dict["report"]
         fileio.makedirs(report.uri)
@@ -93,6 +107,19 @@ class Executor(base_executor.BaseExecutor):
 def _tuning(results: types.Artifact | None) -> list[dict[str, Any]] | None:
     """The trials that came to a score, the best first; `None` where nothing was tuned."""
     return None if results is None else json.loads(_read(results.uri, _TUNER_RESULTS_FILE))
+
+
+def _commit() -> str | None:
+    """Of the checkout that this runs from; `None` of an installed package."""
+    root = pathlib.Path(hfmnas_keras.__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return told.stdout.strip() or None
 
 
 def _read(folder: str, name: str) -> str:

@@ -199,6 +199,29 @@ def risk_coverage_figure(measured: Mapping[str, Any], titles: Mapping[str, str])
         return _save(figure)
 
 
+def calibration_figure(bins: Sequence[Mapping[str, Any]]) -> str:
+    """How often answers are right against how probable the model calls them; the larger a dot, the more there are.
+
+    Args:
+        bins: those of `components.evaluator.row_samples.calibration_of`.
+    """
+    with _style():
+        figure = Figure(figsize=(4.6, 3.4))
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":", label="as often as said")
+        most = max(one["count"] for one in bins)
+        said, true = ([one[name] for one in bins] for name in ("said", "true"))
+        axes.plot(said, true, color=_BLUE, linewidth=1, label="the model")
+        axes.scatter(said, true, s=[12 + 90 * one["count"] / most for one in bins], color=_BLUE)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.03)
+        axes.set_xlabel("probability that the model gives")
+        axes.set_ylabel("share that is true")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        figure.tight_layout()
+        return _save(figure)
+
+
 def _pooled(counts: np.ndarray, class_names: list[str]) -> tuple[np.ndarray, list[str]]:
     """Adds up the classes with the fewest errors to one, the last."""
     if len(class_names) <= MOST_CLASSES:
@@ -229,7 +252,7 @@ def _labels_of(kind: str, cells: Iterable[str], tables: Mapping[str, Probability
 
 def _row_of_axes(count: int) -> tuple[Figure, Any]:
     with _style():
-        figure = Figure(figsize=(3.8 * count, 2.8))
+        figure = Figure(figsize=(3.8 * count, 3.1))
         return figure, figure.subplots(1, count)
 
 
@@ -242,7 +265,8 @@ def _finish(figure: Figure, all_axes: Sequence[Any]) -> str:
         for axes in all_axes:
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.legend(frameon=False, fontsize=8)
+            # Below: inside it would cover the curves.
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize=8)
         figure.tight_layout()
         return _save(figure)
 

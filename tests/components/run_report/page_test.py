@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.run_report.page import render_page
 from hfmnas_keras.genotype.bm_genotype import BMGenotype
 from hfmnas_keras.genotype.load_genotype import genotype_from_json
 
 EVIL = "<script>alert(1)</script>"
+# A JPEG of one pixel.
+PIXEL = base64.b64encode(tf.io.encode_jpeg(np.zeros((1, 1, 3), "uint8")).numpy()).decode()
 CLASSES = ["birds", "boats & <b>ships</b>", "trees"]
 
 
@@ -76,6 +81,8 @@ def make_summary():
     uniform = {"gamma": [[0.1] * 10] * 2, "beta": [[1 / 9] * 9]}
     return {
         "version": 1,
+        "made": {"name": f"posters {EVIL}", "at": "2026-02-03T04:05:06+00:00", "package": "0.1.0", "commit": "abc123"},
+        "configuration": {"name": f"posters {EVIL}", "search": {"epochs": 7}},
         "ingest": {
             "source": "manifest",
             "multi_label": False,
@@ -118,6 +125,7 @@ def make_summary():
                 "peak_memory_bytes": 1_840_000_000,
             },
             "verdict": "decided",
+            "settings": {"seed": 3},
             "warnings": [],
             "travel": {"possible": 3.0, "largest": 1.234, "architecture_learning_rate": 0.02},
             "history": [search_record(1), search_record(2)],
@@ -128,6 +136,7 @@ def make_summary():
         "tuning": None,
         "training": {
             "model": "hf_mnas",
+            "settings": {"seed": 5},
             "tuned": None,
             "epochs": 14,
             "dev_macro_f1": 0.702,
@@ -188,7 +197,36 @@ def page():
 
 
 def render(summary):
-    return render_page(summary, genotype_from_json(json.dumps(summary["genotype"])))
+    return render_page(summary, genotype_from_json(json.dumps(summary["genotype"])), make_samples())
+
+
+def sample(**changes):
+    return {
+        "id": f"row {EVIL}",
+        "labels": ["birds"],
+        "given": [CLASSES[1]],
+        "score": 0.987,
+        "conflict": 0.312,
+        "alone": {"text": "birds", "image": CLASSES[1]},
+        "text": f"A long text {EVIL} " + "w" * 300,
+        "picture": PIXEL,
+        **changes,
+    }
+
+
+def make_samples():
+    """What the Evaluator wrote beside."""
+    bins = [{"count": 5, "said": 0.45, "true": 0.4}, {"count": 21, "said": 0.91, "true": 0.87}]
+    right = sample(labels=["trees"], given=["trees"], conflict=None, alone={})
+    del right["picture"], right["text"]
+    doubtful = sample(suggested=CLASSES[1], label_doubt=1.5, mismatch=0.456)
+    return {
+        "rows": 26,
+        "calibration": {"bins": bins, "error": 0.0419},
+        "wrong": [sample()],
+        "right": [right],
+        "doubtful": [doubtful],
+    }
 
 
 def table_rows(page):
@@ -201,9 +239,10 @@ def table_rows(page):
 
 
 def figure_words(page):
-    """The text of each figure; fails where a figure is not well-formed SVG."""
+    """The text of each figure but that of calibration; fails where a figure is not well-formed SVG."""
     figures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    return [" ".join(ElementTree.fromstring(figure).itertext()) for figure in figures]
+    words = [" ".join(ElementTree.fromstring(figure).itertext()) for figure in figures]
+    return [one for one in words if "share that is true" not in one]
 
 
 def test_scores_and_counts_stand_in_the_tables(page):
@@ -211,6 +250,9 @@ def test_scores_and_counts_stand_in_the_tables(page):
     assert ["fused", "0.732", "0.754", "0.769"] in rows
     assert ["text head", "0.611", "0.622", "0.633"] in rows
     assert ["image head", "0.444", "0.456", "0.467"] in rows
+    # .7321 - .4444 and .7321 - .6111
+    assert ["text", "image head", "0.444", "0.288"] in rows
+    assert ["image", "text head", "0.611", "0.121"] in rows
     assert ["text", "0.501", "0.511"] in rows
     assert ["each, averaged", "0.534", "0.544"] in rows
     assert ["birds", "0.811", "0.801", "0.821", "17"] in rows
@@ -224,6 +266,34 @@ def test_scores_and_counts_stand_in_the_tables(page):
     assert ["text in train and test &lt;script&gt;alert(1)&lt;/script&gt;", "41"] in rows
     assert ["model_run", "4711", "ModelRun"] in [row[:3] for row in rows]
     assert not [row for row in rows if row[0] == "last blessed model"]
+
+
+def test_the_head_names_the_run_its_time_seeds_and_code(page):
+    shown = " ".join(re.sub(r"<[^>]*>", "", page).split())
+    assert "HF-MNAS on manifest, 2026-02-03 04:05 UTC; seed 5, of the search 3; hfmnas 0.1.0, commit abc123." in shown
+    assert "<title>posters &lt;script&gt;alert(1)&lt;/script&gt;: manifest, 2026-02-03</title>" in page
+    assert "search:\n  epochs: 7" in page and '<meta name="viewport" content="width=device-width' in page
+
+
+def test_rows_confused_pairs_and_advice_are_shown(page):
+    rows = table_rows(page)
+    # The counts off the diagonal, of 17, 3 and 6 rows.
+    pairs = rows.index(["true class", "taken for", "rows", "of its rows"])
+    ships = "boats &amp; &lt;b&gt;ships&lt;/b&gt;"
+    assert rows[pairs + 1 : pairs + 4] == [
+        ["trees", "birds", "4", "67 %"],
+        ["birds", "trees", "3", "18 %"],
+        [ships, "birds", "2", "67 %"],
+    ]
+    shown = " ".join(re.sub(r"<[^>]*>", "", page).split())
+    assert "A long text &lt;script&gt;alert(1)&lt;/script&gt; www" in shown
+    assert f"birds; given {ships} (0.99)" in shown and f"text alone: birds. image alone: {ships}." in shown
+    assert f"Conflict 0.31. Both together say {ships}. Mismatch 0.46. Row row" in shown
+    assert page.count(f'src="data:image/jpeg;base64,{PIXEL}"') == 2
+    assert "they are 0.042 away" in shown and "the first 26 rows" in shown
+    assert f"The class {ships} has the lowest F1, 0.00, and 19 rows to train on" in shown
+    assert "Of the class trees, 67% are taken for birds" in shown
+    assert "The text network is trained on these rows alone" in shown
 
 
 def test_left_out_rows_have_their_reasons_and_words_their_coverage(page):
@@ -290,13 +360,14 @@ def test_figures_are_svg_inside_the_page(page):
     words = figure_words(page)
     # Classes, confusion, risk and coverage, genotype, search, probabilities, final training
     assert len(words) == 7
-    assert page.count("<svg") == 7 and "<?xml" not in page
+    assert page.count("<svg") == 8 and "<?xml" not in page
+    assert page.count("share that is true") == 1
     assert "squeeze_excitation" in words[3] and "Task loss" in words[4]
     for curve in ("conflict", "uncertainty", "1 - probability", "without an order"):
         assert curve in words[2]
     assert words[4].count("dev, discretised") == 2
     # One file: nothing is loaded from anywhere.
-    assert not re.search(r"<(link|img|script|iframe)|src=|@import|url\((?!#)", page)
+    assert not re.search(r"<(link|script|iframe)|src=(?!.data:image/jpeg;base64,)|@import|url\((?!#)", page)
 
 
 def test_a_race_is_shown_by_its_candidates():
@@ -390,12 +461,13 @@ def test_names_of_classes_are_text():
     for old, new in zip(CLASSES, names, strict=True):
         text = text.replace(json.dumps(old), json.dumps(new))
     page = render(json.loads(text))
-    assert "<script" not in page and "<img" not in page
+    assert "<script" not in page and "<img src=x" not in page
     first_cells = [html.unescape(row[0]) for row in table_rows(page)]
     words = figure_words(page)
-    for name in names:
-        # In the tables of scores and of data; in the figures of classes and of confusion (twice) as it is written.
-        assert first_cells.count(name) == 2
+    for name, pairs in zip(names, (1, 2, 1), strict=True):
+        # In the tables of scores, of data and of confused pairs; in the figures of classes and of confusion (twice) as
+        # it is written.
+        assert first_cells.count(name) == 2 + pairs
         assert [figure.count(name) for figure in words] == [1, 2, 0, 0, 0, 0, 0]
 
 
