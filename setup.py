@@ -83,6 +83,7 @@ setuptools.setup(
             "compile=pipeline.commands:compile_",
             "config=pipeline.commands:config",
             "init=pipeline.commands:init",
+            "layout=pipeline.commands:layout",
             "report=pipeline.commands:report",
             "run=pipeline.commands:run",
             "score=pipeline.score_command:score",

@@ -44,9 +44,11 @@ def precisions(rows: FeatureSet, seed: int) -> dict[str, tuple[float, float, flo
     """Shares of swapped rows, of wrong labels and of either among the first rows of each ranking.
 
     Args:
-        rows: `FeatureSet` of one label a row, with tokens.
+        rows: `FeatureSet` with tokens. Of several labels a row, a wrong one is another in the place of a given one.
         seed: int. Decides which rows are changed.
     """
+    if rows.multi_label:
+        return _precisions_of_several(rows, seed)
     count, classes = rows.num_rows, int(rows.labels.max()) + 1
     generator = np.random.default_rng(seed)
     changed = round(SHARE * count)
@@ -74,9 +76,50 @@ def precisions(rows: FeatureSet, seed: int) -> dict[str, tuple[float, float, flo
         "normalised margin (cleanlab)": others - own,
         "adjusted confidence (cleanlab)": usual[labels] - own,
     }
+    return _shares(rankings, swapped, wrong)
+
+
+def _precisions_of_several(rows: FeatureSet, seed: int) -> dict[str, tuple[float, float, float]]:
+    count, classes = rows.labels.shape
+    generator = np.random.default_rng(seed)
+    changed = round(SHARE * count)
+    order = generator.permutation(count)
+    swapped, wrong = order[:changed], order[changed : 2 * changed]
+    text, image = (_vectors(rows, modality) for modality in ("text", "image"))
+    text[swapped] = text[np.roll(swapped, 1)]
+    labels = rows.labels.copy()
+    for row in wrong:
+        has = np.flatnonzero(labels[row])
+        lacks = np.flatnonzero(labels[row] == 0)
+        if len(has):
+            labels[row, generator.choice(has)] = 0
+        labels[row, generator.choice(lacks)] = 1
+    groups = np.unique(rows.tokens, axis=0, return_inverse=True)[1].reshape(-1)
+
+    def said(inputs: np.ndarray, strength: float) -> np.ndarray:
+        of_label = [_said(inputs, labels[:, one].astype(int), groups, 2, strength)[:, 1] for one in range(classes)]
+        return np.stack(of_label, axis=1)
+
+    views = {"text": text, "image": image, "both": np.hstack([text, image])}
+    probabilities = {name: said(inputs, _STRENGTHS[name]) for name, inputs in views.items()}
+    both = np.clip(probabilities["both"], 1e-6, 1 - 1e-6)
+    result = audit({name: probabilities[name] for name in ("text", "image")}, labels)
+    off = np.where(labels > 0.5, 1 - both, both)
+    rankings = {
+        "label_doubt": result.label_doubt,
+        "mismatch": result.mismatch,
+        "loss of the model of both": -np.log(1 - off).sum(axis=1),
+        "least probable label of both": off.max(axis=1),
+    }
+    return _shares(rankings, swapped, wrong)
+
+
+def _shares(
+    rankings: dict[str, np.ndarray], swapped: np.ndarray, wrong: np.ndarray
+) -> dict[str, tuple[float, float, float]]:
     shares = {}
     for name, scores in rankings.items():
-        first = np.argsort(-scores, kind="stable")[:changed]
+        first = np.argsort(-scores, kind="stable")[: len(wrong)]
         is_swapped, is_wrong = np.isin(first, swapped), np.isin(first, wrong)
         shares[name] = (is_swapped.mean(), is_wrong.mean(), (is_swapped | is_wrong).mean())
     return shares

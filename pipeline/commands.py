@@ -1,4 +1,4 @@
-"""The commands of `hfmnas` that are the pipeline's: `init`, `run`, `compile`, `report` and `config`.
+"""The commands of `hfmnas` that are the pipeline's: `init`, `run`, `compile`, `report`, `layout` and `config`.
 
 Entry points of the group `hfmnas.commands` name them. This module imports nothing heavy: `hfmnas --help` asks for every
 command's first line. `init`, `run` and `compile` are the commands of the modules that `python -m` runs.
@@ -51,6 +51,25 @@ def report(run_folder: str, is_opened: bool) -> None:
     click.echo(str(found[-1]))
     if is_opened:
         click.launch(found[-1].absolute().as_uri())
+
+
+@click.command("layout")
+@click.argument("source", required=False)
+def layout(source: str | None) -> None:
+    """Says what files SOURCE wants, `data.source` of a configuration; without it, which sources there are."""
+    # Here and not above: the sources import TensorFlow.
+    import inspect
+
+    from components.multimodal_example_gen.sources.registry import SOURCES
+
+    if source is None:
+        width = max(map(len, SOURCES.descriptions))
+        for name, description in SOURCES.descriptions.items():
+            click.echo(f"{name:{width}}  {description}")
+        return
+    found = SOURCES[source]
+    click.echo(inspect.getdoc(found))
+    click.echo(f"\nModalities: {', '.join(found.modalities)}. Every setting: docs/configuration-reference.md.")
 
 
 @click.group("config")

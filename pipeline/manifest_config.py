@@ -32,13 +32,16 @@ _MOST_CLASSES = 25
     metavar="OURS=THEIRS",
     help="What the manifest calls a column, such as text=description. May be given several times.",
 )
+@click.option(
+    "--like", metavar="CLASSIFIER", help="What FusionClassifier saved: its settings and its genotype are taken."
+)
 @click.option("--force", is_flag=True, help="Overwrite the file.")
-def main(manifest: str, output: str, columns: tuple[str, ...], force: bool) -> None:
+def main(manifest: str, output: str, columns: tuple[str, ...], like: str | None, force: bool) -> None:
     """Writes the configuration and says what was seen and what comes next."""
     quiet_imports()
     click.echo("Counting rows and words, opening pictures, fitting linear models: a minute or two.")
     try:
-        look = write_manifest_config(expanded(manifest), output, force, _columns(columns))
+        look = write_manifest_config(expanded(manifest), output, force, _columns(columns), like and expanded(like))
     except (ValueError, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
@@ -48,7 +51,11 @@ def main(manifest: str, output: str, columns: tuple[str, ...], force: bool) -> N
 
 
 def write_manifest_config(
-    manifest: str, output: str, force: bool = False, columns: Mapping[str, str] | None = None
+    manifest: str,
+    output: str,
+    force: bool = False,
+    columns: Mapping[str, str] | None = None,
+    like: str | None = None,
 ) -> ManifestLook:
     """Writes a configuration with values that follow from a look at a manifest (docs/configuration.md).
 
@@ -57,7 +64,9 @@ def write_manifest_config(
         output: str. YAML file to write.
         force: bool. Whether an existing file is overwritten. Defaults to `False`.
         columns: what the manifest calls its columns, such as `{"text": "description"}`. Defaults to `None`: as they are
-            named here.
+            named here, or as the classifier's data name them.
+        like: optional folder of a fitted `FusionClassifier`, whose settings and genotype are taken
+            (`pipeline.classifier_settings`). Defaults to `None`.
 
     Returns:
         `ManifestLook`.
@@ -67,13 +76,18 @@ def write_manifest_config(
         FileNotFoundError: when there is no manifest.
     """
     # Here and not above: the components import TFX, which takes long for `--help`.
+    from pipeline.classifier_settings import classifier_columns, like_classifier
     from pipeline.manifest_look import look_at_manifest
 
     file = pathlib.Path(output)
     if file.exists() and not force:
         raise ValueError(f"{output} exists. Name another file with -o, or add --force.")
+    if like is not None:
+        columns = columns or classifier_columns(like)
     look = look_at_manifest(manifest, columns)
     choices = chosen(manifest, look, encoders_are_here())
+    if like is not None:
+        choices = like_classifier(choices, like)
     if columns:
         choices.insert(1 + [choice.key for choice in choices].index("data.manifest"), Choice("data.columns", columns))
     file.write_text(to_yaml(manifest, choices), encoding="utf-8")

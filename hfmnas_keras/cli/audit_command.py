@@ -45,8 +45,8 @@ def audit_command(
         raise ValueError(f"The output must end in .jsonl. Received: {output!r}.")
     table, columns, served = opened(model, data, text_column, image_column, folder, label)
     labels = read_labels(table, label)
-    if labels.multi_label or len(columns) != 2:
-        raise ValueError("An audit is of rows with one label each, by a model of a text and a picture.")
+    if len(columns) != 2:
+        raise ValueError("An audit is by a model of a text and a picture.")
     texts = table.texts(columns["text"])
     told: dict[int, str] = {}
     answers = served.answers(
@@ -57,10 +57,15 @@ def audit_command(
     classes = [str(name) for name in answers["class_names"][0]]
     if unknown := sorted(set(labels.classes) - set(classes)):
         raise ValueError(f"There are labels that the model does not know: {', '.join(unknown[:5])}.")
-    good = np.flatnonzero(answers["error"] == "")
+    # One modality alone contradicts nothing.
+    good = np.flatnonzero((answers["error"] == "") & (answers.get("missing", "") == ""))
     if not len(good):
         raise ValueError(f"No row can be used, the first: {told.get(0) or answers['error'][0]}")
-    numbers = np.array([classes.index(labels.rows[row][0]) for row in good])
+    several = "labels" in answers
+    if labels.multi_label and not several:
+        raise ValueError("The model gives one label a row, and there are rows with several or none.")
+    given = np.array([[name in labels.rows[row] for name in classes] for row in good])
+    numbers = given.argmax(axis=1)
     found = audit(
         {
             modality: opinion_probabilities(
@@ -68,8 +73,17 @@ def audit_command(
             )
             for modality in columns
         },
-        numbers,
+        given if several else numbers,
     )
+
+    def told_label(place: int) -> tuple[str, str]:
+        """What the row is labelled, and what is suggested."""
+        suggested = classes[found.suggested[place]]
+        if not several:
+            return classes[numbers[place]], suggested
+        without = given[place, found.suggested[place]]
+        return "|".join(labels.rows[int(good[place])]), f"{'without' if without else 'with'} {suggested}"
+
     label_rank, pair_rank = _ranks(found.label_doubt), _ranks(found.mismatch)
     ids = table.columns.get("id", list(range(table.num_rows)))
     lines: list[dict[str, Any]] = []
@@ -78,8 +92,7 @@ def audit_command(
         lines.append(
             {
                 "id": ids[row],
-                "label": classes[numbers[place]],
-                "suggested": classes[found.suggested[place]],
+                **dict(zip(("label", "suggested"), told_label(place), strict=True)),
                 "label_doubt": round(float(found.label_doubt[place]), 4),
                 "label_rank": int(label_rank[place]),
                 "mismatch": round(float(found.mismatch[place]), 4),
@@ -95,7 +108,9 @@ def audit_command(
     if len(lines) < table.num_rows:
         click.echo(f"{table.num_rows - len(lines)} rows cannot be used.")
     for line in sorted(lines, key=lambda line: line["label_rank"])[:_SHOWN]:
-        click.echo(f"  label {line['label']}, rather {line['suggested']}: {line['text'][:60]} ({line['image']})")
+        click.echo(
+            f"  label {line['label'] or '(none)'}, rather {line['suggested']}: {line['text'][:60]} ({line['image']})"
+        )
     for line in sorted(lines, key=lambda line: line["pair_rank"])[:_SHOWN]:
         click.echo(f"  pair: {line['text'][:60]} ({line['image']})")
 

@@ -15,7 +15,7 @@ from tests import source_files
 @pytest.fixture
 def group():
     group = CommandGroup("hfmnas")
-    for command in (commands.compile_, commands.config, commands.init, commands.report, commands.run):
+    for command in (commands.compile_, commands.config, commands.init, commands.layout, commands.report, commands.run):
         group.add_command(command)
     return group
 
@@ -86,3 +86,11 @@ def test_the_newest_report_of_a_run_is_found(group, tmp_path):
     assert run(group, "report", tmp_path).stdout.strip().endswith("10/report.html")
     result = run(group, "report", tmp_path / "absent")
     assert result.exit_code == 2 and "There is no report" in result.stderr
+
+
+def test_a_source_says_what_files_it_wants(group):
+    assert "mmimdb_hdf5  MM-IMDB as one HDF5 file" in run(group, "layout").stdout
+    shown = run(group, "layout", "mmimdb").stdout
+    assert "`split.json`, `dataset/<id>.json` and `dataset/<id>.jpeg`" in shown and "Modalities: text, image" in shown
+    result = run(group, "layout", "mmimbd")
+    assert result.exit_code == 2 and "Known ones: demo, manifest, mmimdb" in result.stderr
