@@ -27,23 +27,16 @@ class DataParallel:
         devices: `"all"` or int. How many; `"all"` are all GPUs that TensorFlow sees, or one CPU. A number takes the
             first GPUs or, where there is none, logical CPU devices. No more than a batch has rows.
         batch_size: int.
-        jit_compile: bool. Whether the step is to be compiled by XLA, which compiles for one device.
 
     Attributes:
         names: list of str. The devices; of one alone TensorFlow chooses where to compute, as without this class.
 
     Raises:
         RuntimeError: when there are fewer devices than asked for.
-        ValueError: for several devices with `jit_compile`.
     """
 
-    def __init__(self, model: keras.Model, devices: str | int, batch_size: int, jit_compile: bool = False):
+    def __init__(self, model: keras.Model, devices: str | int, batch_size: int):
         self.names = _device_names(devices)[:batch_size]
-        if len(self.names) > 1 and jit_compile:
-            raise ValueError(
-                f"XLA compiles a step for one device. Received: jit_compile=True and {len(self.names)} devices, "
-                f"{', '.join(self.names)}. Set `devices: 1` or `jit_compile: false`."
-            )
         self._strategy = None
         if len(self.names) > 1:
             # Not by collective operations, TensorFlow's choice: of them a process can have one group of devices only,

@@ -67,7 +67,7 @@ class BilevelStep:
         self.train = train
         self.dev = dev
         self.settings = settings
-        self._devices = DataParallel(model, settings.devices, settings.batch_size, settings.jit_compile)
+        self._devices = DataParallel(model, settings.devices, settings.batch_size)
         self.weight_variables = list(model.weight_variables)
         self.architecture_variables = list(model.architecture_variables)
         _check_variables(model, self.weight_variables, self.architecture_variables)
@@ -99,7 +99,7 @@ class BilevelStep:
             for name in ("train_loss", "added_loss", "architecture_loss")
         }
         self._counts = {
-            # float, as TensorFlow keeps int32 variables off the accelerator and XLA then cannot reach them
+            # float, as TensorFlow keeps int32 variables off the accelerator
             name: keras.Variable(0.0, trainable=False, dtype="float32", name=f"{name}_steps")
             for name in ("weights", "architecture")
         }
@@ -108,10 +108,9 @@ class BilevelStep:
         if settings.second_order:
             architecture_rows += weight_rows
         # No Python control flow depends on a tensor, and looking for it doubles the time of tracing.
-        compiled = {"jit_compile": settings.jit_compile or None, "autograph": False}
         self.compiled_steps = {
-            "weights": tf.function(self._weight_step, input_signature=weight_rows, **compiled),
-            "architecture": tf.function(self._architecture_step, input_signature=architecture_rows, **compiled),
+            "weights": tf.function(self._weight_step, input_signature=weight_rows, autograph=False),
+            "architecture": tf.function(self._architecture_step, input_signature=architecture_rows, autograph=False),
         }
         self._predict = tf.function(self._predict_dev, input_signature=[dev.signature(None)], autograph=False)
 

@@ -64,7 +64,6 @@ class SearchSettings:
             each epoch. Defaults to `30`.
         deterministic: bool. Make TensorFlow's operations deterministic (a setting of the whole process), so that the
             same seed on the same machine gives the same search bit for bit. Defaults to `True`.
-        jit_compile: bool. Compile the two steps with XLA. Defaults to `False`.
         precision: str. What the supernet computes in: `"float32"` (default), `"mixed_float16"`, `"mixed_bfloat16"`
             (weights and the DCCA loss stay in float32), or `"auto"`: mixed where the GPU is fast in it.
         device_bytes: int. Features of a split that take more are not put on the device as a whole but streamed to it,
@@ -99,7 +98,6 @@ class SearchSettings:
     select: str = "last"
     checkpoint_seconds: float = execution_field(30.0)
     deterministic: bool = True
-    jit_compile: bool = False
     precision: str = "float32"
     device_bytes: int = execution_field(4 << 30)
     devices: int | str = execution_field("all")

@@ -152,7 +152,6 @@ CHANGES = {
             "stop_when_stable": 3,
             "select": "best_discretised",
             "deterministic": OTHER,
-            "jit_compile": OTHER,
             "precision": "mixed_bfloat16",
             "seed": 123,
         }.items()
