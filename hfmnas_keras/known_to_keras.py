@@ -28,6 +28,7 @@ _CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
         "backbones.token_grid": ("TokenGrid",),
         "backbones.token_pool": ("TokenPool",),
         "backbones.trim_padding": ("TrimPadding",),
+        "backbones.word_topics": ("WordTopics",),
         "cell.mixed_edges": ("MixedEdges",),
         "cell.mixed_node": ("MixedNode",),
         "cell.searched_cell": ("SearchedCell",),

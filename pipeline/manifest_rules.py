@@ -23,6 +23,8 @@ _MOST_WORDS = 20_000
 _PICTURE_SIDE, _PICTURE_STEP = 128, 32
 #: Rows of the most frequent class for one of the rarest, from which on rare ones count for more in the loss.
 _UNEVEN = 3.0
+# Words of the median text from which on topics of words pay beside an encoder.
+_LONG_TEXT = 30
 # Letters of a run's name, see `RunConfig`.
 _LONGEST_NAME = 61
 #: How much less than the best linear model on one modality the bar asks for: dev is small.
@@ -92,7 +94,7 @@ def chosen(manifest: str, look: ManifestLook, encoders: bool) -> list[Choice]:
         Choice("preparation.image_size", [height, width], f"{median}"),
         Choice("preparation.max_tokens", tokens, f"19 of 20 texts have at most {words_of_most} words{pieces}"),
         Choice("preparation.min_frequency", least, f"{words} words occur as often in train"),
-        *_backbones(encoders, small),
+        *_backbones(encoders, small, look.words_a_text["median"]),
         Choice("pretraining.folds", 5 if train < 20_000 else 2, "each fold is one more training of the text network"),
         Choice("search.strategy", "race", "trains candidates for a few epochs; bilevel in the paper"),
         Choice("search.channels", 32 if small else 64),
@@ -129,12 +131,15 @@ def encoders_are_here() -> bool:
         return False
 
 
-def _backbones(encoders: bool, small: bool) -> list[Choice]:
+def _backbones(encoders: bool, small: bool, words: int) -> list[Choice]:
     if encoders:
         text, image = ENCODERS["text"], ENCODERS["image"]
+        topics = [Choice("backbones.text.word_topics", 256, f"half of the texts have {words} words or more")]
+        topics = topics if words >= _LONG_TEXT else []
         return [
             Choice("backbones.text.kind", "encoder", "pre-trained and frozen: its taps see no label"),
-            Choice("backbones.text.encoder", text, "reads English; for another language take these two lines out"),
+            Choice("backbones.text.encoder", text, "reads English; for another language take `text` out here"),
+            *topics,
             Choice("backbones.image.kind", "encoder", "pre-trained and frozen, too"),
             Choice("backbones.image.encoder", image, "trained on ImageNet"),
             Choice("backbones.image.learning_rate", 3.0e-3, "of its head, the demo's"),

@@ -6,12 +6,13 @@ from typing import Any
 
 import keras
 
-from hfmnas_keras.backbones.encoder_folder import EncoderDescription, find_encoder, read_encoder
+from hfmnas_keras.backbones.encoder_folder import EncoderDescription, find_encoder, read_encoder, vocabulary_path
 from hfmnas_keras.backbones.encoder_training import add_low_rank_matrices, train_last_blocks
 from hfmnas_keras.backbones.tap_pooling import pooled_tap
 from hfmnas_keras.backbones.trim_padding import TrimPadding
 from hfmnas_keras.backbones.vision_transformer import with_image_size
 from hfmnas_keras.backbones.vision_transformer_weights import FAMILIES
+from hfmnas_keras.backbones.word_topics import WordTopics
 from hfmnas_keras.layers.normalization import batch_normalization
 from hfmnas_keras.settings.backbones import EncoderBackboneSettings
 
@@ -27,8 +28,9 @@ def encoder_backbone(
 
     Texts are cut off behind the longest one of their batch. A text's states become one vector, their mean over the
     tokens that are no padding or the first state, or a grid of means over equal parts of the text; maps are averaged
-    over the bins of the grid. What follows the high tap is one sub-model named `head`: the mean over the grid, batch
-    normalisation, dropout, one linear layer.
+    over the bins of the grid. With `settings.word_topics` the high vector of a text goes on with `WordTopics`. What
+    follows the high tap is one sub-model named `head`: the mean over the grid, batch normalisation, dropout, one linear
+    layer.
 
     Args:
         modality: str. `"text"` or `"image"`.
@@ -62,6 +64,10 @@ def encoder_backbone(
     encoder = _reading(encoder, inputs, read)
     pooling = settings.pooling if modality == "text" else None
     taps = {name: pooled_tap(encoder.output[tap], read, modality, pooling, grid, name) for name, tap in names.items()}
+    if settings.word_topics:
+        vocabulary = vocabulary_path(find_encoder(settings.encoder)).read_text(encoding="utf-8")
+        topics = WordTopics(len(vocabulary.rstrip("\n").split("\n")), settings.word_topics, name="word_topics")(inputs)
+        taps["high"] = keras.layers.Concatenate(name="high_with_topics")([taps["high"], topics])
     # Where all is frozen, the statistics of normalisations stay as they were trained, too.
     used = description.taps[: description.taps.index(names["high"]) + 1]
     train_last_blocks(encoder, settings.train_last, used)
@@ -91,6 +97,11 @@ def tap_names(modality: str, settings: EncoderBackboneSettings, description: Enc
             )
     if modality == "image" and settings.pooling != "mean":
         raise ValueError(f'`pooling` of a picture must be "mean". Received: {settings.pooling!r}.')
+    if settings.word_topics and (modality != "text" or settings.pooling == "grid"):
+        raise ValueError(
+            "`word_topics` are of texts whose taps are vectors. "
+            f"Received: word_topics={settings.word_topics} for {modality}, pooling={settings.pooling!r}."
+        )
     return names
 
 

@@ -58,9 +58,7 @@ class BackboneFit:
         self._restore(self._initial_state)
         num_classes = int(self.network.outputs[0].shape[-1])
         self._class_weights = class_weights(labels[rows], num_classes, self.settings.class_weights)
-        for layer in self.network.layers:
-            if hasattr(layer, "adapt_rows"):
-                layer.adapt_rows(inputs[rows])
+        adapt_layers(self.network, inputs, rows)
 
     def logits(self, inputs: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         return self._logits(inputs, rows)
@@ -132,3 +130,10 @@ class BackboneFit:
     def _restore(self, values: Any) -> None:
         for variable, value in zip(self._state, values, strict=True):
             variable.assign(value)
+
+
+def adapt_layers(network: keras.Model, inputs: np.ndarray, rows: np.ndarray | None = None) -> None:
+    """Shows rows, all by default, to the layers that have a method `adapt_rows`."""
+    for layer in network.layers:
+        if hasattr(layer, "adapt_rows"):
+            layer.adapt_rows(inputs[np.arange(len(inputs)) if rows is None else rows])

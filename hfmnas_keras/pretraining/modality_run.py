@@ -17,7 +17,7 @@ from hfmnas_keras.data.array_digest import array_digest
 from hfmnas_keras.evidence.thresholds import choose_thresholds
 from hfmnas_keras.optimization.f1_score import macro_f1
 from hfmnas_keras.pretraining.backbone_files import TAPS
-from hfmnas_keras.pretraining.backbone_fit import BackboneFit
+from hfmnas_keras.pretraining.backbone_fit import BackboneFit, adapt_layers
 from hfmnas_keras.pretraining.backbone_recipe import BackboneRecipe
 from hfmnas_keras.pretraining.batched_outputs import BatchedOutputs
 from hfmnas_keras.pretraining.fold_alignment import align_features, aligned_backbone, explained_variance
@@ -85,6 +85,7 @@ class ModalityRun:
         if self._finished("reference"):
             return _read_json(self.folder / "reference.json")
         head = backbone.get_layer("head")
+        adapt_layers(backbone, self.train[0])
         # Both taps, though the head reads one: the trunk passes over each row once, here, for the search too.
         taps = BatchedOutputs(keras.Model(backbone.input, {tap: backbone.output[tap] for tap in TAPS}))
         (train_inputs, train_labels), (dev_inputs, dev_labels) = self.train, self.dev

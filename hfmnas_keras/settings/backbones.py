@@ -132,11 +132,15 @@ class EncoderBackboneSettings:
     """How many of the encoder's last blocks are trained along with the head."""
     lora_rank: int = 0
     """Rank of matrices that are trained beside the queries and values of its attention; 0 for none."""
+    word_topics: int = 0
+    """Of texts: how many topics of the train split's words (`WordTopics`) stand beside the encoder's states in the high
+    tap. An encoder blurs the rare words of a long text. 0 for none."""
     kind: str = "encoder"
     """What asks for this kind of backbone."""
 
     def __post_init__(self) -> None:
         require(self.kind == "encoder", "kind", self.kind, '"encoder"')
+        require(self.word_topics >= 0, "word_topics", self.word_topics, "at least 0")
         require(self.train_last >= 0, "train_last", self.train_last, "at least 0")
         is_free = self.lora_rank >= 0 and not (self.lora_rank and self.train_last)
         require(is_free, "lora_rank", self.lora_rank, "at least 0, and 0 where `train_last` is not")

@@ -222,6 +222,13 @@ def test_few_rows_get_the_demos_sizes_and_many_the_papers():
     assert many["gate.change_tolerance"] == 0.01
 
 
+def test_topics_of_words_are_for_encoders_of_long_texts():
+    long = make_look(words_a_text={"median": 30, "95th": 200, "max": 300})
+    key = "backbones.text.word_topics"
+    assert values_of(long, encoders=True)[key] == 256
+    assert key not in values_of(make_look(), encoders=True) and key not in values_of(long)
+
+
 @pytest.mark.parametrize(
     ("counts", "multi_label", "expected"),
     [((10, 29), False, "none"), ((10, 30), False, "sqrt"), ((10, 10), True, "sqrt"), ((0, 30), False, "none")],

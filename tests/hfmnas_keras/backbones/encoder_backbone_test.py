@@ -44,6 +44,19 @@ def test_other_taps_and_the_first_state_can_be_had(tmp_path):
         np.testing.assert_allclose(outputs[tap], states[layer][:, 0], rtol=1e-4, atol=1e-5)
 
 
+def test_topics_of_its_words_stand_behind_a_texts_high_tap(tmp_path):
+    plain, folder = text_backbone(tmp_path)
+    backbone = encoder_backbone("text", (8,), 3, EncoderBackboneSettings(str(folder), word_topics=3))
+    assert backbone.get_layer("word_topics").vocabulary_size == len(
+        (tmp_path / "published_bert" / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    )
+    backbone.get_layer("word_topics").adapt_rows(TOKENS)
+    states, plain_states = backbone(TOKENS), plain(TOKENS)
+    np.testing.assert_allclose(states["low"], plain_states["low"], atol=1e-6)
+    np.testing.assert_allclose(states["high"][:, :-3], plain_states["high"], atol=1e-6)
+    np.testing.assert_array_equal(states["high"][:, -3:], backbone.get_layer("word_topics")(TOKENS))
+
+
 def test_taps_of_a_picture_are_averaged_over_the_grid(tmp_path):
     backbone, folder = image_backbone(tmp_path, (128, 128, 3))
     pictures = np.random.default_rng(0).uniform(0, 255, (1, 128, 128, 3)).astype("float32")
@@ -109,6 +122,12 @@ def test_its_cost_is_what_the_profiler_counts(tmp_path, make, monkeypatch):
     [
         ("image", (32, 32, 3), {}, "is one of the modality text. Received: image"),
         ("text", (8,), {"low_tap": "layer_3"}, "`low_tap` must be an output of the encoder .* Received: 'layer_3'"),
+        (
+            "text",
+            (8,),
+            {"pooling": "grid", "word_topics": 4},
+            "vectors. Received: word_topics=4 for text, pooling='grid'",
+        ),
         ("text", (49,), {}, "at most 48 tokens. Received: max_tokens=49"),
     ],
 )
@@ -132,6 +151,7 @@ def test_a_picture_has_no_first_token(tmp_path):
         ({"learning_rate": 0.0}, "`learning_rate`"),
         ({"kind": "vgg"}, "`kind`"),
         ({"train_last": -1}, "`train_last`"),
+        ({"word_topics": -1}, "`word_topics`"),
         ({"lora_rank": -1}, "`lora_rank`"),
         ({"lora_rank": 2, "train_last": 1}, "`lora_rank`.*0 where `train_last` is not"),
     ],

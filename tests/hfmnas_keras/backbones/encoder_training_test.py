@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from hfmnas_keras.backbones.encoder_backbone import encoder_backbone
+from hfmnas_keras.backbones.word_topics import WordTopics
 from hfmnas_keras.pretraining.backbone_recipe import recipe_of_kind
 from hfmnas_keras.pretraining.pretraining import pretrain_backbones
 from hfmnas_keras.settings.backbones import EncoderBackboneSettings
@@ -109,3 +110,26 @@ def test_an_encoder_that_learns_is_cross_fitted(tmp_path):
     for name in ("reference", "fold_0", "fold_1"):
         saved = keras.saving.load_model(tmp_path / "text" / f"{name}.keras", compile=False)
         assert not any("lora" in variable.path for variable in saved.variables)
+
+
+def test_topics_are_those_of_the_train_rows(tmp_path):
+    generator = np.random.default_rng(0)
+    rows = {split: generator.integers(4, 10, size=(number, 8)) for split, number in (("train", 24), ("dev", 8))}
+    settings = EncoderBackboneSettings(str(text_encoder(tmp_path)), word_topics=3)
+    pretrain_backbones(
+        {"text": recipe_of_kind("text", (8,), 2, settings)},
+        {"text": rows["train"]},
+        np.arange(24) % 2,
+        [str(number) for number in range(24)],
+        {"text": rows["dev"]},
+        np.arange(8) % 2,
+        tmp_path / "backbones",
+        PretrainingSettings(max_epochs=1, folds=2, batch_size=8),
+    )
+    backbone = keras.saving.load_model(tmp_path / "backbones" / "text" / "reference.keras", compile=False)
+    alone = WordTopics(backbone.get_layer("word_topics").vocabulary_size, 3)
+    alone.build((None, 8))
+    alone.adapt_rows(rows["train"])
+    topics = ops.convert_to_numpy(backbone(rows["dev"])["high"])[:, -3:]
+    np.testing.assert_allclose(topics, alone(rows["dev"]), atol=1e-6)
+    assert np.abs(topics).max() > 0.01
