@@ -43,6 +43,25 @@ def test_the_wrong_label_and_the_odd_pair_come_first(arguments):
     assert "1 rows cannot be used" in result.stdout
 
 
+def test_labels_to_add_and_to_take_away_are_named(tmp_path):
+    model = write_tiny_model(tmp_path / "model", multi_label=True)
+    # Both say `image` of the first two, and `text` of the third.
+    rows = [("0 a", b"0", ["image"]), ("0 b", b"0", ["image", "text"]), ("1 c", b"1", [])]
+    lines = []
+    for number, (text, picture, labels) in enumerate(rows):
+        (tmp_path / f"{number}.png").write_bytes(picture)
+        lines.append(json.dumps({"id": number, "text": text, "image": f"{number}.png", "labels": labels}))
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    out = tmp_path / "out.jsonl"
+    result = CliRunner().invoke(main, ["audit", str(model), str(tmp_path / "rows.jsonl"), "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    by_id = {line["id"]: line for line in map(json.loads, out.read_text(encoding="utf-8").splitlines())}
+    assert (by_id[1]["label"], by_id[1]["suggested"]) == ("image|text", "without text")
+    assert (by_id[2]["label"], by_id[2]["suggested"]) == ("", "with text")
+    assert by_id[0]["label_doubt"] < 0 < min(by_id[1]["label_doubt"], by_id[2]["label_doubt"])
+    assert "of 2 picture and text together say another label" in result.stdout
+
+
 def test_what_cannot_be_audited_is_told(arguments, tmp_path):
     result = CliRunner().invoke(main, [*arguments[:-1], "out.txt"])
     assert result.exit_code == 2 and "must end in .jsonl" in result.stderr
