@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -254,7 +255,7 @@ def _digest_by(by: str) -> Callable[[str], bytes]:
 
 def _content_digest(path: str) -> bytes:
     digest = hashlib.sha256()
-    with tf.io.gfile.GFile(path, "rb") if is_address(path) else open(path, "rb") as file:
+    with _os_errors(), tf.io.gfile.GFile(path, "rb") if is_address(path) else open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.digest()
@@ -262,7 +263,17 @@ def _content_digest(path: str) -> bytes:
 
 def _metadata_digest(path: str) -> bytes:
     if is_address(path):
-        listed = tf.io.gfile.stat(path)
+        with _os_errors():
+            listed = tf.io.gfile.stat(path)
         return f"{listed.length}:{listed.mtime_nsec}".encode()
     status = os.stat(path)
     return f"{status.st_size}:{status.st_mtime_ns}".encode()
+
+
+@contextlib.contextmanager
+def _os_errors() -> Iterator[None]:
+    """Lets files in buckets fail as those on disks do."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(error.message or type(error).__name__) from error

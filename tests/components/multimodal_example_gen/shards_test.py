@@ -14,6 +14,7 @@ from components.multimodal_example_gen.progress import in_words, progress
 from components.multimodal_example_gen.readers import picture
 from components.multimodal_example_gen.row import Row
 from components.multimodal_example_gen.shards import MAX_SHARDS, ROWS_PER_SHARD, Shard, shards_of, write_note
+from components.multimodal_example_gen.sources.source import file_digest
 from tests.components.multimodal_example_gen import manifest_folder
 
 NUMBER = 60
@@ -182,6 +183,13 @@ def test_rows_that_are_left_out_are_told_of_again(folder, read):
     report, _ = run(folder, 2, strict=False)
     assert "row-3.png" in read and len(read) <= 2 * 4
     assert report["skipped"]["unreadable_image"]["messages"][0].startswith("line 5 (id 'row-3')")
+
+
+@pytest.mark.parametrize("by", ["content", "metadata"])
+@pytest.mark.parametrize("path", ["ram://shards/nothing", "/nowhere/nothing"])
+def test_a_file_that_is_gone_fails_alike_everywhere(path, by):
+    with pytest.raises(OSError):
+        file_digest(path, by)
 
 
 def test_progress(tmp_path, caplog):
