@@ -37,8 +37,8 @@ def write_samples(
     `samples.json` has `rows`, how many were looked at; `calibration`, see `calibration_of`; and lists of rows:
 
     - `wrong`: the errors that the model is surest of; `right`: the first right ones;
-    - `doubtful`: rows whose label or pairing is doubtful by what each modality alone says, of two modalities and one
-      label a row (`hfmnas_keras.evidence.audit`).
+    - `doubtful`: rows whose label or pairing is doubtful by what each modality alone says, of two modalities
+      (`hfmnas_keras.evidence.audit`).
 
     A row has `id`, `labels`, `given`, `score`, `conflict`, `alone` (the class that each modality alone says), `text`
     and `picture` (base64 of a small JPEG), both as far as it has them, and, if doubtful, `suggested`, `label_doubt` and
@@ -68,8 +68,8 @@ def write_samples(
     }
     told: dict[int, dict[str, Any]] = {}
     modalities = [name.removesuffix(_BELIEF) for name in outputs if name.endswith(_BELIEF)]
-    if not multi_label and len(modalities) == 2:
-        chosen["doubtful"], told = _doubtful(outputs, truth.argmax(axis=1), modalities, class_names)
+    if len(modalities) == 2:
+        chosen["doubtful"], told = _doubtful(outputs, truth, modalities, class_names, multi_label)
     seen = _shown(files, {row for rows in chosen.values() for row in rows})
 
     def row_of(row: int) -> dict[str, Any]:
@@ -158,22 +158,31 @@ def _outputs(
 
 
 def _doubtful(
-    outputs: Mapping[str, np.ndarray], labels: np.ndarray, modalities: Sequence[str], class_names: Sequence[str]
+    outputs: Mapping[str, np.ndarray],
+    truth: np.ndarray,
+    modalities: Sequence[str],
+    class_names: Sequence[str],
+    multi_label: bool,
 ) -> tuple[list[int], dict[int, dict[str, Any]]]:
+    uncertainties = {name: outputs[f"{name}{_UNCERTAINTY}"] for name in modalities}
+    if not multi_label:
+        uncertainties = {name: values.ravel() for name, values in uncertainties.items()}
     found = audit(
-        {
-            name: opinion_probabilities(outputs[f"{name}{_BELIEF}"], outputs[f"{name}{_UNCERTAINTY}"].ravel())
-            for name in modalities
-        },
-        labels,
+        {name: opinion_probabilities(outputs[f"{name}{_BELIEF}"], uncertainties[name]) for name in modalities},
+        truth if multi_label else truth.argmax(axis=1),
     )
+
+    def suggested(row: int) -> str:
+        name = class_names[int(found.suggested[row])]
+        return name if not multi_label else f"not {name}" if truth[row, found.suggested[row]] else f"also {name}"
+
     # Of a modality that is not there nothing is believed, and one alone contradicts nothing.
     whole = np.flatnonzero(np.min([outputs[f"{name}{_BELIEF}"].sum(axis=1) for name in modalities], axis=0) > 0)
     ranks = [np.argsort(np.argsort(-scores[whole], kind="stable")) for scores in (found.label_doubt, found.mismatch)]
     order = whole[np.lexsort((ranks[0], np.minimum(*ranks)))][:SHOWN].tolist()
     told = {
         row: {
-            "suggested": class_names[int(found.suggested[row])],
+            "suggested": suggested(row),
             "label_doubt": float(found.label_doubt[row]),
             "mismatch": float(found.mismatch[row]),
         }
