@@ -31,12 +31,12 @@ def confused_pairs(evaluation: Mapping[str, Any], most: int = 10) -> list[dict[s
     return sorted(pairs, key=lambda pair: (-pair["count"], -pair["share"], pair["true"]))[:most]
 
 
-def advice(summary: Mapping[str, Any], calibration_error: float | None = None) -> list[str]:
+def advice(summary: Mapping[str, Any], calibration: Mapping[str, Any] | None = None) -> list[str]:
     """Sentences on what is likely to help, the most likely first; none where nothing stands out.
 
     Args:
         summary: as in `summary.json`.
-        calibration_error: that of `calibration_of`, or None.
+        calibration: what `calibration_of` returns, or None.
     """
     evaluation = summary["evaluation"]
     overall = evaluation["overall"]
@@ -49,8 +49,7 @@ def advice(summary: Mapping[str, Any], calibration_error: float | None = None) -
         name, best = max(references["macro_f1"].items(), key=lambda pair: pair[1])
         if best >= fused:
             told.append(
-                f"A linear model ({name}) reaches {best:.3f} without any network: pre-trained encoders usually do "
-                "better than networks trained on these rows (hfmnas encoder fetch minilm, efficientnet_lite0)."
+                f"A linear model ({name}) reaches {best:.3f} without any network: this one is not worth its cost."
             )
     heads = {name: scores["f1_m"] for name, scores in overall.items() if name != "probabilities" and scores["f1_m"]}
     if heads:
@@ -64,21 +63,28 @@ def advice(summary: Mapping[str, Any], calibration_error: float | None = None) -
         if record["sees_labels"]:
             told.append(
                 f"The {modality} network is trained on these rows alone. A pre-trained encoder "
-                f"(backbones.{modality}.kind: encoder) needs fewer rows."
+                f"(backbones.{modality}.kind: encoder; hfmnas encoder list) needs fewer rows and usually does better."
             )
     told += _of_classes(summary)
     search = summary["search"]
     if search is not None and search["verdict"] != "decided":
-        told.append(f"The search ended {search['verdict']}. Try search.strategy: race, or more epochs.")
-    training = summary["training"]
-    if training["epochs"] == len(training["history"]["fit"]) > 1:
-        told.append("The last epoch of the final training was the best one: raise training.max_epochs.")
-    if calibration_error is not None and calibration_error > _FAR_OFF:
-        told.append(
-            f"Probabilities are off by {calibration_error:.2f} on average: do not take them for frequencies, or set "
-            "training.label_smoothing."
+        cure = (
+            "Its best candidates differ little on dev: let several vote (final_model.ensemble), or bring more dev rows."
         )
+        if search["settings"]["strategy"] == "bilevel":
+            cure = "Try search.strategy: race."
+        told.append(f"The search ended {search['verdict']}. {cure}")
+    if calibration is not None and calibration["error"] > _FAR_OFF:
+        told.append(_of_probabilities(calibration))
     return told
+
+
+def _of_probabilities(calibration: Mapping[str, Any]) -> str:
+    said, true = (sum(one["count"] * one[name] for one in calibration["bins"]) for name in ("said", "true"))
+    off = f"Probabilities are off by {calibration['error']:.2f} on average: "
+    if said > true:
+        return off + "the model is less often right than it says. Try training.label_smoothing: 0.1."
+    return off + "the model is more often right than it says. Try more epochs, or less training.label_smoothing."
 
 
 def _of_classes(summary: Mapping[str, Any]) -> Sequence[str]:

@@ -70,10 +70,10 @@ def render_page(
         )
     if evaluation["risk_coverage"] is not None:
         drawings["risk_coverage"] = figures.risk_coverage_figure(evaluation["risk_coverage"], _DOUBTS)
-    calibration_error = None
+    calibration = None
     if samples is not None:
         drawings["calibration"] = figures.calibration_figure(samples["calibration"]["bins"])
-        calibration_error = samples["calibration"]["error"]
+        calibration = samples["calibration"]
     return environment.get_template("page.html.jinja").render(
         **summary,
         drawings={name: Markup(f'<div class="figure">{drawing}</div>') for name, drawing in drawings.items()},
@@ -83,7 +83,7 @@ def render_page(
         samples=samples,
         row_kinds=_ROW_KINDS,
         pairs=[] if evaluation["multi_label"] else confused_pairs(evaluation),
-        advice=advice(summary, calibration_error),
+        advice=advice(summary, calibration),
         configuration_text=yaml.safe_dump(summary["configuration"], sort_keys=False, allow_unicode=True),
         without=_without(evaluation["overall"], list(summary["backbones"]["modalities"])),
         output_titles={output: title for output, title in titles.items() if output in evaluation["overall"]},
