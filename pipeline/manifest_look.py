@@ -102,7 +102,8 @@ class ManifestLook:
             told.append(f"{self.wordless} texts have no word: no letter and no digit, as of emoji alone.")
         if self.left_out:
             reasons = ", ".join(f"{count} for {reason}" for reason, count in self.left_out.items())
-            told.append(f"{sum(self.left_out.values())} rows cannot be used: {reasons}.")
+            number = sum(self.left_out.values())
+            told.append(f"{number} {'row' if number == 1 else 'rows'} cannot be used: {reasons}.")
         if self.bad_pictures:
             tried = self.opened + len(self.bad_pictures)
             told.append(

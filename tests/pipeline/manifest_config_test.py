@@ -203,8 +203,8 @@ def test_classes_that_a_split_lacks_and_broken_pictures_are_notes(tmp_path):
     assert config is not None, result.output
     assert "Note: No row of dev has 'c'; macro F1 counts such a class as 0." in result.output
     assert "Note: No row of test has 'c'" in result.output
-    assert "Note: 2 rows cannot be used: 1 for empty_text, 1 for missing_image." in result.output
-    assert "Note: 1 of 33 pictures that were tried cannot be used, the first: row 'row-3'" in result.output
+    assert "Note: 1 row cannot be used: 1 for missing_image." in result.output
+    assert "Note: 1 of 34 pictures that were tried cannot be used, the first: row 'row-3'" in result.output
 
 
 def test_few_rows_get_the_demos_sizes_and_many_the_papers():

@@ -68,8 +68,8 @@ def test_a_row_that_cannot_be_used_says_why_and_costs_no_other(manifest, tmp_pat
     assert [answers[f"row {number}"]["error"] for number in (0, 1, 2, 6, 7)] == [""] * 5
 
 
-def test_a_manifest_without_texts_is_refused_with_the_line(manifest, tmp_path):
+def test_a_row_of_neither_text_nor_picture_is_refused_with_its_line(manifest, tmp_path):
     with manifest.open("a") as file:
-        file.write(json.dumps({"id": "9", "image": "0.img"}) + "\n")
+        file.write(json.dumps({"id": "9"}) + "\n")
     with pytest.raises(ValueError, match="line 9"):
         score_manifest(served_model.exported_model(), str(manifest), str(tmp_path / "out.jsonl"))

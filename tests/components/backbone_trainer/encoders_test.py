@@ -136,7 +136,7 @@ def test_what_an_encoder_knows_of_the_texts_is_told(tmp_path, caplog):
         "dev": ["สวัสดีชาวโลก", "😀😀", f"{known} สวัสดี", ""],
     }
     tokens = {split: tokenize(tf.constant(of_split)).numpy() for split, of_split in texts.items()}
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         found = tell_known_pieces(settings, tokens)
     assert found["train"] == {"known": pytest.approx(4 / 5), "without": 0}
     assert found["dev"] == {"known": pytest.approx(1 / 4), "without": 3}

@@ -110,6 +110,10 @@ def pictures_read(source):
         except SkipRowError as error:
             assert str(error)
             continue
+        if not picture:
+            # An empty path is a row without a picture.
+            assert not row.media["image"]
+            continue
         with Image.open(io.BytesIO(picture)) as image:
             read[row.id] = image.convert("RGB").getpixel((4, 4))
     return read

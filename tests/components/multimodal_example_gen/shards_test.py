@@ -199,7 +199,7 @@ def test_progress(tmp_path, caplog):
     for shard in (shards[0], of_dev):
         (tmp_path / shard.file).parent.mkdir()
         (tmp_path / shard.file).touch()
-    with caplog.at_level("INFO"), progress(str(tmp_path), shards, seconds=0.05):
+    with caplog.at_level("INFO", logger="absl"), progress(str(tmp_path), shards, seconds=0.05):
         write_note(shards[0], {}, str(tmp_path), is_reusable=True)
         write_note(of_dev, {}, str(tmp_path), is_reusable=True)
         for _ in range(100):

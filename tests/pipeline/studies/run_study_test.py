@@ -28,7 +28,7 @@ from hfmnas_keras.settings.fusion import FinalModelSettings, FusionSettings, Mit
 from hfmnas_keras.settings.search import SearchSettings
 from hfmnas_keras.settings.space import SpaceSettings
 from hfmnas_keras.settings.training import TrainingSettings
-from hfmnas_keras.training import final_training
+from hfmnas_keras.training import final_training, two_fits
 from pipeline.config_file import load_config, with_overrides
 from pipeline.studies import trial_workers as trial_workers
 from pipeline.studies.run_study import _Progress, plan, run_study
@@ -218,7 +218,7 @@ def test_a_trial_that_was_killed_in_its_training_ends_as_if_it_had_not_been(data
 
 def test_a_trial_that_fails_is_told_and_does_not_end_the_study(data, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        final_training._Training, "fit", lambda *arguments: (_ for _ in ()).throw(RuntimeError("the loss is NaN"))
+        two_fits.TwoFits, "fit", lambda *arguments: (_ for _ in ()).throw(RuntimeError("the loss is NaN"))
     )
     results = run(tiny_study("concatenation", "gmu"), tmp_path, data, seeds=1)
     assert [row["failed"] for row in results.rows()] == [{0: "RuntimeError: the loss is NaN"}] * 2
@@ -228,7 +228,7 @@ def test_a_trial_that_fails_is_told_and_does_not_end_the_study(data, tmp_path, m
 
 def test_a_reason_of_many_lines_is_one_in_the_table_and_whole_in_the_results(data, tmp_path, monkeypatch):
     reason = "Graph execution error:\n\n" + "\n".join(f"  node_{number} of a graph" for number in range(100))
-    monkeypatch.setattr(final_training._Training, "fit", lambda *arguments: (_ for _ in ()).throw(RuntimeError(reason)))
+    monkeypatch.setattr(two_fits.TwoFits, "fit", lambda *arguments: (_ for _ in ()).throw(RuntimeError(reason)))
     lines = []
     run(tiny_study("concatenation"), tmp_path, data, seeds=1, show=lines.append)
     assert "FAILED: RuntimeError: Graph execution error: node_0 of a graph node_1" in lines[1] and "\n" not in lines[1]
