@@ -49,6 +49,7 @@ class ManifestLook:
         warnings: tuple of str. What looks wrong though it can be used.
         covered: dict. Share of the words of each split that occur so often in train, see `word_coverage`.
         wordless: int. Texts without a word.
+        lacking: dict from what is lacking, such as `without a text`, to the number of rows, which are kept.
     """
 
     classes: tuple[str, ...]
@@ -67,6 +68,7 @@ class ManifestLook:
     warnings: tuple[str, ...] = ()
     covered: dict[int, dict[str, float]] = dataclasses.field(default_factory=dict)
     wordless: int = 0
+    lacking: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def imbalance(self) -> float:
@@ -100,6 +102,8 @@ class ManifestLook:
         told += [f"{warning[:1].upper()}{warning[1:]}." for warning in self.warnings]
         if self.wordless:
             told.append(f"{self.wordless} texts have no word: no letter and no digit, as of emoji alone.")
+        for what, number in self.lacking.items():
+            told.append(f"{number} {'row is' if number == 1 else 'rows are'} {what}: kept, and answered by the other.")
         if self.left_out:
             reasons = ", ".join(f"{count} for {reason}" for reason, count in self.left_out.items())
             number = sum(self.left_out.values())
@@ -173,6 +177,7 @@ def look_at_manifest(manifest: str, columns: Mapping[str, str] | None = None) ->
         warnings=tuple(description["warnings"]),
         covered={int(least): shares for least, shares in coverage["covered"].items()},
         wordless=sum(coverage["wordless"].values()),
+        lacking=listing.observed,
     )
 
 
@@ -189,6 +194,8 @@ class _Opened:
 def _open(source: ManifestSource, rows: list[Row]) -> _Opened:
     opened = _Opened()
     for row in rows:
+        if not row.media["image"]:
+            continue
         try:
             encoded = source.image(row)
         except SkipRowError as error:
@@ -196,7 +203,8 @@ def _open(source: ManifestSource, rows: list[Row]) -> _Opened:
             continue
         opened.rows.append(row)
         opened.numbers.append(ROW_FEATURES["image"](encoded))
-        with Image.open(io.BytesIO(encoded), formats=("PNG",)) as picture:
+        # What the ingest stores.
+        with Image.open(io.BytesIO(encoded), formats=("PNG", "JPEG")) as picture:
             opened.sizes.append((picture.height, picture.width))
     return opened
 

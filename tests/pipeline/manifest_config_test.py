@@ -204,7 +204,24 @@ def test_classes_that_a_split_lacks_and_broken_pictures_are_notes(tmp_path):
     assert "Note: No row of dev has 'c'; macro F1 counts such a class as 0." in result.output
     assert "Note: No row of test has 'c'" in result.output
     assert "Note: 1 row cannot be used: 1 for missing_image." in result.output
+    assert "Note: 1 row is without a text: kept, and answered by the other." in result.output
     assert "Note: 1 of 34 pictures that were tried cannot be used, the first: row 'row-3'" in result.output
+
+
+def test_jpegs_are_looked_at_and_a_row_may_lack_its_picture(tmp_path):
+    rows = [{"text": f"word{n % 3}", "label": "ab"[n % 2], "split": ("train", "dev", "test")[n % 3]} for n in range(30)]
+    manifest = write_rows(tmp_path, rows)
+    for file in sorted(tmp_path.glob("*.png")):
+        with Image.open(file) as picture:
+            picture.convert("RGB").resize((60, 40)).save(file.with_suffix(".jpg"), "JPEG")
+        file.unlink()
+    text = pathlib.Path(manifest).read_text(encoding="utf-8").replace(".png", ".jpg").replace('"0.jpg"', '""')
+    pathlib.Path(manifest).write_text(text, encoding="utf-8")
+    result, config = run_on(manifest, tmp_path)
+    assert config is not None, result.output
+    # Ten rows of train and ten of dev, one of which has no picture.
+    assert "Pictures are 40 x 60 in the median of 19." in result.output
+    assert "Note: 1 row is without a picture: kept" in result.output
 
 
 def test_few_rows_get_the_demos_sizes_and_many_the_papers():
