@@ -225,6 +225,8 @@ def test_a_damaged_genotype_is_named_with_the_way_out(whole, tmp_path):
     assert f"rm -rf {folder}`; the same command makes it anew" in stopped.text
 
 
+# Alone, as long tests are run: beside those of other files the shared run ends otherwise here.
+@pytest.mark.long
 def test_damaged_features_are_named_with_the_way_out(whole, tmp_path):
     folder = pathlib.Path(summarise_run(whole.config.metadata_path).uris["FeatureExtractor.features"])
     for file in folder.glob("Split-train/*.gz"):
